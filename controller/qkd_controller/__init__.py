@@ -1,0 +1,1 @@
+"""The software that runs one end of a quantum key distribution link."""

@@ -1,0 +1,1 @@
+"""Tag streams: bounded, ordered, with loss accounting."""

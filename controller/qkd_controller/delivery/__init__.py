@@ -1,0 +1,1 @@
+"""How keys leave the node: ETSI GS QKD 014."""

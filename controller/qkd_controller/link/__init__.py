@@ -1,0 +1,1 @@
+"""The two-party protocol: transport, typed messages, authentication, release."""

@@ -1,0 +1,1 @@
+"""Finite-key bounds and the leakage ledger."""

@@ -1,0 +1,1 @@
+"""Async drivers for the instruments of a QKD link."""

@@ -1,0 +1,1 @@
+"""A simulated optical table whose instruments speak their own bytes on their own wires."""

@@ -1,0 +1,1 @@
+"""C kernels behind thin NumPy-facing modules, one a kernel family."""

@@ -1,0 +1,66 @@
+"""Polynomial hash over GF(2^128), the universal hash behind every authentication tag."""
+
+from qkd_native._kernels import ffi, lib
+
+BLOCK_BYTES = 16
+
+
+class PolyHash:
+    """Streaming H_r(message ‖ zero padding ‖ bit length) over GF(2^128).
+
+    Two different messages collide with probability at most
+    ``collision_bound(length)`` over a uniform 16-byte key.
+    """
+
+    def __init__(self, key: bytes | bytearray | memoryview) -> None:
+        if len(key) != BLOCK_BYTES:
+            raise ValueError(f"a polynomial hash key has {BLOCK_BYTES} bytes, not {len(key)}")
+        self._key = ffi.new("uint8_t[16]", bytes(key))
+        self._state = ffi.new("uint8_t[16]")
+        self._tail = bytearray()
+        self._length_bytes = 0
+
+    def update(self, data: bytes | bytearray | memoryview) -> None:
+        """Absorbs data; the result depends only on the concatenation of all updates."""
+        view = memoryview(data).cast("B")
+        self._length_bytes += len(view)
+        if self._tail:
+            take = min(BLOCK_BYTES - len(self._tail), len(view))
+            self._tail += view[:take]
+            view = view[take:]
+            if len(self._tail) < BLOCK_BYTES:
+                return
+            lib.qkd_poly_absorb(self._state, self._key, ffi.from_buffer(self._tail), 1)
+            self._tail = bytearray()
+        blocks = len(view) // BLOCK_BYTES
+        if blocks:
+            lib.qkd_poly_absorb(self._state, self._key, ffi.from_buffer(view), blocks)
+        self._tail += view[blocks * BLOCK_BYTES :]
+
+    def digest(self) -> bytes:
+        """The 16-byte hash of everything absorbed so far; absorbing may go on."""
+        state = ffi.new("uint8_t[16]", bytes(self._state))
+        last = bytes(self._tail)
+        if last:
+            last += bytes(BLOCK_BYTES - len(last))
+        last += (8 * self._length_bytes).to_bytes(BLOCK_BYTES, "little")
+        lib.qkd_poly_absorb(state, self._key, last, len(last) // BLOCK_BYTES)
+        return bytes(state)
+
+    def wipe(self) -> None:
+        """Overwrites key and state; the object is of no use afterwards."""
+        ffi.memmove(self._key, bytes(BLOCK_BYTES), BLOCK_BYTES)
+        ffi.memmove(self._state, bytes(BLOCK_BYTES), BLOCK_BYTES)
+
+
+def poly_hash(key: bytes, data: bytes | bytearray | memoryview) -> bytes:
+    """The 16-byte hash of data under a 16-byte key."""
+    state = PolyHash(key)
+    state.update(data)
+    return state.digest()
+
+
+def collision_bound(length_bytes: int) -> float:
+    """Upper bound on the collision probability for messages of at most length_bytes."""
+    blocks = -(-length_bytes // BLOCK_BYTES) + 1
+    return float(blocks) * 2.0**-128
