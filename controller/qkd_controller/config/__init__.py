@@ -1,1 +1,1 @@
-"""Typed configuration: units in the names, every error at once, a digest of what both ends share."""
+"""Typed configuration, every error at once, and a digest of what both ends share."""

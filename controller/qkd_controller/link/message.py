@@ -22,6 +22,6 @@ class BlockMessage(Message, frozen=True, tag=True, array_like=True):
         """Bits that this message adds to its ledger class; 0 where public."""
         return 0
 
-    def string(self) -> str:
+    def paid_by(self) -> str:
         """The string ("z" or "x") whose ledger pays, or "" for the whole block."""
         return ""

@@ -1,0 +1,23 @@
+"""What can go wrong with stored keys."""
+
+from qkd_controller.config.errors import QkdError
+
+
+class StoreError(QkdError):
+    """The key store cannot do this: full disk, damaged file, wrong state."""
+
+
+class PadExhausted(StoreError):
+    """No authentication pad is left; the link must stop until it is paired anew."""
+
+
+class PadReused(StoreError):
+    """A pad position was asked for a second time; it is refused."""
+
+
+class InsufficientKey(StoreError):
+    """The pool holds too few bits for this request."""
+
+
+class KeyNotFound(StoreError):
+    """No such key for this pair of applications, or it was delivered already."""
