@@ -68,6 +68,13 @@ class BlockCut(Message, frozen=True):
     slices: tuple[tuple[int, int], ...]
 
 
+class BlockAnswer(Message, frozen=True):
+    """The other end has the block's slices and is ready for its messages, or says why not."""
+
+    block: int
+    fault: str
+
+
 CONTROL_MESSAGES = (
     Readiness,
     StateReport,
@@ -77,4 +84,5 @@ CONTROL_MESSAGES = (
     AlignResult,
     AlignEnd,
     BlockCut,
+    BlockAnswer,
 )
