@@ -11,7 +11,7 @@ from qkd_controller.config.link import LinkFile
 from qkd_controller.config.load import load_link, load_node
 from qkd_controller.config.node import NodeFile
 from qkd_controller.devices.setpoints import validate_set_points
-from qkd_controller.security.bounds import fixed_length_bits
+from qkd_controller.security.bounds import released_bits
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def validate(path: Path) -> Checked:
         links.append(link)
         own = link_faults(link)
         if not own:
-            released.append(fixed_length_bits(link.block))
+            released.append(released_bits(link.block, 0, 0))
             if released[-1] <= 8 * (link.block.pad_refill_bits // 8):
                 own.append(
                     f"block: n {link.block.key_bits}, k {link.block.test_bits}, "
