@@ -68,7 +68,7 @@ class ByteLine:
             covered = high
         if covered < stop:
             data[:] = bytes(length)
-            raise KeyNotFound("some of these bytes are not there, or were taken before")
+            raise KeyNotFound("the key was delivered already, or is not released at this end yet")
         self._cut(pieces, start, stop)
         return data
 
