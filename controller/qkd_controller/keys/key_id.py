@@ -1,9 +1,9 @@
 """Key IDs that tell the other end where a key lies, so that no message need pass between the nodes.
 
-An ID is a UUID of version 8 (RFC 9562 clause 5.8). From the most significant bit, its 122 free bits
-are: half (1), first byte in that half (44), length in bytes less one (13), place tag (16), owner
-tag (48). Both tags are truncated HMAC-SHA256 (RFC 2104) under the pairing's key-id key. The place tag
-binds the place, the owner tag also the two applications. The place is no secret.
+An ID is a UUID of version 8 (RFC 9562 clause 5.8). From the most significant bit, its 122 free
+bits are: half (1), first byte in that half (44), length in bytes less one (13), place tag (16),
+owner tag (48). Both tags are truncated HMAC-SHA256 (RFC 2104) under the pairing's key-id key. The
+place tag binds the place, the owner tag also the two applications. The place is no secret.
 """
 
 import hmac
