@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import aiohttp
@@ -126,16 +126,13 @@ def run(args: argparse.Namespace) -> int:
         else:
             coroutine = request_keys(args.url, context, args.slave, args.number, args.size)
         keys = asyncio.run(coroutine)
-        if out is not None:
-            for item in keys:
-                os.write(out, f"{item.key_id} {item.key.hex()}\n".encode())
     except BaseException:
-        if args.out is not None:
+        if out is not None:
+            out.close()
             args.out.unlink()
         raise
-    finally:
-        if out is not None:
-            os.close(out)
+    if out is not None:
+        _write(out, args.out, keys)
     for item in keys:
         print(f"{item.key_id} {8 * len(item.key)} bits, fingerprint {item.fingerprint}")
     return 0
@@ -191,10 +188,22 @@ def _parsed(url: str, content: bytes) -> list[DrawnKey]:
         raise DrawError(f"{url} answered something that is no key container", 200) from None
 
 
-def _create(path: Path) -> int:
+def _create(path: Path) -> BinaryIO:
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as error:
         raise DrawError(f"{path} exists already and is kept; choose another name") from error
     except OSError as error:
         raise DrawError(f"{path} cannot be written: {error.strerror}") from error
+    return os.fdopen(descriptor, "wb")
+
+
+def _write(out: BinaryIO, path: Path, keys: list[DrawnKey]) -> None:
+    try:
+        with out:
+            for item in keys:
+                out.write(f"{item.key_id} {item.key.hex()}\n".encode())
+    except OSError as error:
+        raise DrawError(
+            f"{path} cannot be written ({error.strerror}); the keys are lost: draw new ones"
+        ) from error

@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "new":
         new_pairing_file(args.link, args.out, args.pad_mib)
         print(
-            f"{args.out} pairs both ends of the link. Keep it secret: carry a copy to each node by"
-            " hand\nand import it there with: qkd pair import. Each import erases the file it reads."
+            f"{args.out} pairs both ends of the link. Keep it secret: carry a copy to each node\n"
+            "by hand and import it there with: qkd pair import. An import erases the file it reads."
         )
     else:
         header = import_pairing_file(args.file, args.node, args.replace, args.discard_keys)

@@ -1,9 +1,10 @@
 """ETSI GS QKD 014 V1.1.1 as pure requests and responses: no socket, no TLS, no event loop.
 
 Where the standard leaves a choice: a POST without a body is an empty request; members that the
-standard does not know are ignored, and so is the body of a GET; an optional member may be null; key IDs are taken in either case
-and given in lower case; optional extensions are ignored; a request for an application's own ID as
-its slave is refused; applications that the configuration does not pair get 401.
+standard does not know are ignored, and so is the body of a GET; an optional member may be null; key
+IDs are taken in either case and given in lower case; optional extensions are ignored; an
+application that names itself as its peer gets 400, one that names an application with which the
+configuration does not pair it gets 401.
 """
 
 import re
@@ -13,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from qkd_controller.config.errors import ConfigError
 from qkd_controller.config.node import Application, Delivery
 from qkd_controller.delivery.errors import BadRequest, Unauthorized, Unavailable
 from qkd_controller.keys.errors import (
@@ -118,18 +120,10 @@ class KeyDelivery:
     """
 
     def __init__(self, config: Delivery, pool: KeyPool) -> None:
-        """Raises ValueError for limits that contradict each other."""
-        sizes = (config.min_key_bits, config.default_key_bits, config.max_key_bits)
-        if list(sizes) != sorted(sizes) or sizes[0] < 8 or sizes[2] > LARGEST_KEY_BITS:
-            raise ValueError(
-                "delivery needs 8 ≤ min_key_bits ≤ default_key_bits ≤ max_key_bits ≤"
-                f" {LARGEST_KEY_BITS}, not {sizes}"
-            )
-        if config.default_key_bits % 8 or config.max_keys_per_request < 1:
-            raise ValueError(
-                "delivery needs a default_key_bits that is a multiple of 8 and a"
-                " max_keys_per_request of at least 1"
-            )
+        """Raises ConfigError for limits that contradict each other."""
+        faults = _limit_faults(config)
+        if faults:
+            raise ConfigError(faults)
         self._config = config
         self._pool = pool
         self._applications = {a.sae_id: a for a in config.applications}
@@ -232,6 +226,25 @@ def encode_keys(keys: list[DeliveredKey]) -> bytes:
     finally:
         for item in keys:
             item.wipe()
+
+
+def _limit_faults(config: Delivery) -> list[str]:
+    faults = []
+    sizes = (config.min_key_bits, config.default_key_bits, config.max_key_bits)
+    if list(sizes) != sorted(sizes) or sizes[0] < 8 or sizes[2] > LARGEST_KEY_BITS:
+        faults.append(
+            "delivery: 8 ≤ min_key_bits ≤ default_key_bits ≤ max_key_bits ≤"
+            f" {LARGEST_KEY_BITS} must hold, and these are {', '.join(map(str, sizes))}"
+        )
+    if config.default_key_bits % 8:
+        faults.append(
+            f"delivery.default_key_bits: must be a multiple of 8, not {config.default_key_bits}"
+        )
+    if config.max_keys_per_request < 1:
+        faults.append(
+            f"delivery.max_keys_per_request: must be at least 1, not {config.max_keys_per_request}"
+        )
+    return faults
 
 
 def _integer(name: str, text: str) -> int:

@@ -171,6 +171,9 @@ class DeliveryServer:
             headers = {
                 name: refusal.headers[name] for name in ("Allow",) if name in refusal.headers
             }
+        except Exception:
+            _log.exception("a request for %s failed unexpectedly", request.path)
+            status, error = 503, Error("error on server side")
         self._on_event(
             RequestRefused(_caller_or_none(request), request.path, status, error.message)
         )
