@@ -67,9 +67,7 @@ def build_site(configs: Path, directory: Path, lab: Path | None = None) -> DemoS
     nodes = {}
     for name in link.nodes:
         (directory / name).mkdir(mode=0o700)
-        config = _copy(
-            configs / f"nodes/demo-{name}.toml", directory / name / "node.toml", ports
-        )
+        config = _copy(configs / f"nodes/demo-{name}.toml", directory / name / "node.toml", ports)
         make_certificate(pki, "node", name)
         node = load_node(config)
         (application,) = node.delivery.applications

@@ -17,6 +17,10 @@ _NONCE_BYTES = 32
 _REASON_LIMIT = 500
 
 
+class RefusedByPeer(LinkError):
+    """The peer will not go on; its reason is in the message."""
+
+
 class _Greeting(msgspec.Struct, frozen=True, tag=True, array_like=True):
     pass
 
@@ -75,7 +79,7 @@ class Handshake:
     def receive(self, payload: bytes) -> bytes | None:
         """Takes the peer's next payload and returns the answer, if there is one to send.
 
-        Raises LinkError naming the one thing that is wrong, AuthenticationError for a wrong
+        Raises RefusedByPeer, LinkError naming the one thing that is wrong, AuthenticationError for a wrong
         identity or pairing secret, ProtocolError for anything that is no greeting.
         """
         try:
@@ -83,7 +87,9 @@ class Handshake:
         except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
             raise ProtocolError("the peer does not speak the language of this link") from None
         if isinstance(greeting, Refused):
-            raise LinkError(f"{self._terms.peer} refused the link: {_printable(greeting.reason)}")
+            raise RefusedByPeer(
+                f"{self._terms.peer} refused the link: {_printable(greeting.reason)}"
+            )
         if isinstance(greeting, Hello) and self._proposed is None:
             self._proposed = self._agree(greeting)
             return msgspec.msgpack.encode(Proof(self._check(self._proposed, self._terms.own)))

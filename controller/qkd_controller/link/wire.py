@@ -8,6 +8,7 @@ from qkd_controller.link.errors import LinkError
 from qkd_controller.link.framing import MAX_FRAME_BYTES, FrameDecoder, frame
 
 _CHUNK_BYTES = 256 * 1024
+_CLOSE_TIMEOUT_S = 2.0
 
 
 class BytePipe(Protocol):
@@ -21,7 +22,11 @@ class BytePipe(Protocol):
     async def drain(self) -> None:
         """Waits until the peer has read enough for more to be written."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Begins to close; nothing is sent or received any more."""
+
+    async def closed(self) -> None:
+        """Waits until it is closed."""
 
 
 class StreamPipe:
@@ -42,6 +47,18 @@ class StreamPipe:
 
     def close(self) -> None:
         self._writer.close()
+
+    async def closed(self) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._writer.wait_closed()
+        except (OSError, TimeoutError):
+            self._writer.transport.abort()
+
+    def certificate(self) -> bytes | None:
+        """The peer's certificate, DER."""
+        tls = self._writer.get_extra_info("ssl_object")
+        return None if tls is None else tls.getpeercert(binary_form=True)
 
 
 class Wire:
@@ -65,7 +82,9 @@ class Wire:
             except TimeoutError:
                 raise LinkError(f"{self._peer} was silent for {timeout_s:g} s") from None
             except OSError as error:
-                raise LinkError(f"the connection to {self._peer} broke: {_said(error)}") from None
+                raise LinkError(
+                    f"the connection to {self._peer} broke: {network_cause(error)}"
+                ) from None
             if not chunk:
                 raise LinkError(f"{self._peer} closed the connection")
             self._decoder.feed(chunk)
@@ -83,14 +102,23 @@ class Wire:
         except TimeoutError:
             raise LinkError(f"{self._peer} did not read for {timeout_s:g} s") from None
         except OSError as error:
-            raise LinkError(f"the connection to {self._peer} broke: {_said(error)}") from None
+            raise LinkError(
+                f"the connection to {self._peer} broke: {network_cause(error)}"
+            ) from None
 
     def close(self) -> None:
         """Closes the connection; may be called again."""
         self._pipe.close()
 
+    async def closed(self) -> None:
+        """Waits until the connection is closed."""
+        await self._pipe.closed()
 
-def _said(error: OSError) -> str:
+
+def network_cause(error: OSError) -> str:
+    """What went wrong with a connection, in a few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the peer's certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError) and error.reason:
         return f"TLS says {error.reason.replace('_', ' ').lower()}"
     return error.strerror or str(error) or type(error).__name__
