@@ -20,6 +20,7 @@ from qkd_drivers.errors import DeviceError, DeviceProtocolError, DeviceRefused, 
 from qkd_drivers.transports import Transport
 
 REPLY_TIMEOUT_S = 2.0
+_OZ_END = rb"(?i)(^|\n)(done|error[^\n]*)\r?\n"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Wire(ABC):
         self._trace = trace
         self._lock = asyncio.Lock()
         self._in_doubt = True
+        self._fresh = False
         self._busy_until_s = 0.0
 
     async def open(self) -> None:
@@ -53,7 +55,7 @@ class Wire(ABC):
             await self.transport.open()
         except DeviceError as error:
             raise error.about(self.device, "connect") from error
-        self._in_doubt = True
+        self._in_doubt = self._fresh = True
 
     async def close(self) -> None:
         """Always works."""
@@ -80,6 +82,10 @@ class Wire(ABC):
         async with self.transaction(repr(request)) as transport:
             return await self._exchange(transport, request, reply, timeout_s)
 
+    def doubt(self) -> None:
+        """Makes the next transaction resynchronise first."""
+        self._in_doubt = True
+
     def note(self, direction: Literal[">", "<", "!"], data: bytes) -> None:
         """Tells the trace hook, if there is one."""
         if self._trace is not None:
@@ -90,25 +96,35 @@ class Wire(ABC):
     ) -> bytes:
         # A device that works on a request (a counting gate) is deaf until it is done.
         self._busy_until_s = max(self._busy_until_s, time.monotonic() + timeout_s)
-        await self._send(transport, request)
+        await self.send(transport, request)
         answer = await transport.read_until(reply, timeout_s=timeout_s)
         self._busy_until_s = 0.0
         self.note("<", answer)
         return answer
 
-    async def _send(self, transport: Transport, request: bytes) -> None:
+    async def send(self, transport: Transport, request: bytes) -> None:
+        """Writes within a transaction, and tells the trace hook."""
         self.note(">", request)
         await transport.write(request)
 
     async def _resynchronise(self) -> None:
-        await self.transport.resynchronise()
+        if not self._fresh:
+            await self.transport.resynchronise()
+        self._fresh = False
+        if self.transport.late_replies:
+            await self._quieten()
         request, pattern = self._landmark()
         patience_s = max(REPLY_TIMEOUT_S, self._busy_until_s - time.monotonic() + 1.0)
-        await self._send(self.transport, request)
+        await self.send(self.transport, request)
         self.note("<", await self.transport.read_until(pattern, timeout_s=patience_s))
-        # An answer to the landmark of an earlier, unanswered try may still be on its way.
-        self.note("<", await self.transport.drain(quiet_s=0.02, limit_s=0.5))
+        if self.transport.late_replies:
+            # The answer to the landmark of an earlier, unanswered try may be on its way too.
+            self.note("<", await self.transport.drain(quiet_s=0.02, limit_s=0.5))
         self._busy_until_s = 0.0
+
+    async def _quieten(self) -> None:
+        """Takes what the device sends unasked off the wire; subclasses stop it first."""
+        await self.transport.drain()
 
     @abstractmethod
     def _landmark(self) -> tuple[bytes, bytes]:
@@ -131,12 +147,12 @@ class S15Wire(Wire):
 
     async def query_number(self, command: str, *, timeout_s: float = REPLY_TIMEOUT_S) -> float:
         """The number an answer begins with; DeviceProtocolError if it is none."""
-        return await self._number(command, await self.query(command, timeout_s=timeout_s))
+        return self._number(command, await self.query(command, timeout_s=timeout_s))
 
     async def command(self, command: str) -> None:
         """Sends a setting that cannot be read back."""
         async with self.transaction(repr(command)) as transport:
-            await self._send(transport, f"{command}\r\n".encode())
+            await self.send(transport, f"{command}\r\n".encode())
 
     async def set_number(
         self, command: str, value: float, *, tolerance: float, digits: int = 3
@@ -145,27 +161,23 @@ class S15Wire(Wire):
         told = f"{value:.{digits}f}" if digits else str(round(value))
         asked = f"{command} {told}"
         async with self.transaction(repr(asked)) as transport:
-            await self._send(transport, f"{asked}\r\n".encode())
+            await self.send(transport, f"{asked}\r\n".encode())
             answer = _text(
-                await self._exchange(
-                    transport, f"{command}?;".encode(), rb"\r?\n", REPLY_TIMEOUT_S
-                )
+                await self._exchange(transport, f"{command}?;".encode(), rb"\r?\n", REPLY_TIMEOUT_S)
             )
             complaint = "" if _leading_number(answer) is not None else answer
             if complaint:
-                answer = _text(
-                    await transport.read_until(rb"\r?\n", timeout_s=REPLY_TIMEOUT_S)
-                )
+                answer = _text(await transport.read_until(rb"\r?\n", timeout_s=REPLY_TIMEOUT_S))
         if complaint:
             raise DeviceRefused(f"{self.device}: {asked!r}: the device says {complaint!r}")
-        held = await self._number(f"{command}?", answer)
+        held = self._number(f"{command}?", answer)
         if abs(held - value) > tolerance:
             raise DeviceRefused(f"{self.device}: {asked!r}: the device still holds {held:g}")
 
-    async def _number(self, asked: str, answer: str) -> float:
+    def _number(self, asked: str, answer: str) -> float:
         number = _leading_number(answer)
         if number is None:
-            self._in_doubt = True
+            self.doubt()
             raise DeviceProtocolError(f"{self.device}: {asked!r}: {answer!r} is not a number")
         return number
 
@@ -194,14 +206,14 @@ class ScpiWire(Wire):
         answer = await self.query(command)
         number = _leading_number(answer)
         if number is None:
-            self._in_doubt = True
+            self.doubt()
             raise DeviceProtocolError(f"{self.device}: {command!r}: {answer!r} is not a number")
         return number
 
     async def command(self, command: str) -> None:
         """Sends a setting and empties the error queue: DeviceRefused names what was in it."""
         async with self.transaction(repr(command)) as transport:
-            await self._send(transport, f"{command}\n".encode())
+            await self.send(transport, f"{command}\n".encode())
             errors = await self._error_queue(transport)
         if errors:
             raise DeviceRefused(f"{self.device}: {command!r}: the device says {'; '.join(errors)}")
@@ -231,10 +243,8 @@ class OzWire(Wire):
     """OZ Optics: ``command CR LF`` → content lines, then ``Done``."""
 
     async def ask(self, command: str, *, timeout_s: float = REPLY_TIMEOUT_S) -> str:
-        """The content before ``Done``, an empty text for a setting."""
-        answer = await self.exchange(
-            f"{command}\r\n".encode(), rb"(?i)(^|\n)done\r?\n", timeout_s=timeout_s
-        )
+        """The content before ``Done``: empty for a setting that was accepted."""
+        answer = await self.exchange(f"{command}\r\n".encode(), _OZ_END, timeout_s=timeout_s)
         lines = [line.strip() for line in answer.decode("ascii", "replace").splitlines()]
         return "\n".join(line for line in lines if line and line.lower() != "done")
 

@@ -131,7 +131,7 @@ class T2Decoder:
 
     def _in_ps(self, ticks: Times) -> Times:
         if float(self._resolution_ps).is_integer():
-            return ticks * np.int64(self._resolution_ps)
+            return np.multiply(ticks, int(self._resolution_ps), dtype=np.int64)
         return np.rint(ticks * self._resolution_ps).astype(np.int64)
 
 

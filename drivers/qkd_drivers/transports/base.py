@@ -19,6 +19,9 @@ class Transport(ABC):
     (``framing.Wire``) holds the lock of the transaction.
     """
 
+    late_replies = False
+    """Whether a reply to an earlier request may still arrive after ``resynchronise``."""
+
     def __init__(self, address: str) -> None:
         self.address = address
 
@@ -54,8 +57,8 @@ class Transport(ABC):
     async def resynchronise(self) -> None:
         """Leaves no reply of an earlier request on the wire, as far as the medium can promise.
 
-        TCP reopens, HiSLIP clears the device, a serial port is drained: a late reply may still
-        follow there, which the protocol on top must recognise.
+        TCP reopens, HiSLIP clears the device, a serial port is drained: with ``late_replies`` the
+        protocol on top must recognise what comes after that.
         """
 
 

@@ -1,13 +1,20 @@
 """Serial ports, read on the event loop's own file descriptor watch."""
 
 import asyncio
+import contextlib
 import errno
 import os
 
 import serial
 
-from qkd_drivers.errors import DeviceBusy, DeviceError, DeviceLost, DeviceNotFound, DeviceRefused
-from qkd_drivers.errors import DeviceTimeout
+from qkd_drivers.errors import (
+    DeviceBusy,
+    DeviceError,
+    DeviceLost,
+    DeviceNotFound,
+    DeviceRefused,
+    DeviceTimeout,
+)
 from qkd_drivers.transports.base import BufferedTransport
 
 _READ_BYTES = 1 << 20
@@ -20,6 +27,8 @@ class SerialTransport(BufferedTransport):
     since its own reader and that of PyVISA-py are far too slow for a tag stream.
     """
 
+    late_replies = True
+
     def __init__(self, address: str, port: str, baud: int = 115200) -> None:
         super().__init__(address)
         self._port_name = port
@@ -31,10 +40,10 @@ class SerialTransport(BufferedTransport):
     async def open(self) -> None:
         await self.close()
         try:
-            self._port = await asyncio.to_thread(self._open_port)
+            port = self._port = await asyncio.to_thread(self._open_port)
         except (serial.SerialException, OSError) as error:
             raise _open_fault(self._port_name, error) from error
-        self._fd = self._port.fileno()
+        self._fd = port.fileno()
         self._start()
         self._resume()
 
@@ -43,10 +52,9 @@ class SerialTransport(BufferedTransport):
         self._pause()
         port, self._port, self._fd = self._port, None, -1
         if port is not None:
-            try:
+            # An unplugged port cannot restore its line settings.
+            with contextlib.suppress(serial.SerialException, OSError):
                 port.close()
-            except (serial.SerialException, OSError):
-                pass  # an unplugged port cannot restore its line settings
 
     async def write(self, data: bytes, *, timeout_s: float = 2.0) -> None:
         self._check()

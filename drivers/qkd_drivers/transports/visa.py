@@ -17,8 +17,14 @@ import pyvisa
 import serial
 from pyvisa.constants import StatusCode
 
-from qkd_drivers.errors import DeviceBusy, DeviceError, DeviceLost, DeviceNotFound, DeviceRefused
-from qkd_drivers.errors import DeviceTimeout
+from qkd_drivers.errors import (
+    DeviceBusy,
+    DeviceError,
+    DeviceLost,
+    DeviceNotFound,
+    DeviceRefused,
+    DeviceTimeout,
+)
 from qkd_drivers.transports.base import Transport
 from qkd_drivers.transports.tcp import OPEN_TIMEOUT_S, connect_fault
 
@@ -33,6 +39,7 @@ class VisaTransport(Transport):
 
     def __init__(self, address: str, resource: str) -> None:
         super().__init__(address)
+        self.late_replies = resource.upper().startswith("ASRL")
         self._resource = resource
         self._worker: _Worker | None = None
         self._session: Any = None
@@ -104,8 +111,8 @@ class VisaTransport(Transport):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
 
-        def receive(wait_s: float) -> bytes:
-            session.timeout = max(1, round(1000 * wait_s))
+        def receive() -> bytes:
+            session.timeout = max(1, round(1000 * (deadline - loop.time())))
             return bytes(session.read_raw())
 
         while not (count := ready()):
@@ -113,7 +120,7 @@ class VisaTransport(Transport):
             if left <= 0:
                 raise self._late(timeout_s)
             try:
-                self._buffer += await self._call(lambda left=left: receive(left), left, "read")
+                self._buffer += await self._call(receive, left, "read")
             except DeviceTimeout:
                 raise self._late(timeout_s) from None
         data = bytes(self._buffer[:count])
