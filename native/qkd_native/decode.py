@@ -131,8 +131,10 @@ class T2Decoder:
 
     def _in_ps(self, ticks: Times) -> Times:
         if float(self._resolution_ps).is_integer():
-            return np.multiply(ticks, int(self._resolution_ps), dtype=np.int64)
-        return np.rint(ticks * self._resolution_ps).astype(np.int64)
+            scaled: Times = ticks * np.int64(self._resolution_ps)
+        else:
+            scaled = np.rint(ticks * self._resolution_ps).astype(np.int64)
+        return scaled
 
 
 def decode_qutag(data: Data, *, header: Literal["present", "absent"] = "present") -> Recording:

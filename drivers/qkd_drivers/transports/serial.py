@@ -40,9 +40,10 @@ class SerialTransport(BufferedTransport):
     async def open(self) -> None:
         await self.close()
         try:
-            port = self._port = await asyncio.to_thread(self._open_port)
+            port = await asyncio.to_thread(self._open_port)
         except (serial.SerialException, OSError) as error:
             raise _open_fault(self._port_name, error) from error
+        self._port = port
         self._fd = port.fileno()
         self._start()
         self._resume()
