@@ -1,5 +1,7 @@
 """Events from clicks: independent of chunking, equal to a plain reading of the rules."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -60,7 +62,7 @@ def test_events_follow_the_rules_however_the_stream_is_cut(steps, cuts, reorder)
     resolver = EventResolver(5, 30, delays, CODES, reorder_ps=reorder)
     bounds = sorted({0, len(times), *(min(c, len(times)) for c in cuts)})
     got = []
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         t, c = resolver.feed(times[low:high], channels[low:high], random[low:high])
         complete = resolver.complete_until_ps
         got += zip(t.tolist(), c.tolist(), strict=True)
