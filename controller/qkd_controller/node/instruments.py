@@ -1,59 +1,59 @@
 """The instruments of one link end: their actors in order of bring-up, and whether all are ready."""
 
 from collections.abc import Callable
-from typing import Any
 
 from qkd_controller.config.node import Device, LinkEnd
-from qkd_controller.devices.actor import DeviceActor, DeviceState
+from qkd_controller.devices.actor import DeviceActor
+from qkd_controller.devices.state import State, StateChange
 from qkd_controller.devices.tagger import TaggerActor
 from qkd_controller.node.status import DeviceStatus
 
-# Light comes last: the oven and all that watches stand before the laser goes on.
-BRING_UP = ("polarisation_controller", "crystal_oven", "detector", "tagger", "laser")
-
 
 class Instruments:
-    """One actor a device of the link end."""
+    """One actor a device of the link end; the laser goes on last, once all others are ready."""
 
-    def __init__(self, end: LinkEnd, on_event: Callable[..., None]) -> None:
+    def __init__(self, end: LinkEnd, on_event: Callable[[StateChange], None]) -> None:
+        self._devices = {device.name: device for device in end.devices}
         self.actors: dict[str, DeviceActor] = {}
-        ready_first: list[DeviceActor] = []
-        for kind in BRING_UP:
-            for device in end.devices:
-                if device.kind == kind:
-                    after = tuple(ready_first) if kind == "laser" else ()
-                    self.actors[device.name] = _actor(device, on_event, after)
-            ready_first += [a for a in self.actors.values() if a.config.kind == kind]
-        self.tagger = next(a for a in self.actors.values() if isinstance(a, TaggerActor))
-        self.polarisation = next(
-            (a for a in self.actors.values() if a.config.kind == "polarisation_controller"), None
-        )
+        lasers = [device for device in end.devices if device.kind == "laser"]
+        for device in end.devices:
+            if device.kind == "tagger":
+                self.tagger = TaggerActor(device, on_event=on_event)
+                self.actors[device.name] = self.tagger
+            elif device.kind != "laser":
+                self.actors[device.name] = DeviceActor(device, on_event=on_event)
+        others = tuple(self.actors.values())
+        for device in lasers:
+            self.actors[device.name] = DeviceActor(device, on_event=on_event, after=others)
+        self.polarisation = self._first("polarisation_controller")
 
     def missing(self) -> str:
         """The devices that are not ready, each with its cause; empty if all are."""
         return "; ".join(
-            f"{name} {actor.state.value}" + (f" ({actor.cause})" if actor.cause else "")
+            f"{name} {actor.state}: {actor.cause}"
             for name, actor in self.actors.items()
-            if actor.state is not DeviceState.READY
+            if actor.state is not State.READY
         )
 
     def status(self) -> tuple[DeviceStatus, ...]:
         """What each device says of itself."""
-        return tuple(
-            DeviceStatus(
-                name=name,
-                kind=actor.config.kind,
-                model=actor.config.model,
-                state=actor.state.value,
-                cause=actor.cause,
-                readings={k: (r.value, r.unit) for k, r in actor.readings.items()},
-            )
-            for name, actor in self.actors.items()
-        )
+        return tuple(_status(self._devices[name], actor) for name, actor in self.actors.items())
+
+    async def shutdown(self) -> None:
+        """Brings every device to rest, light sources first."""
+        for actor in reversed(self.actors.values()):
+            await actor.shutdown()
+
+    def _first(self, kind: str) -> DeviceActor | None:
+        return next((actor for actor in self.actors.values() if actor.kind == kind), None)
 
 
-def _actor(
-    device: Device, on_event: Callable[..., Any], after: tuple[DeviceActor, ...]
-) -> DeviceActor:
-    kind = TaggerActor if device.kind == "tagger" else DeviceActor
-    return kind(device, on_event=on_event, after=after)
+def _status(device: Device, actor: DeviceActor) -> DeviceStatus:
+    return DeviceStatus(
+        name=device.name,
+        kind=device.kind,
+        model=device.model,
+        state=actor.state.value,
+        cause=actor.cause,
+        readings={name: (r.value, r.unit) for name, r in actor.readings.items()},
+    )

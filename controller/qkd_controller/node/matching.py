@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from qkd_native.clicks import EventResolver
-
 from qkd_controller.acquisition.announcing import AnnouncingEnd
 from qkd_controller.acquisition.reference import ReferenceEnd
 from qkd_controller.config.errors import QkdError
 from qkd_controller.config.link import Timing
 from qkd_controller.config.node import Channel
-from qkd_controller.devices.tagger import RunEnded, RunStarted, StreamItem, Tags
+from qkd_controller.devices.tagger import RunEnded, RunEvent, RunStarted
 from qkd_controller.link.errors import LinkError
 from qkd_controller.link.message import Message
+from qkd_drivers.contract import Tags
+from qkd_native.clicks import EventResolver
 
 BATCH_S = 0.05
 INBOX_LIMIT_BYTES = 64 << 20
@@ -37,16 +37,18 @@ class EventSource:
         self._timing = timing
         self._delays_ps = {c.channel: c.delay_ps for c in channels}
         self._codes = {c.channel: c.bit | (c.basis == "x") << 1 for c in channels}
+        self._epoch = 0
         self._clicks = self._resolver()
 
-    def apply(self, item: StreamItem, engine: Engine) -> list[Message]:
+    def apply(self, item: RunEvent, engine: Engine) -> list[Message]:
         """Feeds one item of the stream to the engine; for the worker thread."""
         if isinstance(item, RunStarted):
-            self._clicks = self._resolver()
+            self._epoch, self._clicks = item.epoch, self._resolver()
             return engine.begin_epoch(item.epoch, item.utc_ns)
         if isinstance(item, Tags):
-            return engine.add(*self._clicks.feed(item.times_ps, item.channels))
-        messages = engine.add(*self._clicks.flush())
+            times, codes = self._clicks.feed(item.times_ps, item.channels)
+            return engine.add(self._epoch, times, codes, self._clicks.complete_until_ps)
+        messages = engine.add(self._epoch, *self._clicks.flush())
         return messages + engine.end_epoch(item.epoch, item.end_ps, item.clean, item.cause)
 
     def _resolver(self) -> EventResolver:
@@ -102,7 +104,7 @@ class Matching:
         self._lossy_epoch: int | None = None
         self._outbox: Outbox | None = None
 
-    def feed(self, item: StreamItem) -> None:
+    def feed(self, item: RunEvent) -> None:
         """Takes a stream item; tags beyond the limit are dropped and their run marked unclean."""
         if isinstance(item, RunStarted):
             self._epoch = item.epoch
@@ -119,6 +121,10 @@ class Matching:
     def receive(self, message: Message) -> None:
         """Takes a message of the peer's engine."""
         self._put(lambda engine: engine.receive(message))
+
+    def tell(self, work: Work) -> None:
+        """Has the engine do something in its turn; its messages go to the peer."""
+        self._put(work)
 
     async def call(self, ask: Callable[[Any], R]) -> R:
         """Asks the engine something in its turn, after all that was fed before."""
@@ -145,6 +151,7 @@ class Matching:
         """Ends what attach() began, unless a newer session is attached by now."""
         if self._outbox is outbox:
             self._outbox = None
+        self._put(_forget_peer)
 
     async def run(self) -> None:
         """Feeds the engine until cancelled."""
@@ -172,7 +179,8 @@ class Matching:
         for work in works:
             try:
                 if isinstance(work, _Attach):
-                    done = _Done(work.outbox, list(self.engine.reset_peer()))
+                    self.engine.reset_peer()
+                    done = _Done(work.outbox, self.engine.begin_session())
                 else:
                     done.messages += work(self.engine)
             except LinkError as error:
@@ -188,6 +196,11 @@ class Matching:
         except asyncio.QueueFull:
             self._outbox = None
             self._on_fault(LinkError("the peer reads more slowly than this end measures"))
+
+
+def _forget_peer(engine: Engine) -> list[Message]:
+    engine.reset_peer()
+    return []
 
 
 def _settle(answer: "asyncio.Future[Any]", result: Any, error: QkdError | None) -> None:

@@ -1,39 +1,38 @@
 """Alignment carried out on the polarisation controller of this end."""
 
-import asyncio
-
+from qkd_controller.config.link import Alignment
+from qkd_controller.devices.actor import DeviceActor
+from qkd_controller.devices.errors import DeviceNotReady
+from qkd_controller.devices.set_points import PolarisationSetPoints
+from qkd_controller.node.alignment import AlignmentFailed, AlignmentOutcome, Probe, align
 from qkd_drivers.contract import PolarisationController
 from qkd_drivers.errors import DeviceError
 
-from qkd_controller.config.link import Alignment
-from qkd_controller.devices.actor import DeviceActor
-from qkd_controller.node.alignment import AlignmentFailed, AlignmentOutcome, Probe, align
-
-DEFAULT_HALF_WAVE_MV = 1500.0
-SETTLE_S = 0.02
-
 
 async def steer(actor: DeviceActor, probe: Probe, limits: Alignment) -> AlignmentOutcome:
-    """Aligns, and makes what it found the set-point that a reconnect restores.
+    """Aligns by changing the actor's set-points, so that a reconnect restores what was found.
 
     Raises AlignmentFailed if the controller is away or no measurement comes back.
     """
-    device = actor.device
-    if not isinstance(device, PolarisationController):
-        raise AlignmentFailed(f"{actor.config.name} is {actor.state.value}: {actor.cause}")
-    half_wave_mv = float(actor.config.set_points.get("half_wave_voltage_mv", DEFAULT_HALF_WAVE_MV))
+    device, set_points = actor.device, actor.set_points
+    if not isinstance(device, PolarisationController) or not isinstance(
+        set_points, PolarisationSetPoints
+    ):
+        raise AlignmentFailed(f"{actor.name} is no polarisation controller")
+    voltages = list(set_points.voltages_mv)
 
     async def set_voltage(channel: int, millivolts: float) -> None:
-        await device.set_voltage_mv(channel + 1, round(millivolts))
-        await asyncio.sleep(SETTLE_S)
+        voltages[channel] = round(millivolts)
+        await actor.set(voltages_mv=tuple(voltages))
 
     try:
-        voltages = [float(v) for v in await device.voltages_mv()]
-        top = (await device.limits())["voltage_mv"].maximum
-        outcome = await align(
-            voltages, half_wave_mv, top, set_voltage, probe, limits.start_above_qber_ratio / 2
+        return await align(
+            [float(v) for v in voltages],
+            set_points.half_wave_voltage_mv,
+            (await device.limits())["voltage_mv"].maximum,
+            set_voltage,
+            probe,
+            limits.start_above_qber_ratio / 2,
         )
-    except DeviceError as error:
-        raise AlignmentFailed(str(error)) from None
-    actor.adjust({"voltages_mv": [round(v) for v in outcome.voltages_mv]})
-    return outcome
+    except (DeviceError, DeviceNotReady) as error:
+        raise AlignmentFailed(f"{actor.name}: {error}") from None
