@@ -21,7 +21,7 @@ BLOCK = 7
 Tamper = Callable[[str, BlockMessage], BlockMessage]
 Outcome = DistilledBlock | BlockDiscarded | ProtocolError
 
-_DECODER = msgspec.msgpack.Decoder(Union[BLOCK_MESSAGES])
+_DECODER = msgspec.msgpack.Decoder(Union[BLOCK_MESSAGES])  # noqa: UP007
 
 
 @dataclass
