@@ -1,6 +1,5 @@
 """What types cannot say about a configuration: cross-field rules, each fault a line."""
 
-import ipaddress
 import os
 import stat
 from collections import Counter
@@ -102,15 +101,6 @@ def split_address(address: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{address!r} is not host:port")
     return host, int(port)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a ``host:port`` stays on this machine."""
-    host, _ = split_address(address)
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def listening_addresses(node: NodeFile) -> dict[str, str]:

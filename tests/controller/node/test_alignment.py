@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from qkd_controller.node.alignment import AlignmentFailed, AlignmentOutcome, Errors, align
 
 HALF_WAVE_MV = 1500.0

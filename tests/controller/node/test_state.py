@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from qkd_controller.node.state import LinkState, StateMachine
 
 ORDER = ["down", "preparing", "connecting", "synchronising", "aligning", "keying"]
