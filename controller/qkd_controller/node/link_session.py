@@ -147,7 +147,8 @@ class LinkSession:
         return self._engine().locked
 
     def set_mode(self, mode: Mode) -> None:
-        await self._owner.matching.tell(lambda engine: engine.set_mode(mode, ANNOUNCE_GUARD_PS))
+        engine = self._engine()
+        self._owner.matching.tell(lambda _: [engine.set_mode(mode, ANNOUNCE_GUARD_PS)])
 
     def next_slice(self) -> SliceId:
         return self._engine().next_slice(ANNOUNCE_GUARD_PS)

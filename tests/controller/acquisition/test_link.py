@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from qkd_controller.config.link import Timing
 from qkd_controller.link.acquisition_messages import SliceMatched, TestDisclosure
 
 
