@@ -195,7 +195,7 @@ async def _running(site: DemoSite) -> AsyncIterator[list[asyncio.subprocess.Proc
     """The simulator and both nodes as processes; all are stopped at the end, nodes first."""
     processes: list[asyncio.subprocess.Process] = []
     try:
-        simulator = await _start(site.directory / "sim.err", "qkd_firmware_sim.main", site.lab)
+        simulator = await _start(site.directory / "sim.err", "qkd_firmware_sim.main", site.lab, "--dir", site.directory / "lab")
         processes.append(simulator)
         await _ready(simulator)
         for node in site.nodes.values():
