@@ -61,7 +61,7 @@ def released_bits(plan: BlockPlan, leaked_bits: int, test_errors: int) -> int:
     The whole leakage budget is charged, however little of it was used, and Q_tol, however few
     errors were seen. Raises ToleranceExceeded where the block must abort.
     """
-    if test_errors > plan.qber_tolerance_ratio * plan.test_bits:
+    if test_errors / plan.test_bits > plan.qber_tolerance_ratio:
         raise ToleranceExceeded(
             f"{test_errors} errors in {plan.test_bits} test bits: QBER "
             f"{test_errors / plan.test_bits:.2%} exceeds the tolerated "
