@@ -338,7 +338,9 @@ def _best_line(
     return best[1], best[2]
 
 
-def _add_shifted(row: npt.NDArray[np.float32], excess: npt.NDArray[np.float32], shift: int) -> None:
+def _add_shifted(
+    row: npt.NDArray[np.float32], excess: npt.NDArray[np.float32], shift: int
+) -> None:
     """row[k] += excess[k + shift] where both exist."""
     size = len(row)
     if abs(shift) >= size:
@@ -349,7 +351,9 @@ def _add_shifted(row: npt.NDArray[np.float32], excess: npt.NDArray[np.float32], 
         row[-shift:] += excess[:shift]
 
 
-def _moving_average(histogram: npt.NDArray[np.float64], reach: int = 64) -> npt.NDArray[np.float64]:
+def _moving_average(
+    histogram: npt.NDArray[np.float64], reach: int = 64
+) -> npt.NDArray[np.float64]:
     sums = np.concatenate(([0.0], np.cumsum(histogram)))
     places = np.arange(len(histogram))
     low = np.maximum(places - reach, 0)
