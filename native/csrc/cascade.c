@@ -272,7 +272,7 @@ void qkd_cascade_absorb(const qkd_cascade_plan *plan, uint64_t *state, const uin
     const frame f = frame_at(plan, state, questions[i] >> FRAME_SHIFT);
     const tree t = tree_at(plan, &f, (questions[i] >> PASS_SHIFT) & 7u);
     const uint32_t node = questions[i] & ((1u << PASS_SHIFT) - 1);
-    learn(&t, node, (parities[i / 8] >> (i % 8)) & 1u);
+    learn(&t, node, (unsigned)(parities[i / 8] >> (i % 8)) & 1u);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qkd_native.gf2x import Backend, has_pclmul, toeplitz_hash
@@ -24,6 +24,7 @@ def carryless_product(a: int, b: int) -> int:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_equals_the_toeplitz_matrix(backend: Backend, data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 300))

@@ -49,6 +49,10 @@ class MatchedBlock:
     codes: NDArray[np.uint8]
     """Bit 0: the bit; bit 1: the basis, 0 z, 1 x; bit 2: came from a multi-click."""
 
+    def __post_init__(self) -> None:
+        if self.codes.dtype != np.uint8 or self.codes.ndim != 1 or not self.codes.flags.writeable:
+            raise ValueError("the codes of a block must be a writeable uint8 vector")
+
 
 @dataclass(frozen=True)
 class BlockPart:
@@ -81,10 +85,10 @@ async def distil(
 ) -> DistilledBlock:
     """Turns a block's pairs into key together with the peer.
 
-    codes must be fixed at both ends before this begins; they are not changed. expected_qber sets
-    Cascade's first blocks at the corrector, nothing else. epsilon_authentication is the failure
-    probability of the transcripts' tags, for the report. monitor, kept over all blocks of a link,
-    watches their mean leakage.
+    codes must be fixed at both ends before this begins; they are wiped when it ends, whichever way.
+    expected_qber sets Cascade's first blocks at the corrector, nothing else. epsilon_authentication
+    is the failure probability of the transcripts' tags, for the report. monitor, kept over all
+    blocks of a link, watches their mean leakage.
 
     Raises BlockDiscarded where the block makes no key, after telling the peer if the finding is
     our own; ProtocolError (a LinkError) where the peer does what no honest one does.
@@ -189,7 +193,8 @@ class _Distillation:
         return DistilledBlock(key, report)
 
     def wipe(self) -> None:
-        """Overwrites every string this block was worked on in."""
+        """Overwrites the codes and every string that came of them."""
+        self._matched.codes.fill(0)
         for secret in self._secrets:
             secret.fill(0)
 

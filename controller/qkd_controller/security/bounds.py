@@ -37,21 +37,24 @@ def binary_entropy(x: float) -> float:
 
 
 def sampling_deviation(key_bits: int, test_bits: int, epsilon_secrecy: float) -> float:
-    """μ = sqrt((n+k)/(nk) · (k+1)/k · ln(4/ε_sec)), Tomamichel et al. 2012, eq. (2)."""
+    """μ = sqrt((n+k)/(nk) · (k+1)/k · ln(4/ε_sec)), Tomamichel et al. 2012.
+
+    How far the error rate of the key string, had it been measured in the test basis, may lie above
+    that of the test string.
+    """
     n, k = key_bits, test_bits
     return math.sqrt((n + k) / (n * k) * (k + 1) / k * math.log(4 / epsilon_secrecy))
 
 
 def secret_bits(plan: BlockPlan, leaked_bits: float) -> float:
-    """n(1 − h(Q_tol + μ)) − leak − log2(2/(ε_sec² ε_cor)), Tomamichel et al. 2012, eq. (1).
+    """n(1 − h(Q_tol + μ)) − leak − log2(2/(ε_sec² ε_cor)), Tomamichel et al. 2012.
 
     The preparation quality q is 1: ideal complementary bases. Not rounded; may be negative.
     """
     deviation = sampling_deviation(plan.key_bits, plan.test_bits, plan.epsilon_secrecy)
     phase_error = min(0.5, plan.qber_tolerance_ratio + deviation)
-    overhead = (
-        1 - 2 * math.log2(plan.epsilon_secrecy) - math.log2(plan.epsilon_correctness)
-    )  # logarithms apart: the product of the epsilons may underflow
+    # The logarithms are taken apart because the product of the epsilons may underflow.
+    overhead = 1 - 2 * math.log2(plan.epsilon_secrecy) - math.log2(plan.epsilon_correctness)
     return plan.key_bits * (1 - binary_entropy(phase_error)) - leaked_bits - overhead
 
 
@@ -61,7 +64,7 @@ def released_bits(plan: BlockPlan, leaked_bits: int, test_errors: int) -> int:
     The whole leakage budget is charged, however little of it was used, and Q_tol, however few
     errors were seen. Raises ToleranceExceeded where the block must abort.
     """
-    if test_errors > plan.qber_tolerance_ratio * plan.test_bits:
+    if test_errors / plan.test_bits > plan.qber_tolerance_ratio:
         raise ToleranceExceeded(
             f"{test_errors} errors in {plan.test_bits} test bits: QBER "
             f"{test_errors / plan.test_bits:.2%} exceeds the tolerated "

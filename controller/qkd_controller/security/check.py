@@ -35,7 +35,8 @@ def check_release(
         raise _refuse(f"the ledger holds {in_ledger} leaked bits, the block counted {leaked_bits}")
     if in_ledger > plan.leakage_budget_bits:
         raise _refuse(f"{in_ledger} leaked bits, {plan.leakage_budget_bits} allowed")
-    if Fraction(test_errors, plan.test_bits) > Fraction(plan.qber_tolerance_ratio):
+    # The tolerance is the decimal number that the link file says, not its nearest binary one.
+    if Fraction(test_errors, plan.test_bits) > Fraction(repr(plan.qber_tolerance_ratio)):
         raise _refuse(f"{test_errors} errors in {plan.test_bits} test bits")
     if length_bits <= 0:
         raise _refuse(f"a key of {length_bits} bits")

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qkd_controller.distillation.amplification import amplify, draw_seed
@@ -27,6 +27,7 @@ from qkd_controller.distillation.threads import in_thread
 from qkd_native.cascade import MAX_FRAME_BITS, tree_depth
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 1)))
 def test_packing_is_undone_by_unpacking(bits: list[int]) -> None:
     string = np.array(bits, np.uint8)
@@ -38,6 +39,7 @@ def test_too_few_packed_bits_are_refused() -> None:
         unpack_bits(b"\0", 9)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**8))
 def test_frames_cover_the_string_evenly(string_bits: int) -> None:
     frames = Frames(string_bits)
@@ -68,6 +70,7 @@ def test_block_sizes_follow_the_error_rate(qber: float, first: int) -> None:
     assert sizes == (first, first + 3, min(first + 6, 15), 15, 15, 15)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 0.5), st.integers(1, MAX_FRAME_BITS))
 def test_every_size_fits_every_frame(qber: float, frame_bits: int) -> None:
     for sizes in (block_sizes(qber, frame_bits), repair_sizes(frame_bits)):
@@ -126,6 +129,7 @@ def test_frame_checks_find_the_frames_that_differ() -> None:
         failing_frames(checks, checks[:-4])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.integers(1, 30), st.integers(0, 2**32))
 def test_amplification_is_linear(key_bits: int, key_bytes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

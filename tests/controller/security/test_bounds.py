@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qkd_controller.config.link import BlockPlan
@@ -50,6 +50,7 @@ blocks = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(blocks, st.integers(1, 10**5))
 def test_more_leakage_is_paid_bit_by_bit(block: tuple[int, int, float, int], more: int) -> None:
     n, k, tolerance, leaked = block
@@ -58,6 +59,7 @@ def test_more_leakage_is_paid_bit_by_bit(block: tuple[int, int, float, int], mor
     assert difference == pytest.approx(more)
 
 
+@settings(deadline=None)
 @given(blocks, st.floats(0, 0.3), st.integers(1, 10**6))
 def test_monotone(block: tuple[int, int, float, int], worse: float, more_test: int) -> None:
     n, k, tolerance, leaked = block
@@ -69,6 +71,7 @@ def test_monotone(block: tuple[int, int, float, int], worse: float, more_test: i
     assert best <= n
 
 
+@settings(deadline=None)
 @given(blocks, st.floats(0, 1), st.floats(0, 1))
 def test_released_never_exceeds_the_bound(
     block: tuple[int, int, float, int], errors_share: float, leaked_share: float
@@ -99,6 +102,7 @@ def test_a_hopeless_block_releases_nothing() -> None:
     assert secret_bits(plan(1_000, 10, 0.4), 0) < 0
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1))
 def test_entropy_is_symmetric_and_bounded(x: float) -> None:
     assert 0 <= binary_entropy(x) <= 1

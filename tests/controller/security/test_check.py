@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.security.bounds import released_bits, secret_bits
 from qkd_controller.security.check import check_release
-from qkd_controller.security.errors import AccountsDisagree
+from qkd_controller.security.errors import AccountsDisagree, ToleranceExceeded
 from qkd_controller.security.ledger import Account
 
 PLAN = BlockPlan(
@@ -38,6 +39,7 @@ def test_the_right_length_passes() -> None:
     check_release(PLAN, ACCOUNT, 18_000, 1_000, LENGTH)
 
 
+@settings(deadline=None)
 @given(
     st.integers(100, 10**7),
     st.integers(100, 10**7),
@@ -61,6 +63,17 @@ def test_two_ways_to_one_bound(n: int, k: int, tolerance: float, epsilon: float)
         check_release(plan, account, 0, 0, length)
         with pytest.raises(AccountsDisagree, match="exceed the bound"):
             check_release(plan, account, 0, 0, int(secret_bits(plan, n // 10)) + 2)
+
+
+@pytest.mark.parametrize("per_mille", range(1, 60))
+def test_as_many_errors_as_tolerated_pass_and_one_more_does_not(per_mille: int) -> None:
+    plan = structs.replace(PLAN, qber_tolerance_ratio=per_mille / 1000)
+    length = released_bits(plan, 18_000, 50 * per_mille)
+    check_release(plan, ACCOUNT, 18_000, 50 * per_mille, length)
+    with pytest.raises(ToleranceExceeded):
+        released_bits(plan, 18_000, 50 * per_mille + 1)
+    with pytest.raises(AccountsDisagree):
+        check_release(plan, ACCOUNT, 18_000, 50 * per_mille + 1, length)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qkd_controller.security.errors import AccountsDisagree
@@ -24,6 +24,7 @@ entries = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(entries)
 def test_every_bit_is_charged_once(entered: list[tuple[LedgerClass, str, int]]) -> None:
     ledger = BlockLedger()
