@@ -19,7 +19,6 @@ from typing import Literal
 from qkd_drivers.errors import DeviceError, DeviceProtocolError, DeviceRefused, DeviceTimeout
 from qkd_drivers.transports import Transport
 
-REPLY_TIMEOUT_S = 2.0
 _OZ_END = rb"(?i)(^|\n)(done|error[^\n]*)\r?\n"
 
 
@@ -40,6 +39,9 @@ Trace = Callable[[TraceEntry], None]
 class Wire(ABC):
     """One instrument's transport, its lock and its doubt."""
 
+    reply_timeout_s = 2.0
+    """How long an answer may take, where the request sets no time of its own."""
+
     def __init__(self, transport: Transport, device: str, trace: Trace | None = None) -> None:
         self.transport = transport
         self.device = device
@@ -55,6 +57,7 @@ class Wire(ABC):
             await self.transport.open()
         except DeviceError as error:
             raise error.about(self.device, "connect") from error
+        self._lock = asyncio.Lock()  # a user of the last connection may still hold its own
         self._in_doubt = self._fresh = True
 
     async def close(self) -> None:
@@ -76,7 +79,7 @@ class Wire(ABC):
                 raise error.about(self.device, asked) from error
 
     async def exchange(
-        self, request: bytes, reply: bytes, *, timeout_s: float = REPLY_TIMEOUT_S
+        self, request: bytes, reply: bytes, *, timeout_s: float | None = None
     ) -> bytes:
         """Sends request and returns all bytes up to the match of the pattern reply."""
         async with self.transaction(repr(request)) as transport:
@@ -92,8 +95,9 @@ class Wire(ABC):
             self._trace(TraceEntry(time.monotonic(), self.device, direction, data))
 
     async def _exchange(
-        self, transport: Transport, request: bytes, reply: bytes, timeout_s: float
+        self, transport: Transport, request: bytes, reply: bytes, timeout_s: float | None = None
     ) -> bytes:
+        timeout_s = self.reply_timeout_s if timeout_s is None else timeout_s
         # A device that works on a request (a counting gate) is deaf until it is done.
         self._busy_until_s = max(self._busy_until_s, time.monotonic() + timeout_s)
         await self.send(transport, request)
@@ -114,7 +118,7 @@ class Wire(ABC):
         if self.transport.late_replies:
             await self._quieten()
         request, pattern = self._landmark()
-        patience_s = max(REPLY_TIMEOUT_S, self._busy_until_s - time.monotonic() + 1.0)
+        patience_s = max(self.reply_timeout_s, self._busy_until_s - time.monotonic() + 1.0)
         await self.send(self.transport, request)
         self.note("<", await self.transport.read_until(pattern, timeout_s=patience_s))
         if self.transport.late_replies:
@@ -140,12 +144,12 @@ class S15Wire(Wire):
         super().__init__(transport, device, trace)
         self._mark = model_mark
 
-    async def query(self, command: str, *, timeout_s: float = REPLY_TIMEOUT_S) -> str:
+    async def query(self, command: str, *, timeout_s: float | None = None) -> str:
         """The one-line answer to a query."""
         answer = await self.exchange(f"{command};".encode(), rb"\r?\n", timeout_s=timeout_s)
         return _text(answer)
 
-    async def query_number(self, command: str, *, timeout_s: float = REPLY_TIMEOUT_S) -> float:
+    async def query_number(self, command: str, *, timeout_s: float | None = None) -> float:
         """The number an answer begins with; DeviceProtocolError if it is none."""
         return self._number(command, await self.query(command, timeout_s=timeout_s))
 
@@ -162,12 +166,12 @@ class S15Wire(Wire):
         asked = f"{command} {told}"
         async with self.transaction(repr(asked)) as transport:
             await self.send(transport, f"{asked}\r\n".encode())
-            answer = _text(
-                await self._exchange(transport, f"{command}?;".encode(), rb"\r?\n", REPLY_TIMEOUT_S)
-            )
+            answer = _text(await self._exchange(transport, f"{command}?;".encode(), rb"\r?\n"))
             complaint = "" if _leading_number(answer) is not None else answer
             if complaint:
-                answer = _text(await transport.read_until(rb"\r?\n", timeout_s=REPLY_TIMEOUT_S))
+                answer = _text(
+                    await transport.read_until(rb"\r?\n", timeout_s=self.reply_timeout_s)
+                )
         if complaint:
             raise DeviceRefused(f"{self.device}: {asked!r}: the device says {complaint!r}")
         held = self._number(f"{command}?", answer)
@@ -188,7 +192,7 @@ class S15Wire(Wire):
 class ScpiWire(Wire):
     """SCPI with an error queue (SCPI-99 vol. 2, 21.8), LF at the end of each message."""
 
-    async def query(self, command: str, *, timeout_s: float = REPLY_TIMEOUT_S) -> str:
+    async def query(self, command: str, *, timeout_s: float | None = None) -> str:
         """The answer; DeviceRefused if the device queues an error instead of answering."""
         try:
             answer = await self.exchange(f"{command}\n".encode(), rb"\n", timeout_s=timeout_s)
@@ -226,7 +230,7 @@ class ScpiWire(Wire):
     async def _error_queue(self, transport: Transport) -> list[str]:
         errors: list[str] = []
         for _ in range(100):
-            entry = _text(await self._exchange(transport, b"SYST:ERR?\n", rb"\n", REPLY_TIMEOUT_S))
+            entry = _text(await self._exchange(transport, b"SYST:ERR?\n", rb"\n"))
             code = _leading_number(entry.partition(",")[0])
             if code is None:
                 raise DeviceProtocolError(f"{entry!r} is not an entry of an error queue")
@@ -242,7 +246,7 @@ class ScpiWire(Wire):
 class OzWire(Wire):
     """OZ Optics: ``command CR LF`` → content lines, then ``Done``."""
 
-    async def ask(self, command: str, *, timeout_s: float = REPLY_TIMEOUT_S) -> str:
+    async def ask(self, command: str, *, timeout_s: float | None = None) -> str:
         """The content before ``Done``: empty for a setting that was accepted."""
         answer = await self.exchange(f"{command}\r\n".encode(), _OZ_END, timeout_s=timeout_s)
         lines = [line.strip() for line in answer.decode("ascii", "replace").splitlines()]

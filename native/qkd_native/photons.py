@@ -30,8 +30,8 @@ class PhotonTable:
     dark_rate_hz: Eight
     jitter_ps: Eight
     dead_time_ps: tuple[int, int, int, int, int, int, int, int]
-    afterpulse_probability: Eight = (0.0,) * 8  # type: ignore[assignment]
-    afterpulse_decay_ps: Eight = (50_000.0,) * 8  # type: ignore[assignment]
+    afterpulse_probability: Eight = (0.0,) * 8
+    afterpulse_decay_ps: Eight = (50_000.0,) * 8
 
     def __post_init__(self) -> None:
         for name in ("transmission", "basis_z_probability", "efficiency", "afterpulse_probability"):

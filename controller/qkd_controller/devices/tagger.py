@@ -1,7 +1,7 @@
 """The actor of a time tagger: an endless stream of runs."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ class TaggerActor(DeviceActor):
     _counts = np.zeros(256, np.int64)
     _counted_from_ps = 0
 
-    async def stream(self, run_duration_s: float) -> AsyncIterator[RunEvent]:
+    async def stream(self, run_duration_s: float) -> AsyncGenerator[RunEvent, None]:
         """Run after run, for ever, over losses of the device; one consumer at a time.
 
         Each run is RunStarted, any number of Tags, RunEnded. Epochs rise strictly, also across

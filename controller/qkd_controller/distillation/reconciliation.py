@@ -57,9 +57,8 @@ def block_sizes(expected_qber: float, frame_bits: int) -> tuple[int, ...]:
     2^6 up to 1.9 %, 2^5 up to 3.8 %, 2^4 up to 7.5 % for full frames.
     """
     depth = tree_depth(frame_bits)
-    errors_a_leaf = expected_qber * frame_bits / (1 << depth)
-    first = math.floor(math.log2(1.2 / errors_a_leaf)) if errors_a_leaf > 0 else depth
-    first = min(max(first, 3), 10)
+    errors_a_leaf = max(expected_qber * frame_bits / (1 << depth), 1e-6)
+    first = min(max(math.floor(math.log2(1.2 / errors_a_leaf)), 3), 10)
     half = depth - 1
     return (*(min(first + step, half) for step in (0, 3, 6)), *[half] * HALVING_PASSES)
 

@@ -26,7 +26,7 @@ class Codec:
     def __init__(self, message_types: tuple[type[Message], ...]) -> None:
         if len({kind.__name__ for kind in message_types}) != len(message_types):
             raise ValueError("two message types of one name")
-        number = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+        number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
         message: Any = Union[message_types]  # noqa: UP007
         self._types = frozenset(message_types)
         self._encoder = msgspec.msgpack.Encoder()

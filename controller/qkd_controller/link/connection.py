@@ -376,7 +376,7 @@ def _split(address: str) -> tuple[str, int]:
 
 
 def _root(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error that matters most: a fault of the program, then of the store, then the first."""
+    """The error that matters: a fault of the program, else of the store, else the first."""
     leaves = list(_leaves(errors))
     if any(not isinstance(leaf, QkdError) for leaf in leaves):
         return errors

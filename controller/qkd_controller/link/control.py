@@ -9,7 +9,7 @@ from qkd_controller.security.ledger import LedgerClass
 
 TAG_BYTES = 16
 
-Natural = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Tag = Annotated[bytes, msgspec.Meta(min_length=TAG_BYTES, max_length=TAG_BYTES)]
 
 

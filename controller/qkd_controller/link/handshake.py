@@ -79,17 +79,17 @@ class Handshake:
     def receive(self, payload: bytes) -> bytes | None:
         """Takes the peer's next payload and returns the answer, if there is one to send.
 
-        Raises RefusedByPeer, LinkError naming the one thing that is wrong, AuthenticationError for a wrong
-        identity or pairing secret, ProtocolError for anything that is no greeting.
+        Raises LinkError naming the one thing that is wrong, AuthenticationError for a wrong
+        identity or pairing secret, RefusedByPeer if the peer found something wrong, ProtocolError
+        for anything that is no greeting.
         """
         try:
             greeting = _DECODER.decode(payload)
         except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
             raise ProtocolError("the peer does not speak the language of this link") from None
         if isinstance(greeting, Refused):
-            raise RefusedByPeer(
-                f"{self._terms.peer} refused the link: {_printable(greeting.reason)}"
-            )
+            reason = _printable(greeting.reason)
+            raise RefusedByPeer(f"{self._terms.peer} refused the link: {reason}")
         if isinstance(greeting, Hello) and self._proposed is None:
             self._proposed = self._agree(greeting)
             return msgspec.msgpack.encode(Proof(self._check(self._proposed, self._terms.own)))

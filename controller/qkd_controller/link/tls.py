@@ -62,20 +62,14 @@ def _check_node(identity: Identity, name: str) -> None:
 def _loaded(context: ssl.SSLContext, tls: Tls) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
-    faults = []
-    for files, load in (
-        (
-            f"{tls.certificate}, {tls.key}",
-            lambda: context.load_cert_chain(tls.certificate, tls.key),
-        ),
-        (tls.ca, lambda: context.load_verify_locations(tls.ca)),
-    ):
-        try:
-            load()
-        except OSError as error:
-            faults.append(f"{files}: cannot be used for TLS: {error.strerror or error}")
-    if faults:
-        raise ConfigError(faults)
+    files = f"{tls.certificate}, {tls.key}"
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+        files = tls.ca
+        context.load_verify_locations(tls.ca)
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise ConfigError([f"{files}: cannot be used for TLS: {cause}"]) from None
     return context
 
 

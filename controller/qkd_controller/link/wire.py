@@ -82,9 +82,7 @@ class Wire:
             except TimeoutError:
                 raise LinkError(f"{self._peer} was silent for {timeout_s:g} s") from None
             except OSError as error:
-                raise LinkError(
-                    f"the connection to {self._peer} broke: {network_cause(error)}"
-                ) from None
+                raise self._broken(error) from None
             if not chunk:
                 raise LinkError(f"{self._peer} closed the connection")
             self._decoder.feed(chunk)
@@ -102,9 +100,7 @@ class Wire:
         except TimeoutError:
             raise LinkError(f"{self._peer} did not read for {timeout_s:g} s") from None
         except OSError as error:
-            raise LinkError(
-                f"the connection to {self._peer} broke: {network_cause(error)}"
-            ) from None
+            raise self._broken(error) from None
 
     def close(self) -> None:
         """Closes the connection; may be called again."""
@@ -113,6 +109,9 @@ class Wire:
     async def closed(self) -> None:
         """Waits until the connection is closed."""
         await self._pipe.closed()
+
+    def _broken(self, error: OSError) -> LinkError:
+        return LinkError(f"the connection to {self._peer} broke: {network_cause(error)}")
 
 
 def network_cause(error: OSError) -> str:

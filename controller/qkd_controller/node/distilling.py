@@ -1,21 +1,17 @@
 """Block after block from matched events to released key, in step with the other end."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 from qkd_controller.config.link import BlockPlan
-from qkd_controller.distillation.block import (
-    BlockPart,
-    BlockReport,
-    DistilledBlock,
-    MatchedBlock,
-    distil,
-)
+from qkd_controller.distillation.block import BlockPart, DistilledBlock, MatchedBlock, distil
+from qkd_controller.distillation.report import BlockReport
 from qkd_controller.keys.contract import AmplifiedBlock
+from qkd_controller.link.authentication import block_epsilon
 from qkd_controller.link.channel import Discard
 from qkd_controller.link.errors import BlockDiscarded
 from qkd_controller.link.session import Session
+from qkd_controller.security.leakage import LeakageMonitor
 from qkd_controller.security.ledger import BlockLedger
 
 OnReleased = Callable[[int, BlockReport], None]
@@ -32,6 +28,7 @@ class Distiller:
         part: BlockPart,
         plan: BlockPlan,
         expected_qber: Callable[[], float],
+        monitor: LeakageMonitor,
         on_stage: OnStage,
         on_released: OnReleased,
         on_discarded: OnDiscarded,
@@ -40,6 +37,7 @@ class Distiller:
         self._part = part
         self._plan = plan
         self._expected_qber = expected_qber
+        self._monitor = monitor
         self._on_stage = on_stage
         self._on_released = on_released
         self._on_discarded = on_discarded
@@ -77,13 +75,18 @@ class Distiller:
         try:
             self._on_stage(matched.block, "distilling")
             distilled = await distil(
-                matched, channel, self._part, self._plan, self._expected_qber()
+                matched,
+                channel,
+                self._part,
+                self._plan,
+                self._expected_qber(),
+                epsilon_authentication=block_epsilon(self._plan.pad_refill_bits),
+                monitor=self._monitor,
             )
             self._on_stage(matched.block, "releasing")
             await self._session.release(_amplified(matched.block, distilled, self._plan), channel)
         except BlockDiscarded as discarded:
-            with contextlib.suppress(Exception):
-                self._session.close_block(matched.block)
+            self._session.close_block(matched.block)
             whose = "the peer: " if discarded.by_peer else ""
             self._on_discarded(matched.block, whose + discarded.cause)
         else:
@@ -98,5 +101,5 @@ def _amplified(block: int, distilled: DistilledBlock, plan: BlockPlan) -> Amplif
         block=block,
         key=distilled.key,
         refill_bytes=plan.pad_refill_bits // 8,
-        epsilon=distilled.report.epsilon_total,
+        epsilon=distilled.report.epsilons.total,
     )

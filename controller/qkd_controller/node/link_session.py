@@ -7,8 +7,9 @@ from typing import Protocol
 from qkd_controller.acquisition.reference import ReferenceEnd
 from qkd_controller.config.link import LinkFile
 from qkd_controller.distillation.block import BlockPart, MatchedBlock
-from qkd_controller.link.acquisition_messages import ACQUISITION_MESSAGES, TestResult
-from qkd_controller.link.errors import LinkError, ProtocolError
+from qkd_controller.distillation.report import BlockReport
+from qkd_controller.link.acquisition_messages import ACQUISITION_MESSAGES, Mode, TestResult
+from qkd_controller.link.errors import BlockDiscarded, LinkError, ProtocolError
 from qkd_controller.link.message import Message
 from qkd_controller.link.running_messages import (
     AlignBegin,
@@ -22,11 +23,12 @@ from qkd_controller.link.running_messages import (
 from qkd_controller.link.session import Session
 from qkd_controller.node.alignment import AlignmentFailed, Errors
 from qkd_controller.node.conductor import Conductor, SliceId, TestSlice
-from qkd_controller.node.distilling import Distiller, OnDiscarded, OnReleased, OnStage
+from qkd_controller.node.distilling import Distiller
 from qkd_controller.node.instruments import Instruments
 from qkd_controller.node.matching import OUTBOX_LIMIT, Matching, Outbox
 from qkd_controller.node.state import LinkState
 from qkd_controller.node.steering import steer
+from qkd_controller.security.leakage import LeakageMonitor
 
 # Photons that are already on their way through tagger, wire and host when a slice is announced.
 ANNOUNCE_GUARD_PS = 250_000_000_000
@@ -41,6 +43,8 @@ class Owner(Protocol):
     instruments: Instruments
     matching: Matching
 
+    monitor: LeakageMonitor
+
     def conducted(self, state: LinkState, cause: str) -> None:
         """The session's view of the link has changed."""
 
@@ -50,9 +54,14 @@ class Owner(Protocol):
     def aligned(self, qber_ratio: float, steps: int, fault: str) -> None:
         """An alignment has ended."""
 
-    on_stage: OnStage
-    on_released: OnReleased
-    on_discarded: OnDiscarded
+    def on_stage(self, block: int, stage: str) -> None:
+        """The block has come to this stage."""
+
+    def on_released(self, block: int, report: BlockReport) -> None:
+        """The block has made key at both ends."""
+
+    def on_discarded(self, block: int, cause: str) -> None:
+        """The block has made no key."""
 
 
 class LinkSession:
@@ -78,6 +87,7 @@ class LinkSession:
             ),
             link.block,
             owner.expected_qber,
+            owner.monitor,
             owner.on_stage,
             owner.on_released,
             owner.on_discarded,
@@ -136,8 +146,9 @@ class LinkSession:
     def locked(self) -> bool:
         return self._engine().locked
 
-    async def set_mode(self, mode: str) -> None:
-        await self._owner.matching.tell(lambda engine: engine.set_mode(mode, ANNOUNCE_GUARD_PS))
+    def set_mode(self, mode: Mode) -> None:
+        engine = self._engine()
+        self._owner.matching.tell(lambda _: [engine.set_mode(mode, ANNOUNCE_GUARD_PS)])
 
     def next_slice(self) -> SliceId:
         return self._engine().next_slice(ANNOUNCE_GUARD_PS)
@@ -244,8 +255,8 @@ class LinkSession:
     async def _join_block(self, cut: BlockCut) -> None:
         try:
             codes = await self._owner.matching.call(lambda engine: engine.take_slices(cut.slices))
-        except ProtocolError as error:
-            await self._distiller.refuse(cut.block, str(error))
+        except BlockDiscarded as discarded:
+            await self._distiller.refuse(cut.block, discarded.cause)
             return
         self._distiller.put(MatchedBlock(cut.block, codes))
 

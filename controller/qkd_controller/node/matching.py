@@ -82,6 +82,7 @@ class _Done:
     attached: Outbox | None = None
     messages: list[Message] = field(default_factory=list)
     fault: LinkError | None = None
+    pending: bool = False
 
 
 class Matching:
@@ -169,6 +170,8 @@ class Matching:
                 self._send(message)
             if done.fault is not None:
                 self._on_fault(done.fault)
+            if done.pending:
+                self._wake.set()
 
     def _put(self, work: "Work | _Attach") -> None:
         self._batch.works.append(work)
@@ -185,7 +188,9 @@ class Matching:
                     done.messages += work(self.engine)
             except LinkError as error:
                 done.fault = error
-        done.messages += self.engine.step()
+        if isinstance(self.engine, ReferenceEnd):
+            done.messages += self.engine.step()
+            done.pending = self.engine.pending
         return done
 
     def _send(self, message: Message) -> None:

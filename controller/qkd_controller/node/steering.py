@@ -5,7 +5,6 @@ from qkd_controller.devices.actor import DeviceActor
 from qkd_controller.devices.errors import DeviceNotReady
 from qkd_controller.devices.set_points import PolarisationSetPoints
 from qkd_controller.node.alignment import AlignmentFailed, AlignmentOutcome, Probe, align
-from qkd_drivers.contract import PolarisationController
 from qkd_drivers.errors import DeviceError
 
 
@@ -14,10 +13,8 @@ async def steer(actor: DeviceActor, probe: Probe, limits: Alignment) -> Alignmen
 
     Raises AlignmentFailed if the controller is away or no measurement comes back.
     """
-    device, set_points = actor.device, actor.set_points
-    if not isinstance(device, PolarisationController) or not isinstance(
-        set_points, PolarisationSetPoints
-    ):
+    set_points = actor.set_points
+    if not isinstance(set_points, PolarisationSetPoints):
         raise AlignmentFailed(f"{actor.name} is no polarisation controller")
     voltages = list(set_points.voltages_mv)
 
@@ -29,7 +26,6 @@ async def steer(actor: DeviceActor, probe: Probe, limits: Alignment) -> Alignmen
         return await align(
             [float(v) for v in voltages],
             set_points.half_wave_voltage_mv,
-            (await device.limits())["voltage_mv"].maximum,
             set_voltage,
             probe,
             limits.start_above_qber_ratio / 2,

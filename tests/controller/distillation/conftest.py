@@ -21,7 +21,7 @@ BLOCK = 7
 Tamper = Callable[[str, BlockMessage], BlockMessage]
 Outcome = DistilledBlock | BlockDiscarded | ProtocolError
 
-_DECODER = msgspec.msgpack.Decoder(Union[BLOCK_MESSAGES])
+_DECODER = msgspec.msgpack.Decoder(Union[BLOCK_MESSAGES])  # noqa: UP007
 
 
 @dataclass
@@ -64,9 +64,7 @@ class Pair:
             return error
 
 
-def make_codes(
-    rng: np.random.Generator, pairs: int, qber: float
-) -> tuple[np.ndarray, np.ndarray]:
+def make_codes(rng: np.random.Generator, pairs: int, qber: float) -> tuple[np.ndarray, np.ndarray]:
     """Codes of two ends whose bits differ at a rate qber where the bases agree."""
     bases = rng.integers(0, 2, (2, pairs), np.uint8)
     bits = rng.integers(0, 2, pairs, np.uint8)
