@@ -11,12 +11,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
+from qkd_controller.cli.pki import Credentials
 from qkd_controller.config.errors import QkdError
 
 TIMEOUT_S = 30.0
@@ -46,43 +48,83 @@ class DrawnKey:
         return f"DrawnKey({self.key_id}, fingerprint {self.fingerprint})"
 
 
-def client_context(certificate: Path, key: Path, ca: Path) -> ssl.SSLContext:
-    """TLS with an application's certificate, trusting this authority; raises DrawError."""
+@dataclass(frozen=True)
+class AppCredentials:
+    """The PEM files by which an application is known, and whom it trusts."""
+
+    ca: Path
+    own: Credentials
+
+
+class KeyClient:
+    """An application's connection to one node, an async context manager.
+
+    The URL is that of the node, ``https://host:port``. Raises DrawError for credentials that
+    cannot be read, and whenever no key comes.
+    """
+
+    def __init__(self, url: str, application: AppCredentials) -> None:
+        self._url = url.rstrip("/")
+        self._context = client_context(application)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "KeyClient":
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def request_keys(
+        self, slave: str, number: int = 1, size_bits: int | None = None
+    ) -> list[DrawnKey]:
+        """New keys to share with a slave application; size_bits None for the node's default."""
+        body: dict[str, Any] = {"number": number}
+        if size_bits is not None:
+            body["size"] = size_bits
+        return await self._post(slave, "enc_keys", body)
+
+    async def request_keys_by_id(self, master: str, key_ids: Sequence[uuid.UUID]) -> list[DrawnKey]:
+        """The keys that a master application drew at the other end under these IDs."""
+        body = {"key_IDs": [{"key_ID": str(key_id)} for key_id in key_ids]}
+        return await self._post(master, "dec_keys", body)
+
+    async def _post(self, other: str, method: str, body: dict[str, Any]) -> list[DrawnKey]:
+        if self._session is None:
+            raise RuntimeError("a KeyClient is used within async with")
+        path = f"{self._url}/api/v1/keys/{quote(other, safe='')}/{method}"
+        try:
+            async with self._session.post(path, json=body, ssl=self._context) as response:
+                status, content = response.status, await response.read()
+        except aiohttp.InvalidURL as error:
+            raise DrawError(f"{self._url!r} is no URL; give https://host:port") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            reason = str(error) or "time is out"
+            raise DrawError(f"{self._url} does not answer: {reason}") from error
+        if status != 200:
+            raise DrawError(f"{self._url} refused ({status}): {_message(content)}", status)
+        return _parsed(self._url, content)
+
+
+def client_context(application: AppCredentials) -> ssl.SSLContext:
+    """TLS as this application; raises DrawError."""
+    own = application.own
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_verify_locations(ca)
-        context.load_cert_chain(certificate, key)
+        context.load_verify_locations(application.ca)
+        context.load_cert_chain(own.certificate, own.key)
     except OSError as error:
         raise DrawError(
-            f"{ca}, {certificate} and {key} cannot be used together: {error}"
+            f"{application.ca}, {own.certificate} and {own.key} cannot be used together: {error}"
         ) from error
     return context
-
-
-async def request_keys(
-    url: str,
-    context: ssl.SSLContext,
-    slave: str,
-    number: int = 1,
-    size_bits: int | None = None,
-) -> list[DrawnKey]:
-    """New keys to share with a slave application; size_bits None for the node's default.
-
-    The URL is that of the node, ``https://host:port``. Raises DrawError.
-    """
-    body: dict[str, Any] = {"number": number}
-    if size_bits is not None:
-        body["size"] = size_bits
-    return await _post(url, context, slave, "enc_keys", body)
-
-
-async def request_keys_by_id(
-    url: str, context: ssl.SSLContext, master: str, key_ids: Sequence[uuid.UUID]
-) -> list[DrawnKey]:
-    """The keys that a master application got under these IDs at the other end; raises DrawError."""
-    body = {"key_IDs": [{"key_ID": str(key_id)} for key_id in key_ids]}
-    return await _post(url, context, master, "dec_keys", body)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -117,15 +159,11 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.master) != bool(args.key_id):
         print("qkd draw: --master needs --key-id, and only --master does", file=sys.stderr)
         return 2
-    context = client_context(args.cert, args.key, args.ca)
+    client = KeyClient(args.url, AppCredentials(args.ca, Credentials(args.cert, args.key)))
     # Opened first: a key that cannot be written would be lost, for it is delivered once.
     out = None if args.out is None else _create(args.out)
     try:
-        if args.master:
-            coroutine = request_keys_by_id(args.url, context, args.master, args.key_id)
-        else:
-            coroutine = request_keys(args.url, context, args.slave, args.number, args.size)
-        keys = asyncio.run(coroutine)
+        keys = asyncio.run(_draw(client, args))
     except BaseException:
         if out is not None:
             out.close()
@@ -136,6 +174,13 @@ def run(args: argparse.Namespace) -> int:
     for item in keys:
         print(f"{item.key_id} {8 * len(item.key)} bits, fingerprint {item.fingerprint}")
     return 0
+
+
+async def _draw(client: KeyClient, args: argparse.Namespace) -> list[DrawnKey]:
+    async with client:
+        if args.master:
+            return await client.request_keys_by_id(args.master, args.key_id)
+        return await client.request_keys(args.slave, args.number, args.size)
 
 
 class _Key(msgspec.Struct):
@@ -149,25 +194,6 @@ class _Container(msgspec.Struct):
 
 class _Error(msgspec.Struct):
     message: str
-
-
-async def _post(
-    url: str, context: ssl.SSLContext, other: str, method: str, body: dict[str, Any]
-) -> list[DrawnKey]:
-    path = f"{url.rstrip('/')}/api/v1/keys/{quote(other, safe='')}/{method}"
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session,
-            session.post(path, json=body, ssl=context) as response,
-        ):
-            status, content = response.status, await response.read()
-    except aiohttp.InvalidURL as error:
-        raise DrawError(f"{url!r} is no URL; give https://host:port") from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise DrawError(f"{url} does not answer: {error or 'time is out'}") from error
-    if status != 200:
-        raise DrawError(f"{url} refused ({status}): {_message(content)}", status)
-    return _parsed(url, content)
 
 
 def _message(content: bytes) -> str:

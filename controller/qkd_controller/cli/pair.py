@@ -89,7 +89,10 @@ def import_pairing_file(
             import_pairing(store, secret, node.name, replace, discard_keys)
     finally:
         secret.wipe()
-    erase_file(file)
+    try:
+        erase_file(file)
+    except PairingError as error:
+        raise PairingError(f"link {secret.header.link} is paired now, but {error}") from error
     return secret.header
 
 

@@ -21,7 +21,7 @@ from qkd_controller.config.identity import (
     require_loopback_for_demo,
 )
 from qkd_controller.config.node import Delivery, Tls
-from qkd_controller.delivery.errors import Refusal, Unauthorized
+from qkd_controller.delivery.errors import BadRequest, Refusal, Unauthorized
 from qkd_controller.delivery.etsi014 import (
     Error,
     KeyDelivery,
@@ -190,7 +190,11 @@ def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> we
 
 
 def _query(request: web.Request) -> dict[str, str] | None:
-    return dict(request.query) if request.method == "GET" else None
+    if request.method != "GET":
+        return None
+    if len(set(request.query)) < len(request.query):
+        raise BadRequest("each parameter can be given once; use POST for several key_IDs")
+    return dict(request.query)
 
 
 def _caller(request: web.Request) -> str:

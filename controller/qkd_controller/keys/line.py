@@ -30,11 +30,7 @@ class ByteLine:
 
     def remaining_bytes(self) -> int:
         """Bytes that can still be taken."""
-        row = self._connection.execute(
-            "SELECT coalesce(sum(length(bytes)), 0) FROM piece WHERE link = ? AND line = ?",
-            self._where,
-        ).fetchone()
-        return int(row[0])
+        return self.end - self._read("taken")
 
     def append(self, data: memoryview) -> None:
         """Adds bytes at the end."""
@@ -106,6 +102,8 @@ class ByteLine:
 
     def _cut(self, pieces: list[tuple[int, bytes]], start: int, stop: int) -> None:
         """Removes [start, stop) from the pieces that overlap it."""
+        taken = sum(min(first + len(piece), stop) - max(first, start) for first, piece in pieces)
+        self._write("taken", self._read("taken") + taken)
         for first, piece in pieces:
             self._connection.execute(
                 "DELETE FROM piece WHERE link = ? AND line = ? AND start = ?", (*self._where, first)

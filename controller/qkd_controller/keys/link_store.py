@@ -22,6 +22,8 @@ PAD_LINES = ("pad0", "pad1")
 POOL_LINES = ("half0", "half1")
 """Each Half of the pool that the link fills."""
 
+LARGEST_BLOCK = 2**63 - 1
+
 
 def open_link(store: KeyStore, link: LinkFile, node: str) -> "SqliteLinkStore":
     """The state of this node's end; raises PairingError unless it was paired for just this link."""
@@ -143,6 +145,8 @@ class SqliteLinkStore:
             )
 
     def discard_prepared(self, block: int) -> None:
+        if block > LARGEST_BLOCK:
+            return
         with self._store.transaction(wipes=True) as connection:
             connection.execute(
                 "DELETE FROM block WHERE link = ? AND number = ? AND state = 'prepared'",
@@ -190,6 +194,8 @@ class SqliteLinkStore:
         return tuple(int(row[0]) for row in rows)
 
     def _state(self, connection: sqlite3.Connection, block: int) -> str | None:
+        if block > LARGEST_BLOCK:
+            return None
         row = connection.execute(
             "SELECT state FROM block WHERE link = ? AND number = ?", (self._id, block)
         ).fetchone()
@@ -249,8 +255,8 @@ def _halves(data: memoryview) -> tuple[memoryview, memoryview]:
 
 
 def _require_sound(block: AmplifiedBlock) -> None:
-    if block.block < 1:
-        raise StoreError(f"blocks are numbered from 1, not {block.block}")
+    if not 1 <= block.block <= LARGEST_BLOCK:
+        raise StoreError(f"blocks are numbered from 1 to 2^63 - 1, not {block.block}")
     if not 0 <= block.refill_bytes <= len(block.key) or block.refill_bytes % 2:
         raise StoreError(
             f"block {block.block} has {len(block.key)} bytes; {block.refill_bytes} of them cannot"

@@ -215,7 +215,7 @@ def _kept(connection: sqlite3.Connection, link: int) -> str:
         "SELECT count(*) FROM block WHERE link = ? AND state = 'prepared'", (link,)
     ).fetchone()[0]
     key_bytes = connection.execute(
-        "SELECT coalesce(sum(length(bytes)), 0) FROM piece WHERE link = ? AND line IN (?, ?)",
+        "SELECT sum(end - taken) FROM line WHERE link = ? AND name IN (?, ?)",
         (link, *POOL_LINES),
     ).fetchone()[0]
     parts = []

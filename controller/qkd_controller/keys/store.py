@@ -197,7 +197,8 @@ _PRAGMAS = (
 )
 
 # A line is a sequence of secret bytes: a pad of one direction, or one half of the pool. Its pieces
-# are what is left of it; `start` counts bytes from the beginning of the line.
+# are what is left of it; `start` counts bytes from the beginning of the line. Before `cursor` all
+# is spent, at `end` more is appended, and `taken` counts the bytes that are gone from anywhere.
 _SCHEMA = (
     """CREATE TABLE link (
         id INTEGER PRIMARY KEY,
@@ -217,6 +218,7 @@ _SCHEMA = (
         name TEXT NOT NULL,
         cursor INTEGER NOT NULL DEFAULT 0,
         end INTEGER NOT NULL DEFAULT 0,
+        taken INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (link, name)
     ) STRICT""",
     """CREATE TABLE piece (

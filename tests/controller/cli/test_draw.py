@@ -72,23 +72,26 @@ def command(pki: dict[str, Credentials], caller: str, *arguments: Any) -> int:
     return result
 
 
-def context(pki: dict[str, Credentials], caller: str) -> Any:
-    return draw.client_context(pki[caller].certificate, pki[caller].key, pki["ca"].certificate)
+def client(url: str, pki: dict[str, Credentials], caller: str) -> draw.KeyClient:
+    return draw.KeyClient(url, draw.AppCredentials(pki["ca"].certificate, pki[caller]))
 
 
 async def test_both_ends_draw_the_same_key(
     urls: dict[str, str], pki: dict[str, Credentials]
 ) -> None:
-    keys = await draw.request_keys(urls["alice"], context(pki, "app-a"), "app-b", 2, 128)
-    assert [key.key for key in keys] == [bytearray(range(16)), bytearray(range(16, 32))]
-    assert keys[0].fingerprint == hashlib.sha256(bytes(range(16))).hexdigest()[:16]
-    assert bytes(range(16)).hex() not in repr(keys)
-    ids = [key.key_id for key in keys]
-    fetched = await draw.request_keys_by_id(urls["bob"], context(pki, "app-b"), "app-a", ids)
-    assert fetched == keys
-    with pytest.raises(draw.DrawError, match="are not found on KME") as refusal:
-        await draw.request_keys_by_id(urls["bob"], context(pki, "app-b"), "app-a", ids)
-    assert refusal.value.status == 400
+    async with (
+        client(urls["alice"], pki, "app-a") as at_alice,
+        client(urls["bob"], pki, "app-b") as at_bob,
+    ):
+        keys = await at_alice.request_keys("app-b", 2, 128)
+        assert [key.key for key in keys] == [bytearray(range(16)), bytearray(range(16, 32))]
+        assert keys[0].fingerprint == hashlib.sha256(bytes(range(16))).hexdigest()[:16]
+        assert bytes(range(16)).hex() not in repr(keys)
+        ids = [key.key_id for key in keys]
+        assert await at_bob.request_keys_by_id("app-a", ids) == keys
+        with pytest.raises(draw.DrawError, match="are not found on KME") as refusal:
+            await at_bob.request_keys_by_id("app-a", ids)
+        assert refusal.value.status == 400
 
 
 async def test_the_command_shows_fingerprints_only(
@@ -131,14 +134,15 @@ async def test_a_file_is_neither_overwritten_nor_left_empty(
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1", "nonsense", "https://"])
 async def test_no_answer_is_one_clear_error(pki: dict[str, Credentials], url: str) -> None:
-    with pytest.raises(draw.DrawError):
-        await draw.request_keys(url, context(pki, "app-a"), "app-b")
+    async with client(url, pki, "app-a") as nowhere:
+        with pytest.raises(draw.DrawError):
+            await nowhere.request_keys("app-b")
 
 
 def test_certificates_that_cannot_be_read_are_one_clear_error(tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
     with pytest.raises(draw.DrawError, match="cannot be used together"):
-        draw.client_context(missing, missing, missing)
+        draw.client_context(draw.AppCredentials(missing, Credentials(missing, missing)))
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,18 @@ def test_a_running_node_is_not_paired_behind_its_back(site: Path) -> None:
     assert (site / "pairing").exists()
 
 
+def test_a_copy_that_cannot_be_erased_is_reported(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    command("new", site / "link.toml", "--out", site / "pairing")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(PairingError, match=r"is paired now, but .* still holds the secret"):
+        command("import", site / "pairing", "--node", site / "alice.toml")
+
+
 def test_a_second_import_needs_replace_and_a_new_secret(site: Path) -> None:
     file, copy, new = site / "pairing", site / "copy", site / "new"
     command("new", site / "link.toml", "--out", file)

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from qkd_controller.cli.draw import client_context
+from qkd_controller.cli.draw import AppCredentials, client_context
 from qkd_controller.cli.pki import Credentials, make_authority, make_certificate
 from qkd_controller.config.link import BlockPlan, LinkFile, Roles
 from qkd_controller.config.node import Application, Delivery, Tls
@@ -68,8 +68,7 @@ class Node:
         return f"https://127.0.0.1:{self.server.port}"
 
     def context(self, caller: str) -> ssl.SSLContext:
-        credentials = self.pki[caller]
-        return client_context(credentials.certificate, credentials.key, self.pki["ca"].certificate)
+        return client_context(AppCredentials(self.pki["ca"].certificate, self.pki[caller]))
 
     async def ask(
         self, caller: str, method: str, path: str, body: Any = None, raw: bytes | None = None

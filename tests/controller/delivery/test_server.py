@@ -156,6 +156,7 @@ async def test_good_key_requests(
         ("GET", "%20/status", None, "blank"),
         ("GET", "app-b/dec_keys", None, "at least one key_ID"),
         ("GET", "app-b/dec_keys?key_ID=12", None, "UUID"),
+        ("GET", "app-b/dec_keys?key_ID=12&key_ID=13", None, "use POST for several"),
         ("POST", "app-b/dec_keys", None, "understood"),
         ("POST", "app-b/dec_keys", {}, "key_IDs"),
         ("POST", "app-b/dec_keys", {"key_IDs": []}, "at least one key_ID"),

@@ -188,7 +188,8 @@ def test_blocks_are_released_in_order(bob: SqliteLinkStore, make_block: MakeBloc
 
 
 @pytest.mark.parametrize(
-    ("number", "length", "refill_bytes"), [(0, 10, 0), (1, 10, 3), (1, 10, 12), (1, 10, -2)]
+    ("number", "length", "refill_bytes"),
+    [(0, 10, 0), (1 << 63, 10, 0), (1, 10, 3), (1, 10, 12), (1, 10, -2)],
 )
 def test_unsound_blocks_are_refused(
     alice: SqliteLinkStore, make_block: MakeBlock, number: int, length: int, refill_bytes: int
@@ -197,6 +198,14 @@ def test_unsound_blocks_are_refused(
         with pytest.raises(StoreError):
             store(make_block(number, length, refill_bytes))
     assert alice.highest_block() == 0
+
+
+def test_numbers_that_no_block_can_have_are_unknown(bob: SqliteLinkStore) -> None:
+    for number in (0, -1, 1 << 63, 1 << 70):
+        assert not bob.is_released(number)
+        bob.discard_prepared(number)
+        with pytest.raises(StoreError, match="never prepared"):
+            bob.roll_forward(number)
 
 
 def test_an_odd_last_byte_goes_to_neither_half(
