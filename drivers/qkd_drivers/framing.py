@@ -71,6 +71,8 @@ class Wire(ABC):
             try:
                 if self._in_doubt:
                     await self._resynchronise()
+                if unasked := self.transport.discard():
+                    self.note("<", unasked)
                 self._in_doubt = True
                 yield self.transport
                 self._in_doubt = False

@@ -51,6 +51,7 @@ class OzEpc400(PolarisationController):
         answer = await self._wire.ask("V?")
         found = dict(re.findall(r"CH(\d)\s*([+-]?\d+)", answer))
         if "mv" not in answer.lower() or sorted(found) != ["1", "2", "3", "4"]:
+            self._wire.doubt()
             raise DeviceProtocolError(f"{self.name}: 'V?': {answer!r} is no list of four voltages")
         return tuple(int(found[channel]) for channel in sorted(found))
 

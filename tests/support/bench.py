@@ -54,15 +54,14 @@ class Bench:
         while True:
             before_ps, self._now_ps = self._now_ps, round((loop.time() - start_s) * 1e12)
             for core in self.cores:
-                rate = self.rate_cps.get(core, 0.0)
-                if rate and isinstance(core, Tdc1):
+                if rate := self.rate_cps.get(core, 0.0):
                     period_ps = round(1e12 / rate)
-                    first = -(-before_ps // period_ps)
-                    last = -(-self._now_ps // period_ps)
+                    first, last = -(-before_ps // period_ps), -(-self._now_ps // period_ps)
                     ticks = np.arange(first, last, dtype=np.int64)
-                    core.clicks(ticks * period_ps, (ticks % 4 + 1).astype(np.uint8))
-                elif rate:
-                    core.clicks(np.arange(before_ps, self._now_ps, 1e12 / rate).astype(np.int64))
+                    if isinstance(core, Tdc1):
+                        core.clicks(ticks * period_ps, (ticks % 4 + 1).astype(np.uint8))
+                    else:
+                        core.clicks(ticks * period_ps)
                 core.advance(self._now_ps)
             await asyncio.sleep(_TICK_S)
 

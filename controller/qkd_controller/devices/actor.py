@@ -171,7 +171,10 @@ class DeviceActor:
             try:
                 await self._session()
             except (DeviceError, ValueError) as fault:
-                self._enter(State.TRIPPED if self._trip else State.DISCONNECTED, str(fault))
+                if self._trip:
+                    self._enter(State.TRIPPED, f"{self._trip}; meanwhile: {fault}")
+                else:
+                    self._enter(State.DISCONNECTED, str(fault))
             await self.device.close()
             await asyncio.sleep(self._pause_s)
             self._pause_s = min(2 * self._pause_s, self._reconnect_s[1])
@@ -219,6 +222,7 @@ class DeviceActor:
         while self._trip:
             async with self._work:
                 self._readings.update(await self.device.readings())
+            self._enter(State.TRIPPED, self._trip)
             await self._pause()
 
     async def _pause(self) -> None:

@@ -50,6 +50,10 @@ class Transport(ABC):
         """Whatever has arrived, at least one byte."""
 
     @abstractmethod
+    def discard(self) -> bytes:
+        """Drops what has arrived and was not read; returns it."""
+
+    @abstractmethod
     async def drain(self, *, quiet_s: float = 0.05, limit_s: float = 1.0) -> bytes:
         """Reads until nothing came for quiet_s, at most for limit_s; returns what was read."""
 
@@ -85,6 +89,12 @@ class BufferedTransport(Transport):
 
     async def read_some(self, *, timeout_s: float) -> bytes:
         return await self._take(lambda: len(self._buffer), timeout_s)
+
+    def discard(self) -> bytes:
+        dropped = bytes(self._buffer)
+        self._buffer.clear()
+        self._resume()
+        return dropped
 
     async def drain(self, *, quiet_s: float = 0.05, limit_s: float = 1.0) -> bytes:
         read = bytearray()

@@ -82,6 +82,11 @@ class VisaTransport(Transport):
     async def read_some(self, *, timeout_s: float) -> bytes:
         return await self._take(lambda: len(self._buffer), timeout_s)
 
+    def discard(self) -> bytes:
+        dropped = bytes(self._buffer)
+        self._buffer.clear()
+        return dropped
+
     async def drain(self, *, quiet_s: float = 0.05, limit_s: float = 1.0) -> bytes:
         read = bytearray()
         loop = asyncio.get_running_loop()

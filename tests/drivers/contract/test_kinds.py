@@ -51,7 +51,7 @@ async def test_a_detector_holds_its_set_points(bench: Bench) -> None:
     with pytest.raises(ValueError, match="bias_voltage_v"):
         await spd.set_bias_voltage_v(1e4)
     # The box itself is stricter than the driver's table: its complaint is passed on.
-    with pytest.raises(DeviceRefused, match="detector.*HVOLT 400.*250"):
+    with pytest.raises(DeviceRefused, match=r"detector.*HVOLT 400.*250"):
         await spd.set_bias_voltage_v(400)
     assert await spd.bias_voltage_v() == pytest.approx(120.5)
     await spd.close()
@@ -68,7 +68,6 @@ async def test_an_oven_heats_and_keeps_its_laser_off(bench: Bench) -> None:
     await oven.set_heater(True)
     assert await oven.heater()
     await lab.eventually(lambda: core.crystal_c > 38)
-    core.receive(b"STATUS?;")
     assert not core._status() & 4 and not core._status() & 512
     await oven.set_heater(False)
     assert not await oven.heater()
@@ -124,10 +123,10 @@ async def test_an_open_interlock_trips_the_laser_and_says_so(bench: Bench, front
 
 async def test_a_polarisation_controller_moves_one_retarder(bench: Bench) -> None:
     core = lab.epc()
+    core.receive(b"MAC\r\n")
     address, _ = await bench.plug(core)
     epc = await open_device("oz-epc400", address, "polarisation")
     assert isinstance(epc, PolarisationController)
-    core.receive(b"MAC\r\n")
     await epc.hold()
     assert not core.scrambling
     await epc.set_voltage_mv(2, -1234)

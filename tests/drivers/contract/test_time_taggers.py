@@ -135,7 +135,7 @@ async def test_counts_match_the_rate_and_the_gate(bench: Bench) -> None:
 
 
 async def test_settings_are_checked(bench: Bench) -> None:
-    tagger, core, _ = await tagger_on(bench, 40_000)
+    tagger, _, _ = await tagger_on(bench, 40_000)
     await tagger.configure(level="-0.4", reference_clock="internal")
     with pytest.raises(DeviceRefused, match="external clock"):
         await tagger.configure(reference_clock="external")
