@@ -71,7 +71,9 @@ static int64_t jitter_ps(uint64_t s[4], double sigma_ps) {
     sum += (x & even) + ((x >> 16) & even);
   }
   const uint64_t total = (sum & 0xffffffff) + (sum >> 32);
-  return (int64_t)rint(((double)total * 0x1p-16 - 6.0 + 12 * 0x1p-17) * sigma_ps);
+  const int64_t lift = 1 << 20; /* more than the jitter, so that the cast rounds down */
+  const double deviation = (double)total * 0x1p-16 - 6.0 + 12 * 0x1p-17;
+  return (int64_t)(deviation * sigma_ps + 0.5 + (double)lift) - lift;
 }
 
 /* Brings a source to its present rate. */
@@ -146,19 +148,31 @@ int64_t qkd_photons_generate(qkd_photon_state *state, const qkd_photon_table *ta
   counts[0] = counts[1] = 0;
   if (until_ps <= state->now_ps || capacity <= TAIL) return state->now_ps;
 
-  uint64_t survival[2], basis_z[2], same[4], efficiency[DETECTORS];
-  double widest_ps = 0;
+  /* Pairs of which nothing is detected need not be drawn: the rate is that of the others, the arms
+   * lose what the best detector of their end would lose too, and the rest falls to the detector. */
+  uint64_t basis_z[2], same[4], relative[DETECTORS];
+  double best[2] = {0, 0}, caught[2], widest_ps = 0;
+  int all_equal = 1;
+  for (int i = 0; i < DETECTORS; i++) {
+    best[i / 4] = fmax(best[i / 4], table->efficiency[i]);
+    widest_ps = fmax(widest_ps, table->jitter_ps[i]);
+  }
+  for (int i = 0; i < DETECTORS; i++) {
+    relative[i] = threshold(best[i / 4] > 0 ? table->efficiency[i] / best[i / 4] : 0);
+    all_equal &= relative[i] == threshold(1);
+  }
   for (int i = 0; i < 2; i++) {
-    survival[i] = threshold(table->transmission[i]);
+    caught[i] = table->transmission[i] * best[i];
     basis_z[i] = threshold(table->basis_z_probability[i]);
   }
   for (int i = 0; i < 4; i++) same[i] = threshold(0.5 * (1 + table->correlation[i]));
-  retune(state, PAIRS, table->pair_rate_hz);
-  for (int i = 0; i < DETECTORS; i++) {
-    efficiency[i] = threshold(table->efficiency[i]);
-    retune(state, DARKS + i, table->dark_rate_hz[i]);
-    widest_ps = fmax(widest_ps, table->jitter_ps[i]);
-  }
+  const double any = caught[0] + caught[1] - caught[0] * caught[1];
+  const double scale = any > 0 ? 1 / any : 0;
+  const uint64_t both = threshold(caught[0] * caught[1] * scale);
+  const uint64_t first = threshold(caught[0] * scale);
+  const double seen_rate_hz = table->pair_rate_hz * any;
+  retune(state, PAIRS, seen_rate_hz);
+  for (int i = 0; i < DETECTORS; i++) retune(state, DARKS + i, table->dark_rate_hz[i]);
   const int64_t reach_ps = (int64_t)(6 * widest_ps) + 1;
   const int64_t horizon_ps = after(until_ps, reach_ps);
   for (int end = 0; end < 2; end++) {
@@ -179,20 +193,18 @@ int64_t qkd_photons_generate(qkd_photon_state *state, const qkd_photon_table *ta
       break;
     }
     if (source == PAIRS) {
-      state->next_ps[PAIRS] = next_event(state->random, time_ps, table->pair_rate_hz);
+      state->next_ps[PAIRS] = next_event(state->random, time_ps, seen_rate_hz);
       const uint64_t fate = draw(state->random);
-      const int lives[2] = {(fate >> 32) < survival[0], (fate & 0xffffffff) < survival[1]};
-      if (!lives[0] && !lives[1]) continue;
       const uint64_t choice = draw(state->random);
+      const uint64_t lot = all_equal ? 0 : draw(state->random);
+      const uint64_t arms = fate >> 32; /* below both: both; below first: end 0 only; else end 1 */
       const int basis[2] = {(choice >> 32) >= basis_z[0], (choice & 0xffffffff) >= basis_z[1]};
-      const uint64_t outcome = draw(state->random);
-      const int bit = (int)(outcome & 1);
-      const int equal = (outcome >> 32) < same[2 * basis[0] + basis[1]];
+      const int bit = (int)(fate & 1);
+      const int equal = ((fate & 0xffffffff) | 1) < same[2 * basis[0] + basis[1]];
       const int detector[2] = {2 * basis[0] + bit, 4 + 2 * basis[1] + (equal ? bit : 1 - bit)};
-      const uint64_t caught = draw(state->random);
-      if (lives[0] && (caught >> 32) < efficiency[detector[0]])
+      if (arms < first && (lot >> 32) < relative[detector[0]])
         avalanche(state, table, outputs, detector[0], time_ps, &other);
-      if (lives[1] && (caught & 0xffffffff) < efficiency[detector[1]])
+      if ((arms < both || arms >= first) && (lot & 0xffffffff) < relative[detector[1]])
         avalanche(state, table, outputs, detector[1], time_ps, &other);
     } else {
       const int detector = (source - DARKS) % DETECTORS;
