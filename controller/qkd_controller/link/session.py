@@ -1,10 +1,10 @@
 """One session with the peer: numbered, authenticated messages over one connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from qkd_controller.config.errors import QkdError
 from qkd_controller.keys.contract import AmplifiedBlock, LinkStore, PairingKeys
@@ -129,8 +129,8 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._guard(self._receive())),
-                    group.create_task(self._guard(self._keep_alive())),
+                    group.create_task(self._guard(self._receive)),
+                    group.create_task(self._guard(self._keep_alive)),
                 ]
                 await self._ended.wait()
                 for task in tasks:
@@ -391,9 +391,9 @@ class Session:
         if self._failure is not None:
             raise LinkError(f"the session has ended: {self._failure}")
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except QkdError as error:
             self._fail(error)
 
