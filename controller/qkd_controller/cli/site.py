@@ -6,7 +6,8 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from qkd_controller.cli.pki import Credentials, make_authority, make_certificate
+from qkd_controller.cli.draw import AppCredentials
+from qkd_controller.cli.pki import make_authority, make_certificate
 from qkd_controller.config.errors import QkdError
 from qkd_controller.config.link import LinkFile
 from qkd_controller.config.load import load_link, load_node
@@ -21,14 +22,6 @@ PORTS = range(7410, 7420)
 
 class SiteError(QkdError):
     """The demo cannot be set up or started."""
-
-
-@dataclass(frozen=True)
-class AppCredentials:
-    """The PEM files by which an application is known, and whom it trusts."""
-
-    ca: Path
-    own: Credentials
 
 
 @dataclass(frozen=True)

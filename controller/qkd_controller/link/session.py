@@ -65,7 +65,7 @@ class SessionTiming:
 
 def session_codec(message_types: tuple[type[Message], ...]) -> Codec:
     """The codec of a session that carries these message types beside its own."""
-    return Codec(CONTROL_MESSAGES + message_types)
+    return Codec(tuple(dict.fromkeys(CONTROL_MESSAGES + message_types)))
 
 
 class _Block:

@@ -55,7 +55,6 @@ SetVoltage = Callable[[int, float], Awaitable[None]]
 async def align(
     voltages_mv: list[float],
     half_wave_voltage_mv: float,
-    limit_mv: float,
     set_voltage: SetVoltage,
     probe: Probe,
     good_enough_ratio: float,
@@ -63,7 +62,8 @@ async def align(
 ) -> AlignmentOutcome:
     """Sweeps over the channels until the error rate is good enough or stops falling.
 
-    set_voltage takes a channel index from 0 and millivolts; probe measures the present setting.
+    set_voltage takes a channel index from 0 and millivolts within ± half_wave_voltage_mv, a full
+    turn; probe measures the present setting.
     """
     voltages = list(voltages_mv)
     steps = 1
@@ -72,7 +72,7 @@ async def align(
         before = here
         for channel in range(len(voltages)):
             here = await _minimise(
-                channel, here, voltages, half_wave_voltage_mv, limit_mv, set_voltage, probe
+                channel, here, voltages, half_wave_voltage_mv, set_voltage, probe
             )
             steps += 2
         here = (await probe()).qber_ratio()
@@ -87,18 +87,15 @@ async def _minimise(
     here: float,
     voltages: list[float],
     half_wave_mv: float,
-    limit_mv: float,
     set_voltage: SetVoltage,
     probe: Probe,
 ) -> float:
     """Brings one channel to its minimum; returns the error rate expected there."""
     centre = voltages[channel]
     quarter = half_wave_mv / 2
-    if abs(centre) + quarter > limit_mv:
-        centre = _wrapped(centre, half_wave_mv)
-    await set_voltage(channel, centre + quarter)
+    await set_voltage(channel, _wrapped(centre + quarter, half_wave_mv))
     above = (await probe()).qber_ratio()
-    await set_voltage(channel, centre - quarter)
+    await set_voltage(channel, _wrapped(centre - quarter, half_wave_mv))
     below = (await probe()).qber_ratio()
     mean = (above + below) / 2
     sine, cosine = (above - below) / 2, here - mean

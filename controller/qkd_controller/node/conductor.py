@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qkd_controller.config.link import Alignment
+from qkd_controller.link.acquisition_messages import Mode
 from qkd_controller.node.alignment import AlignmentFailed, Errors
 from qkd_controller.node.state import LinkState
 
@@ -42,7 +43,7 @@ class Table(Protocol):
     def locked(self) -> bool:
         """Whether the clocks of the running epochs are known."""
 
-    def set_mode(self, mode: str) -> Awaitable[None]:
+    def set_mode(self, mode: Mode) -> None:
         """Announces that slices from the next one on are "test" or "key" slices."""
 
     def next_slice(self) -> SliceId:
@@ -87,7 +88,7 @@ class Conductor:
                 continue
 
     async def _climb(self) -> None:
-        await self._table.set_mode("test")
+        self._table.set_mode("test")
         await self._until_ready()
         if not self._table.locked():
             self._table.enter(LinkState.SYNCHRONISING, "seeking the clock offset in the photons")
@@ -99,7 +100,7 @@ class Conductor:
         while errors.worst_ratio() > self._limits.alarm_above_qber_ratio:
             errors = await self._alarm(errors)
         self._accepted_ratio = errors.worst_ratio()
-        await self._table.set_mode("key")
+        self._table.set_mode("key")
         self._table.enter(LinkState.KEYING, f"error rate {errors.worst_ratio():.1%}")
         await self._watch()
 

@@ -10,8 +10,8 @@ from qkd_controller.config.identity import certificate_identity, require_loopbac
 from qkd_controller.config.link import LinkFile
 from qkd_controller.config.load import load_link, load_node
 from qkd_controller.config.node import NodeFile
-from qkd_controller.devices.setpoints import validate_set_points
-from qkd_controller.security.bounds import fixed_length_bits
+from qkd_controller.devices.set_points import validate_device
+from qkd_controller.security.bounds import released_bits
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def validate(path: Path) -> Checked:
         links.append(link)
         own = link_faults(link)
         if not own:
-            released.append(fixed_length_bits(link.block))
+            released.append(released_bits(link.block, 0, 0))
             if released[-1] <= 8 * (link.block.pad_refill_bits // 8):
                 own.append(
                     f"block: n {link.block.key_bits}, k {link.block.test_bits}, "
@@ -50,10 +50,7 @@ def validate(path: Path) -> Checked:
     ours = node_faults(node, links)
     for i, end in enumerate(node.links):
         for device in end.devices:
-            ours += [
-                f"links[{i}].devices.{device.name}: {fault}"
-                for fault in validate_set_points(device.model, device.set_points)
-            ]
+            ours += [f"links[{i}]: {fault}" for fault in validate_device(device)]
     if not any(fault.startswith("tls.certificate") for fault in ours):
         ours += _identity_faults(node)
     faults += [f"{path}: {fault}" for fault in ours]

@@ -30,7 +30,7 @@ class Table:
         self.voltages = [0.0] * 4
 
     async def set_voltage(self, channel: int, millivolts: float) -> None:
-        assert abs(millivolts) <= 5000
+        assert abs(millivolts) <= HALF_WAVE_MV
         self.voltages[channel] = millivolts
 
     async def probe(self) -> Errors:
@@ -46,7 +46,7 @@ class Table:
 
 async def aligned(table: Table) -> AlignmentOutcome:
     return await align(
-        list(table.voltages), HALF_WAVE_MV, 5000, table.set_voltage, table.probe, 0.03, max_sweeps=6
+        list(table.voltages), HALF_WAVE_MV, table.set_voltage, table.probe, 0.03, max_sweeps=6
     )
 
 
@@ -68,4 +68,4 @@ async def test_no_coincidences_is_a_clear_failure() -> None:
         del channel, millivolts
 
     with pytest.raises(AlignmentFailed, match="no coincidences"):
-        await align([0.0], HALF_WAVE_MV, 5000, ignore, nothing, 0.03)
+        await align([0.0], HALF_WAVE_MV, ignore, nothing, 0.03)

@@ -18,19 +18,6 @@ class StateReport(Message, frozen=True):
     cause: str
 
 
-class LinkReport(Message, frozen=True):
-    """What the conducting end measures over the latest slices, once a second."""
-
-    singles_hz: float
-    peer_singles_hz: float
-    coincidences_hz: float
-    accidentals_hz: float
-    offset_ps: int
-    drift_ppm: float
-    residual_ps: float
-    settled_pairs: int
-
-
 class AlignBegin(Message, frozen=True):
     """The end that owns the polarisation controller shall align."""
 
@@ -68,21 +55,12 @@ class BlockCut(Message, frozen=True):
     slices: tuple[tuple[int, int], ...]
 
 
-class BlockAnswer(Message, frozen=True):
-    """The other end has the block's slices and is ready for its messages, or says why not."""
-
-    block: int
-    fault: str
-
-
-CONTROL_MESSAGES = (
+RUNNING_MESSAGES = (
     Readiness,
     StateReport,
-    LinkReport,
     AlignBegin,
     AlignProbe,
     AlignResult,
     AlignEnd,
     BlockCut,
-    BlockAnswer,
 )

@@ -1,0 +1,142 @@
+"""The events of one stream epoch: sorted, indexed from its start, cut off at the old end."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Times = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint8]
+
+_BYTES_AN_EVENT = 9
+_LEAST_CAPACITY = 4096
+
+
+class Events(NamedTuple):
+    """Consecutive events; first_index counts from the start of their epoch."""
+
+    first_index: int
+    times: Times
+    codes: Codes
+
+
+class EventStream:
+    """Events of one epoch, in time order; a run that is going on or has ended with a verdict.
+
+    utc_ns is the host's time at first_ps. Events keep their index when older ones are dropped;
+    before complete_from_ps some may be missing.
+    """
+
+    def __init__(
+        self, epoch: int, utc_ns: int, first_ps: int, complete_from_ps: int | None = None
+    ) -> None:
+        self.epoch = epoch
+        self.utc_ns = utc_ns
+        self.first_ps = first_ps
+        self.complete_from_ps = first_ps if complete_from_ps is None else complete_from_ps
+        self.complete_until_ps = self.complete_from_ps
+        self.end_ps: int | None = None
+        self.clean = False
+        self.cause = ""
+        self.first_index = 0
+        self._times: Times = np.empty(_LEAST_CAPACITY, np.int64)
+        self._codes: Codes = np.empty(_LEAST_CAPACITY, np.uint8)
+        self._begin = 0
+        self._end = 0
+
+    @property
+    def next_index(self) -> int:
+        """Index of the event that comes next."""
+        return self.first_index + self._end - self._begin
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory that the events take."""
+        return _BYTES_AN_EVENT * (self._end - self._begin)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will be added any more."""
+        return self.end_ps is not None
+
+    def add(self, times: Times, codes: Codes, complete_until_ps: int | None = None) -> None:
+        """Appends events; after them, none before complete_until_ps (or the last) will follow.
+
+        Raises ValueError for events out of order, after the end, or arrays that do not fit.
+        """
+        if self.ended:
+            raise ValueError(f"epoch {self.epoch} has ended; nothing can be added")
+        if times.dtype != np.int64 or codes.dtype != np.uint8 or times.shape != codes.shape:
+            raise ValueError("times are int64, codes uint8, and as many")
+        latest = self.complete_until_ps
+        if len(times):
+            if int(times[0]) < latest or np.any(np.diff(times) < 0):
+                raise ValueError(f"events of epoch {self.epoch} are out of order")
+            latest = int(times[-1])
+        self._reserve(len(times))
+        self._times[self._end : self._end + len(times)] = times
+        self._codes[self._end : self._end + len(times)] = codes
+        self._end += len(times)
+        self.complete_until_ps = max(latest, complete_until_ps or latest)
+
+    def end(self, end_ps: int, clean: bool, cause: str) -> None:
+        """Ends the run at end_ps, which no event may exceed, with its verdict."""
+        if self.ended:
+            raise ValueError(f"epoch {self.epoch} has ended already")
+        if self._end > self._begin and end_ps < int(self._times[self._end - 1]):
+            raise ValueError(f"epoch {self.epoch} cannot end before its last event")
+        self.end_ps = end_ps
+        self.complete_until_ps = max(self.complete_until_ps, end_ps)
+        self.clean = clean
+        self.cause = cause
+
+    def between(self, low_ps: int, high_ps: int) -> Events:
+        """The events with low_ps <= time < high_ps, as views."""
+        held = self._times[self._begin : self._end]
+        low, high = (int(i) for i in np.searchsorted(held, (low_ps, high_ps)))
+        begin, end = self._begin + low, self._begin + max(low, high)
+        return Events(self.first_index + low, self._times[begin:end], self._codes[begin:end])
+
+    def since(self, index: int) -> Events:
+        """The events from this index on that are still held, as views."""
+        begin = self._begin + max(0, index - self.first_index)
+        begin = min(begin, self._end)
+        return Events(
+            self.first_index + begin - self._begin,
+            self._times[begin : self._end],
+            self._codes[begin : self._end],
+        )
+
+    def drop_before(self, time_ps: int) -> None:
+        """Drops the events before time_ps."""
+        held = self._times[self._begin : self._end]
+        self.drop_below(self.first_index + int(np.searchsorted(held, time_ps)))
+        self.complete_from_ps = max(self.complete_from_ps, min(time_ps, self.complete_until_ps))
+
+    def drop_below(self, index: int) -> None:
+        """Drops the events below this index."""
+        count = min(max(0, index - self.first_index), self._end - self._begin)
+        if count:
+            last = int(self._times[self._begin + count - 1])
+            self.complete_from_ps = max(self.complete_from_ps, last + 1)
+            self._begin += count
+            self.first_index += count
+
+    def start_at(self, index: int) -> None:
+        """Says that the first event to be added has this index; only for an empty stream."""
+        if self._end != self._begin:
+            raise ValueError(f"epoch {self.epoch} holds events already")
+        self.first_index = index
+
+    def _reserve(self, count: int) -> None:
+        if self._end + count <= len(self._times):
+            return
+        held = self._end - self._begin
+        capacity = max(_LEAST_CAPACITY, 2 * (held + count))
+        # Never moved in place: views handed out stay what they were.
+        times: Times = np.empty(capacity, np.int64)
+        codes: Codes = np.empty(capacity, np.uint8)
+        times[:held] = self._times[self._begin : self._end]
+        codes[:held] = self._codes[self._begin : self._end]
+        self._times, self._codes = times, codes
+        self._begin, self._end = 0, held

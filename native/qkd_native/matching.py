@@ -1,0 +1,98 @@
+"""Coincidences of two sorted lists of detection times."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qkd_native._kernels import ffi, lib
+
+Times = npt.NDArray[np.int64]
+_TIME_LIMIT_PS = 1 << 61
+
+
+class Matches(NamedTuple):
+    """Indices of the pairs, int64 and increasing, and how many candidates were ambiguous."""
+
+    ia: npt.NDArray[np.int64]
+    ib: npt.NDArray[np.int64]
+    ambiguous: int
+
+
+def match(a: Times, b: Times, window_ps: int) -> Matches:
+    """Pairs at most window_ps apart of which each is the other's only partner within the window.
+
+    a and b are sorted int64 times in ps. ambiguous counts the a's that have a partner and no pair.
+    Raises ValueError for other arrays or a negative window.
+    """
+    _check(a, b, window_ps)
+    capacity = min(len(a), len(b))
+    ia = np.empty(capacity, np.int64)
+    ib = np.empty(capacity, np.int64)
+    count, ambiguous = _match(
+        a, b, 0, window_ps, ffi.from_buffer("int64_t[]", ia), ffi.from_buffer("int64_t[]", ib)
+    )
+    return Matches(ia[:count].copy(), ib[:count].copy(), ambiguous)
+
+
+def count_coincidences(a: Times, b: Times, shift_ps: int, window_ps: int) -> int:
+    """How many pairs match would find with b moved by shift_ps: the accidentals, if moved far."""
+    _check(a, b, window_ps)
+    if abs(shift_ps) >= _TIME_LIMIT_PS:
+        raise ValueError("the shift is too large")
+    return _match(a, b, shift_ps, window_ps, ffi.NULL, ffi.NULL)[0]
+
+
+def pair_differences(
+    a: Times, b: Times, low_ps: int, high_ps: int, capacity: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All pairs with b - a in [low_ps, high_ps): (index into a, difference in ps).
+
+    Ordered by a, then b; only the first capacity of them. a and b are sorted int64 times in ps.
+    """
+    _check(a, b, 0)
+    if high_ps < low_ps or capacity < 0 or max(abs(low_ps), abs(high_ps)) >= _TIME_LIMIT_PS:
+        raise ValueError("differences run from low to high, and capacity is not negative")
+    ia = np.empty(capacity, np.int64)
+    differences = np.empty(capacity, np.int64)
+    count = lib.qkd_pair_differences(
+        ffi.from_buffer("int64_t[]", np.ascontiguousarray(a)),
+        len(a),
+        ffi.from_buffer("int64_t[]", np.ascontiguousarray(b)),
+        len(b),
+        low_ps,
+        high_ps,
+        ffi.from_buffer("int64_t[]", ia),
+        ffi.from_buffer("int64_t[]", differences),
+        capacity,
+    )
+    return ia[:count].copy(), differences[:count].copy()
+
+
+def _match(
+    a: Times, b: Times, shift_ps: int, window_ps: int, ia: object, ib: object
+) -> tuple[int, int]:
+    ambiguous = ffi.new("uint64_t *")
+    count = lib.qkd_match(
+        ffi.from_buffer("int64_t[]", np.ascontiguousarray(a)),
+        len(a),
+        ffi.from_buffer("int64_t[]", np.ascontiguousarray(b)),
+        len(b),
+        shift_ps,
+        window_ps,
+        ia,
+        ib,
+        ambiguous,
+    )
+    return int(count), int(ambiguous[0])
+
+
+def _check(a: Times, b: Times, window_ps: int) -> None:
+    for times in (a, b):
+        if times.dtype != np.int64 or times.ndim != 1:
+            raise ValueError("times are flat int64 arrays")
+        # Sorted, so the ends bound them all and no difference can overflow.
+        if len(times) and not -_TIME_LIMIT_PS < times[0] <= times[-1] < _TIME_LIMIT_PS:
+            raise ValueError("times are sorted and within ±2^61 ps")
+    if not 0 <= window_ps < _TIME_LIMIT_PS:
+        raise ValueError("the window must not be negative")

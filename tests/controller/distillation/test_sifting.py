@@ -1,0 +1,59 @@
+"""Sifting: equal bases at both ends, and subsets that both ends draw alike and evenly."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qkd_controller.distillation.sifting import choose_subset, pack_bases, sift, unpack_bases
+
+codes = st.lists(st.integers(0, 7), max_size=100).map(lambda c: np.array(c, np.uint8))
+
+
+@given(codes)
+def test_bases_travel_packed(own):
+    packed = pack_bases(own)
+    assert np.array_equal(unpack_bases(packed, len(own)), own >> 1 & 1)
+    assert len(packed) == (len(own) + 7) // 8
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=100))
+def test_sifted_strings_hold_the_events_of_equal_bases_in_order(pairs):
+    alice = np.array([a for a, _ in pairs], np.uint8)
+    bob = np.array([b for _, b in pairs], np.uint8)
+    strings = sift(alice, unpack_bases(pack_bases(bob), len(bob)))
+    for basis, name in enumerate(("z", "x")):
+        expected = [a & 1 for a, b in pairs if a >> 1 & 1 == basis == b >> 1 & 1]
+        assert strings[name].tolist() == expected
+
+
+def test_malformed_bases_are_refused():
+    with pytest.raises(ValueError, match="do not hold"):
+        unpack_bases(b"\0\0", 8)
+    with pytest.raises(ValueError, match="beyond"):
+        unpack_bases(b"\x10", 4)
+    with pytest.raises(ValueError, match="bases of the peer"):
+        sift(np.zeros(3, np.uint8), np.zeros(2, np.uint8))
+
+
+@given(st.binary(max_size=32), st.integers(0, 300), st.data())
+def test_a_subset_has_its_size_and_is_fixed_by_the_seed(seed, count, data):
+    quota = data.draw(st.integers(0, count))
+    chosen = choose_subset(seed, "z", count, quota)
+    assert len(chosen) == len(set(chosen.tolist())) == quota
+    assert np.all(np.diff(chosen) > 0)
+    assert not quota or (chosen[0] >= 0 and chosen[-1] < count)
+    assert np.array_equal(chosen, choose_subset(seed, "z", count, quota))
+
+
+def test_every_index_is_chosen_equally_often_and_domains_differ():
+    draws = [choose_subset(i.to_bytes(4, "little"), "z", 40, 10) for i in range(2000)]
+    counts = np.bincount(np.concatenate(draws), minlength=40)
+    assert np.all(np.abs(counts - 500) < 5 * np.sqrt(500 * 0.75))
+    assert not np.array_equal(choose_subset(b"s", "z", 999, 99), choose_subset(b"s", "x", 999, 99))
+
+
+def test_a_known_subset_stays_what_it_was():
+    assert choose_subset(b"seed", "cut z", 20, 6).tolist() == [0, 5, 8, 13, 15, 18]
+    with pytest.raises(ValueError, match="cannot choose"):
+        choose_subset(b"", "z", 3, 4)

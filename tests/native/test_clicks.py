@@ -1,0 +1,114 @@
+"""Events from clicks: independent of chunking, equal to a plain reading of the rules."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qkd_native.clicks import EventResolver
+
+CODES = {1: 0, 2: 1, 3: 2, 4: 3}
+
+
+def oracle(clicks, window, dead_time):
+    """The rules, click by click; clicks are (time, code, random) in time order."""
+    events, last, members, first = [], None, [], None
+    dropped = 0
+    for time, code, random in clicks:
+        if members and time - first <= window:
+            members.append((code, random))
+        elif last is not None and time - last < dead_time:
+            dropped += 1
+        else:
+            if members:
+                events.append((first, members))
+            first, members = time, [(code, random)]
+        last = time
+    if members:
+        events.append((first, members))
+    result = []
+    for time, inside in events:
+        code = inside[0][0]
+        if len(inside) > 1:
+            random = inside[1][1] & 3
+            mixed = len({c >> 1 for c, _ in inside}) > 1
+            code = 4 | (random if mixed else (code & 2) | (random & 1))
+        result.append((time, code))
+    return result, dropped
+
+
+clicks_strategy = st.lists(
+    st.tuples(st.integers(0, 40), st.sampled_from([1, 2, 3, 4, 9]), st.integers(0, 255)),
+    max_size=60,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(clicks_strategy, st.lists(st.integers(0, 60), max_size=4), st.integers(0, 8))
+def test_events_follow_the_rules_however_the_stream_is_cut(steps, cuts, reorder):
+    times = np.cumsum([s[0] for s in steps], dtype=np.int64)
+    channels = np.array([s[1] for s in steps], np.uint8)
+    random = np.array([s[2] for s in steps], np.uint8)
+    delays = {1: 0, 2: 3, 3: -7, 4: 11}
+    clicks = sorted(
+        (int(t) - delays[int(c)], i, CODES[int(c)], int(r))
+        for i, (t, c, r) in enumerate(zip(times, channels, random, strict=True))
+        if int(c) in CODES
+    )
+    expected, dropped = oracle([(t, c, r) for t, _, c, r in clicks], 5, 30)
+
+    resolver = EventResolver(5, 30, delays, CODES, reorder_ps=reorder)
+    bounds = sorted({0, len(times), *(min(c, len(times)) for c in cuts)})
+    got = []
+    for low, high in itertools.pairwise(bounds):
+        t, c = resolver.feed(times[low:high], channels[low:high], random[low:high])
+        complete = resolver.complete_until_ps
+        got += zip(t.tolist(), c.tolist(), strict=True)
+        assert complete is None or all(time >= complete for time, _ in expected[len(got) :])
+    t, c = resolver.flush()
+    got += zip(t.tolist(), c.tolist(), strict=True)
+
+    assert got == expected
+    assert resolver.dropped_dead_time == dropped
+    assert resolver.events == len(expected)
+    assert resolver.multi == sum(code >= 4 for _, code in expected)
+    assert sum(resolver.clicks.values()) == len(clicks)
+    assert resolver.unmapped == len(steps) - len(clicks)
+    assert resolver.non_monotone == 0
+
+
+def test_a_click_too_far_back_is_dropped_and_counted():
+    resolver = EventResolver(1, 2, {}, CODES, reorder_ps=10)
+    t, _ = resolver.feed(np.array([100, 91, 80, 150], np.int64), np.ones(4, np.uint8))
+    rest, _ = resolver.flush()
+    assert [*t, *rest] == [91, 100, 150]
+    assert resolver.non_monotone == 1
+
+
+def test_bits_of_multi_clicks_are_balanced():
+    resolver = EventResolver(1, 2, {}, CODES)
+    times = np.repeat(np.arange(4000, dtype=np.int64) * 100, 2)
+    resolver.feed(times, np.tile(np.array([1, 3], np.uint8), 4000))
+    _, codes = resolver.flush()
+    resolver.feed(times, np.tile(np.array([1, 3], np.uint8), 4000))
+    _, codes = resolver.flush()
+    assert set(np.unique(codes)) == {4, 5, 6, 7}
+    assert np.all(np.abs(np.bincount(codes, minlength=8)[4:] - 1000) < 200)
+
+
+def test_wrong_arrays_and_settings_are_refused():
+    resolver = EventResolver(1, 2, {}, CODES)
+    with pytest.raises(ValueError, match="int64"):
+        resolver.feed(np.zeros(2, np.float64), np.ones(2, np.uint8))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="one length"):
+        resolver.feed(np.zeros(2, np.int64), np.ones(3, np.uint8))
+    for bad in (
+        lambda: EventResolver(-1, 2, {}, CODES),
+        lambda: EventResolver(1, 2, {}, {}),
+        lambda: EventResolver(1, 2, {}, {1: 4}),
+        lambda: EventResolver(1, 2, {1: 1 << 41}, CODES),
+    ):
+        with pytest.raises(ValueError):
+            bad()

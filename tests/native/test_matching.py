@@ -1,0 +1,50 @@
+"""Matching against an all-pairs oracle."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qkd_native.matching import count_coincidences, match, pair_differences
+
+times = st.lists(st.integers(-300, 300), max_size=40).map(lambda t: np.array(sorted(t), np.int64))
+
+
+def all_pairs(a, b, window):
+    near = np.abs(a[:, None] - b[None, :]) <= window
+    alone = near & (near.sum(1) == 1)[:, None] & (near.sum(0) == 1)[None, :]
+    ia, ib = np.nonzero(alone)
+    return ia, ib, int(near.any(1).sum()) - len(ia)
+
+
+@settings(max_examples=300, deadline=None)
+@given(times, times, st.integers(0, 30), st.integers(-50, 50))
+def test_each_is_the_others_only_partner(a, b, window, shift):
+    ia, ib, ambiguous = all_pairs(a, b, window)
+    found = match(a, b, window)
+    assert np.array_equal(found.ia, ia)
+    assert np.array_equal(found.ib, ib)
+    assert found.ambiguous == ambiguous
+    assert count_coincidences(a, b, shift, window) == len(all_pairs(a, b + shift, window)[0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(times, times, st.integers(-50, 50), st.integers(0, 60), st.integers(0, 500))
+def test_pair_differences_are_all_pairs_in_the_range(a, b, low, span, capacity):
+    differences = b[None, :] - a[:, None]
+    ia, ib = np.nonzero((differences >= low) & (differences < low + span))
+    got_ia, got = pair_differences(a, b, low, low + span, capacity)
+    assert np.array_equal(got_ia, ia[:capacity])
+    assert np.array_equal(got, differences[ia, ib][:capacity])
+
+
+def test_wrong_arrays_are_refused():
+    good = np.arange(3, dtype=np.int64)
+    with pytest.raises(ValueError, match="int64"):
+        match(good.astype(np.float64), good, 1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="window"):
+        match(good, good, -1)
+    with pytest.raises(ValueError, match="2\\^61"):
+        match(good, np.array([0, 2**62], np.int64), 1)
+    with pytest.raises(ValueError, match="low to high"):
+        pair_differences(good, good, 5, 1, 10)
