@@ -240,6 +240,15 @@ async def test_a_block_too_small_for_any_key_is_discarded(make_codes, make_plan,
     assert "leaves no key" in alice.cause
 
 
+async def test_a_correctness_that_no_hash_can_give_is_refused(
+    make_codes, make_plan, run_pair
+) -> None:
+    plan = make_plan(epsilon_correctness=1e-45)
+    alice, bob, pair = await run_pair(make_codes(np.random.default_rng(7), 24_000, 0.01), plan)
+    assert_sound(alice, bob, pair, plan)
+    assert "epsilon_correctness" in alice.cause
+
+
 @pytest.mark.parametrize("change_bits", [-1, 1])
 async def test_the_independent_check_refuses_a_changed_ledger(
     make_codes, make_plan, run_pair, monkeypatch, change_bits
