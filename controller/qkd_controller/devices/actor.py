@@ -1,6 +1,7 @@
 """The actor that keeps one device connected and at its set-points."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from qkd_drivers.errors import DeviceError, DeviceLost, DeviceMismatch, DeviceTr
 from qkd_drivers.framing import Trace
 
 SHUTDOWN_S = 5.0
+_LAST_RESORT_S = 0.5
 
 
 class DeviceActor:
@@ -147,7 +149,10 @@ class DeviceActor:
         await self._procedure.make_safe()
 
     async def shutdown(self, *, timeout_s: float = SHUTDOWN_S) -> None:
-        """Brings the device to rest in its safe order, within timeout_s; ``run`` then returns."""
+        """Brings the device to rest in its safe order; ``run`` then returns.
+
+        What takes longer than timeout_s is cut short by switching the dangerous output off.
+        """
         self._stopping = True
         if self._supervision is not None:
             await _end(self._supervision)
@@ -157,6 +162,9 @@ class DeviceActor:
                     await self._procedure.rest()
         except (DeviceError, TimeoutError) as error:
             self._enter(State.DISCONNECTED, f"not brought to rest: {error or 'it took too long'}")
+            with contextlib.suppress(DeviceError, TimeoutError):
+                async with asyncio.timeout(_LAST_RESORT_S):
+                    await self._procedure.make_safe()
         finally:
             self._stopped.set()
 
