@@ -1,6 +1,7 @@
 """Decoders of time tag words against plain Python ones, and against the hazards of real streams."""
 
 import struct
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_tdc1_matches_the_oracle_however_the_bytes_are_cut(
     decoder = Tdc1Decoder()
     tags: list[tuple[int, int]] = []
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         times, channels = decoder.feed(data[begin:end])
         assert times.dtype == np.int64 and channels.dtype == np.uint8
         tags += zip(times.tolist(), channels.tolist(), strict=True)

@@ -212,8 +212,7 @@ class DeviceActor:
                 cause = await self._watch()
             except DeviceTripped as tripped:
                 self._trip = str(tripped)
-                self._enter(State.TRIPPED, self._trip)
-                await self._procedure.make_safe()
+                self._rearmed = False
 
     async def _watch(self) -> str:
         """Polls until something differs from the desired state; returns what."""
@@ -226,11 +225,12 @@ class DeviceActor:
             await self._pause()
 
     async def _stand_by(self) -> None:
-        """Reads on, but drives nothing, until re-armed."""
+        """Makes the device safe and reads on, but drives nothing, until re-armed."""
+        self._enter(State.TRIPPED, self._trip)
+        await self._procedure.make_safe()
         while self._trip:
             async with self._work:
                 self._readings.update(await self.device.readings())
-            self._enter(State.TRIPPED, self._trip)
             await self._pause()
 
     async def _pause(self) -> None:
