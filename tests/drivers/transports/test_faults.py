@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from bench import Bench, itc
+from bench import Bench, eventually, itc
 
 from qkd_drivers.errors import (
     DeviceBusy,
@@ -231,9 +231,7 @@ async def test_a_visa_call_can_be_cancelled_and_its_thread_ends(bench: Bench) ->
             await visa.read_until(b"\n", timeout_s=0.5)
     with pytest.raises(DeviceLost, match="not open"):
         await visa.write(b"*IDN?\n")
-    async with asyncio.timeout(3):
-        while any(thread.name.startswith("visa") for thread in threading.enumerate()):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not any(t.name.startswith("visa") for t in threading.enumerate()))
     await wire.apply("restore")
     await visa.open()
     await visa.write(b"*IDN?\n")
