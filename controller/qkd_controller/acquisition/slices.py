@@ -21,7 +21,7 @@ class SliceId(NamedTuple):
     """A slice: index counts slice lengths from time zero of an epoch of the reference end."""
 
     epoch: int
-    index: int
+    index: int  # type: ignore[assignment]  # a slice is no sequence to search in
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,10 @@ class UnsettledSlice(QkdError):
 
 
 class ModePlan:
-    """For each slice, whether it is for key or for test, as announced before it is recorded."""
+    """For each slice, whether it is for key or for test, as announced before it is recorded.
+
+    Until a first change says otherwise every slice is a test.
+    """
 
     def __init__(self, test_slice_every: int) -> None:
         self._every = test_slice_every
@@ -68,7 +71,7 @@ class ModePlan:
         """What the slice is for."""
         if self._every and slice_id.index % self._every == 0:
             return "test"
-        mode: Mode = "key"
+        mode: Mode = "test"
         for change in self._changes:
             if (change.epoch, change.index) > slice_id:
                 break
@@ -106,7 +109,7 @@ class _Entry:
 
 
 class SliceQueue:
-    """Matched key slices in order, provisional until the runs of both ends are known to be clean."""
+    """Matched key slices in order, provisional until both ends' runs are known to be clean."""
 
     def __init__(self, counts: SliceCounts) -> None:
         self._counts = counts
@@ -138,6 +141,10 @@ class SliceQueue:
                 break
             ready.append(slice_id)
         return ready
+
+    def pairs(self, slice_id: SliceId) -> int:
+        """Matched pairs of a slice in the queue."""
+        return len(self._entries[slice_id].codes)
 
     def append(self, slice_id: SliceId, announced_epoch: int, codes: Codes) -> None:
         """Adds the next slice; one of a run known to be unclean is counted and forgotten."""

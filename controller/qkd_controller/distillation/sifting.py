@@ -42,7 +42,7 @@ def sift(own_codes: Bits, peer_bases: Bits) -> dict[Basis, Bits]:
     if own_codes.shape != peer_bases.shape:
         raise ValueError(f"{len(own_codes)} events, but {len(peer_bases)} bases of the peer")
     bases = _bases(own_codes)
-    bits = own_codes & _BIT
+    bits = own_codes & np.uint8(_BIT)
     agree = bases == peer_bases
     return {"z": bits[agree & (bases == 0)], "x": bits[agree & (bases == 1)]}
 
@@ -68,4 +68,4 @@ def choose_subset(seed: bytes, domain: str, count: int, quota: int) -> npt.NDArr
 
 
 def _bases(codes: Bits) -> Bits:
-    return (codes >> _BASIS_SHIFT) & 1
+    return (codes >> np.uint8(_BASIS_SHIFT)) & np.uint8(1)

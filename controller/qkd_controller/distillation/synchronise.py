@@ -59,7 +59,7 @@ class ClockModel:
 
     def moved(self, offset_ps: float, rate: float) -> "ClockModel":
         """The model with its offset at t0_ps and its rate changed by these."""
-        return ClockModel(self.t0_ps, self.offset_ps + round(offset_ps), self.rate + rate)
+        return ClockModel(self.t0_ps, self.offset_ps + round(offset_ps), float(self.rate + rate))
 
     def _drift(self, elapsed: Times) -> Times:
         return np.rint(self.rate * elapsed.astype(np.float64)).astype(np.int64)
@@ -127,7 +127,7 @@ def find_clock(
     bin_ps = round(_SEARCH_BIN_PS * math.sqrt(min(4.0, max(0.1, span / _SEARCH_SPAN_PS))))
     drifts = max(1, math.ceil(2 * rate_range * span / bin_ps))
     step = 2 * rate_range / drifts
-    rates = (np.arange(drifts) - (drifts - 1) / 2) * step
+    rates = step * (np.arange(drifts, dtype=np.float64) - (drifts - 1) / 2)
     cells = _coarse(reference_times, announced_times, centre, rates, max_offset_ps, bin_ps)
     for offset, rate in cells:
         fit = _refine(
@@ -176,7 +176,7 @@ class ClockTracker:
         self._covariance = self._covariance - np.outer(gain, self._covariance[0, :])
 
     def judge(self, coincidences: int, accidentals: float) -> LockLoss | None:
-        """Whether coincidences have vanished: few for what there were, and no more than accidentals.
+        """Whether coincidences have vanished: fewer than there were, no more than accidentals.
 
         Slices with too few counts to tell are judged together.
         """
@@ -240,11 +240,11 @@ def _coarse(
     total[:, :-1] += total[:, 1:]  # a peak between two bins
     cells = []
     for _ in range(_CANDIDATES):
-        row, lag = divmod(int(np.argmax(total)), lags)
-        if total[row, lag] <= 0:
+        drift, lag = divmod(int(np.argmax(total)), lags)
+        if total[drift, lag] <= 0:
             break
-        cells.append(((lag + 1 - lags // 2) * float(bin_ps), float(rates[row])))
-        total[:, max(0, lag - 2) : lag + 3] = 0
+        cells.append(((lag + 1 - lags // 2) * float(bin_ps), float(rates[drift])))
+        total[:, max(0, lag - 2) : lag + 3] = 0.0
     return cells
 
 
@@ -338,9 +338,7 @@ def _best_line(
     return best[1], best[2]
 
 
-def _add_shifted(
-    row: npt.NDArray[np.float32], excess: npt.NDArray[np.float32], shift: int
-) -> None:
+def _add_shifted(row: npt.NDArray[np.float32], excess: npt.NDArray[np.float32], shift: int) -> None:
     """row[k] += excess[k + shift] where both exist."""
     size = len(row)
     if abs(shift) >= size:
@@ -351,9 +349,7 @@ def _add_shifted(
         row[-shift:] += excess[:shift]
 
 
-def _moving_average(
-    histogram: npt.NDArray[np.float64], reach: int = 64
-) -> npt.NDArray[np.float64]:
+def _moving_average(histogram: npt.NDArray[np.float64], reach: int = 64) -> npt.NDArray[np.float64]:
     sums = np.concatenate(([0.0], np.cumsum(histogram)))
     places = np.arange(len(histogram))
     low = np.maximum(places - reach, 0)

@@ -1,0 +1,283 @@
+"""The end that announces its detection times and is told which of them matched."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from qkd_controller.acquisition.end import TagEnd, refuse, slice_ids
+from qkd_controller.acquisition.slices import (
+    ModePlan,
+    SliceId,
+    SliceRecord,
+    UnsettledSlice,
+)
+from qkd_controller.acquisition.stream import Events, EventStream
+from qkd_controller.config.link import Timing
+from qkd_controller.link.acquisition_messages import (
+    DropSlices,
+    EpochBegun,
+    ModeChange,
+    RunEnded,
+    SliceMatched,
+    SlicesLost,
+    TestDisclosure,
+    TestResult,
+    TimesAnnounced,
+    TimesReleased,
+)
+from qkd_controller.link.errors import BlockDiscarded, ProtocolError
+from qkd_controller.link.message import Message
+from qkd_native import deltas
+
+Times = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint8]
+
+_EVENTS_A_MESSAGE = 1 << 16
+
+
+class AnnouncingEnd(TagEnd):
+    """Announces own times, holds own codes until the reference end has matched or released them.
+
+    It discloses a slice only if the slice had been announced as a test, in a plan of its own
+    keeping, and if none of its events was ever matched before: a reference end cannot have key
+    disclosed.
+    """
+
+    _own = "announcing"
+    _peer = "reference"
+
+    def __init__(self, timing: Timing, bytes_limit: int = 256 << 20) -> None:
+        super().__init__(timing, bytes_limit)
+        self._consumed: dict[int, int] = {}
+        self._reference_epochs: dict[int, bool | None] = {}
+        self._decided: SliceId | None = None
+        self._disclosed: dict[SliceId, int] = {}
+
+    def begin_session(self) -> list[Message]:
+        """A session has begun: what to tell the peer first, of all that is still held."""
+        self._open = True
+        messages: list[Message] = []
+        for stream in self._streams.values():
+            messages.append(self._announce_again(stream))
+            messages += self._announcements(stream, stream.since(0))
+            if stream.end_ps is not None:
+                messages.append(RunEnded(stream.epoch, stream.end_ps, stream.clean, stream.cause))
+        return messages
+
+    def reset_peer(self) -> None:
+        """The session is lost: forgets what only the peer could have completed."""
+        self._forget_peer()
+        self._plan = ModePlan(self._timing.test_slice_every)
+        self._reference_epochs.clear()
+        self._disclosed.clear()
+        for epoch, stream in list(self._streams.items()):
+            if stream.ended and not stream.clean:
+                del self._streams[epoch]
+
+    def add(
+        self, epoch: int, times: Times, codes: Codes, complete_until_ps: int | None = None
+    ) -> list[Message]:
+        """Takes the next events of the run; none before complete_until_ps is still to come.
+
+        Raises ValueError for an epoch that is not running or events out of order.
+        """
+        stream = self._run(epoch)
+        new = stream.next_index
+        stream.add(times, codes, complete_until_ps)
+        messages = self._announcements(stream, stream.since(new)) if self._open else []
+        return messages + self._shed()
+
+    def receive(self, message: Message) -> list[Message]:
+        """Takes a message of the reference end; raises ProtocolError for one it must not send."""
+        match message:
+            case SliceMatched():
+                return self._matched(message)
+            case SlicesLost():
+                self._decide(message.epoch, message.index, message.count)
+                self.counts.lost += message.count
+                causes = self.counts.lost_by_cause
+                causes[message.cause] = causes.get(message.cause, 0) + message.count
+            case TimesReleased():
+                self._release(message)
+            case ModeChange():
+                self._change_mode(message)
+            case EpochBegun():
+                if self._reference_epochs and message.epoch <= max(self._reference_epochs):
+                    raise refuse(f"epoch {message.epoch} begins again")
+                self._reference_epochs[message.epoch] = None
+            case RunEnded():
+                if self._reference_epochs.get(message.epoch, False) is not None:
+                    raise refuse(f"epoch {message.epoch} ends without running")
+                self._reference_epochs[message.epoch] = message.clean
+                self._queue.verdict("reference", message.epoch, message.clean)
+            case TestResult():
+                pairs = self._disclosed.pop(SliceId(message.epoch, message.index), None)
+                if pairs != message.pairs:
+                    raise refuse(f"a result for slice {message.index}, which was not disclosed so")
+                self.test_results.append(message)
+            case DropSlices():
+                self._queue.drop(slice_ids(message.slices))
+            case _:
+                raise refuse(f"{type(message).__name__} is not for the announcing end")
+        return []
+
+    def take_slices(self, slices: Iterable[tuple[int, int]]) -> Codes:
+        """Own codes of a block's slices, one a matched pair, in the order of both ends.
+
+        Raises BlockDiscarded where a slice is not here (any more: it may have been dropped just
+        now), ProtocolError where its runs have not both ended clean.
+        """
+        try:
+            return self._queue.take(SliceId(*s) for s in slices)
+        except KeyError as error:
+            name = tuple(error.args[0])
+            raise BlockDiscarded(f"unknown slice {name}: dropped here, or never matched") from None
+        except UnsettledSlice as error:
+            raise ProtocolError(f"a block of unsettled slices: {error}") from None
+
+    def _matched(self, message: SliceMatched) -> list[Message]:
+        slice_id = SliceId(message.epoch, message.index)
+        if message.epoch not in self._reference_epochs:
+            raise refuse(f"slice {tuple(slice_id)} of an epoch that it never began")
+        if message.mode != self._plan.mode(slice_id):
+            raise refuse(f"slice {tuple(slice_id)} was not announced for {message.mode}")
+        self._decide(message.epoch, message.index, 1)
+        indices = _indices(message)
+        stream = self._streams.get(message.peer_epoch)
+        if stream is None:
+            if message.peer_epoch > self._newest_epoch:
+                raise refuse(f"a match in epoch {message.peer_epoch}, which never was")
+            return self._refuse_slice(slice_id, "its events are gone")
+        if len(indices):
+            if int(indices[0]) < self._consumed.get(stream.epoch, 0):
+                raise refuse(f"slice {tuple(slice_id)} matches an event for the second time")
+            if int(indices[-1]) >= stream.next_index:
+                raise refuse(f"slice {tuple(slice_id)} matches an event that never was")
+            self._consumed[stream.epoch] = int(indices[-1]) + 1
+            if int(indices[0]) < stream.first_index:
+                stream.drop_below(int(indices[-1]) + 1)
+                return self._refuse_slice(slice_id, "its events are gone")
+        held = stream.since(0)
+        codes = held.codes[indices - held.first_index].copy()
+        stream.drop_below(self._consumed.get(stream.epoch, 0))
+        self.counts.matched += 1
+        self.records.append(_record(message))
+        if message.mode == "test":
+            self.counts.test += 1
+            self._disclosed[slice_id] = len(codes)
+            return self._say(TestDisclosure(*slice_id, codes.tobytes()))
+        self._queue.append(slice_id, message.peer_epoch, codes)
+        return self._shed()
+
+    def _decide(self, epoch: int, index: int, count: int) -> None:
+        """Notes that the reference end has decided these slices; they come in order, ever."""
+        if count < 1 or (self._decided is not None and (epoch, index) <= self._decided):
+            raise refuse(f"slice {(epoch, index)} is decided for the second time, or out of order")
+        self._decided = SliceId(epoch, index + count - 1)
+        self._plan.forget_before(self._decided)
+        for old in [e for e in self._reference_epochs if e < epoch]:
+            del self._reference_epochs[old]
+
+    def _release(self, message: TimesReleased) -> None:
+        stream = self._streams.get(message.epoch)
+        if stream is None:
+            return
+        stream.drop_below(message.index)
+        if stream.ended and message.index >= stream.next_index:
+            del self._streams[message.epoch]
+            self._consumed.pop(message.epoch, None)
+
+    def _change_mode(self, change: ModeChange) -> None:
+        if self._decided is not None and (change.epoch, change.index) <= self._decided:
+            # Only the state that goes on may be repeated for the past, right after a session began.
+            if self._plan.latest is not None:
+                raise refuse("a change of mode for slices that are decided already")
+            change = ModeChange(change.mode, *self._decided)
+        try:
+            self._plan.add(change)
+        except ValueError as error:
+            raise refuse(str(error)) from None
+
+    def _announcements(self, stream: EventStream, events: Events) -> list[Message]:
+        resolution = self._timing.announce_resolution_ps
+        ticks = (events.times + resolution // 2) // resolution
+        messages: list[Message] = []
+        for begin in range(0, max(1, len(ticks)), _EVENTS_A_MESSAGE):
+            part = ticks[begin : begin + _EVENTS_A_MESSAGE]
+            first = int(part[0]) if len(part) else 0
+            last = begin + _EVENTS_A_MESSAGE >= len(ticks)
+            # Rounding may move the next event back by half a tick, never behind this one.
+            complete = (
+                max(stream.complete_until_ps - resolution, int(part[-1]) * resolution)
+                if last and len(part)
+                else int(part[-1]) * resolution
+                if len(part)
+                else stream.complete_until_ps - resolution
+            )
+            messages.append(
+                TimesAnnounced(
+                    stream.epoch,
+                    events.first_index + begin,
+                    first,
+                    len(part),
+                    deltas.encode(part, first),
+                    complete,
+                )
+            )
+        return messages
+
+    def _shed(self) -> list[Message]:
+        """Keeps within the byte limit: the oldest slices go first, then the oldest events."""
+        dropped: list[tuple[int, int]] = []
+        held = self.bytes_held()
+        while held > self.bytes_limit:
+            before = self._queue.bytes_held
+            oldest = self._queue.drop_oldest()
+            if oldest is not None:
+                dropped.append(oldest)
+                held -= before - self._queue.bytes_held
+                continue
+            epoch, stream = next(iter(self._streams.items()))
+            before = stream.bytes_held
+            events = stream.since(0)
+            if len(events.times):
+                stream.drop_before(int(events.times[0]) + self._slice_ps)
+                self.counts.dropped += 1
+            elif stream.ended:
+                del self._streams[epoch]
+            else:
+                break
+            held -= before - stream.bytes_held
+        if not dropped:
+            return []
+        return self._say(DropSlices(tuple(dropped), "the announcing end's memory is full"))
+
+    def _refuse_slice(self, slice_id: SliceId, cause: str) -> list[Message]:
+        self.counts.dropped += 1
+        return self._say(DropSlices((slice_id,), cause))
+
+
+def _indices(message: SliceMatched) -> npt.NDArray[np.int64]:
+    try:
+        indices = deltas.decode(message.indices, message.count)
+    except ValueError as error:
+        raise refuse(str(error)) from None
+    if np.any(np.diff(indices) <= 0):
+        raise refuse("an event matches twice in a slice")
+    return indices
+
+
+def _record(message: SliceMatched) -> SliceRecord:
+    return SliceRecord(
+        SliceId(message.epoch, message.index),
+        message.peer_epoch,
+        message.mode,
+        message.reference_events,
+        message.announced_events,
+        message.count,
+        message.accidentals,
+        message.residual_rms_ps,
+        message.offset_ps,
+        message.drift_ppm,
+    )

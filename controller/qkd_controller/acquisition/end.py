@@ -1,0 +1,124 @@
+"""What both ends of a link do alike with their own tag stream and with matched slices."""
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+from qkd_controller.acquisition.slices import (
+    End,
+    ModePlan,
+    SliceCounts,
+    SliceId,
+    SliceQueue,
+    SliceRecord,
+)
+from qkd_controller.acquisition.stream import EventStream
+from qkd_controller.config.link import Timing
+from qkd_controller.link.acquisition_messages import EpochBegun, RunEnded, TestResult
+from qkd_controller.link.errors import ProtocolError
+from qkd_controller.link.message import Message
+
+Times = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint8]
+
+_RECORDS = 2048
+
+
+class TagEnd:
+    """Own runs, matched slices and test results of one end; base of both kinds of end.
+
+    Everything is fed in and everything to be sent is returned, in order; nothing is returned while
+    no session is open. Calls must not overlap.
+
+    A lost session (reset_peer) costs the matched slices that no block has taken yet: the peer may
+    never have heard of them. Own events not yet matched are kept and announced again when the next
+    session begins; an event that was matched once is never matched again.
+    """
+
+    records: "deque[SliceRecord]"
+    """Matched slices, newest last, for whoever reports them."""
+    test_results: "deque[TestResult]"
+    """Results of test slices, newest last."""
+    counts: SliceCounts
+
+    _own: End
+    _peer: End
+
+    def __init__(self, timing: Timing, bytes_limit: int) -> None:
+        self._timing = timing
+        self._slice_ps = timing.slice_ms * 1_000_000_000
+        self.bytes_limit = bytes_limit
+        self._open = False
+        self._streams: dict[int, EventStream] = {}
+        self._newest_epoch = -1
+        self.records = deque(maxlen=_RECORDS)
+        self.test_results = deque(maxlen=_RECORDS)
+        self.counts = SliceCounts()
+        self._queue = SliceQueue(self.counts)
+        self._plan = ModePlan(timing.test_slice_every)
+
+    @property
+    def settled_pairs(self) -> int:
+        """Matched pairs that are ready for a block."""
+        return self._queue.settled_pairs
+
+    def settled_ids(self) -> list[SliceId]:
+        """The slices behind settled_pairs, in order: the same at both ends."""
+        return self._queue.settled()
+
+    def bytes_held(self) -> int:
+        """Memory that events and slices take, which the byte limit bounds."""
+        return self._queue.bytes_held + sum(s.bytes_held for s in self._streams.values())
+
+    def begin_epoch(self, epoch: int, utc_ns: int, first_ps: int = 0) -> list[Message]:
+        """A run begins: at its stream time first_ps the host's clock reads utc_ns.
+
+        Raises ValueError unless epoch is above all before it and the last run has ended.
+        """
+        if epoch <= self._newest_epoch:
+            raise ValueError(f"epoch {epoch} does not follow epoch {self._newest_epoch}")
+        running = self._streams.get(self._newest_epoch)
+        if running is not None and not running.ended:
+            raise ValueError(f"epoch {running.epoch} is still running; end it first")
+        self._newest_epoch = epoch
+        self._streams[epoch] = EventStream(epoch, utc_ns, first_ps)
+        return self._say(EpochBegun(epoch, utc_ns, first_ps, first_ps))
+
+    def end_epoch(self, epoch: int, end_ps: int, clean: bool, cause: str = "") -> list[Message]:
+        """The run is over at end_ps, with its verdict; unless clean, nothing of it becomes key."""
+        stream = self._streams.get(epoch)
+        self._queue.verdict(self._own, epoch, clean)
+        if stream is not None:
+            stream.end(end_ps, clean, cause)
+            if not clean:
+                stream.drop_below(stream.next_index)
+        return self._say(RunEnded(epoch, end_ps, clean, cause))
+
+    def _run(self, epoch: int) -> EventStream:
+        stream = self._streams.get(epoch)
+        if stream is None or stream.ended:
+            raise ValueError(f"epoch {epoch} is not running")
+        return stream
+
+    def _say(self, *messages: Message) -> list[Message]:
+        return list(messages) if self._open else []
+
+    def _forget_peer(self) -> None:
+        self._open = False
+        self._queue.clear()
+
+    def _announce_again(self, stream: EventStream) -> EpochBegun:
+        if stream.ended:
+            self._queue.verdict(self._own, stream.epoch, stream.clean)
+        return EpochBegun(stream.epoch, stream.utc_ns, stream.first_ps, stream.complete_from_ps)
+
+
+def slice_ids(pairs: tuple[tuple[int, int], ...]) -> list[SliceId]:
+    """Slice names as they travel, as names."""
+    return [SliceId(*pair) for pair in pairs]
+
+
+def refuse(what: str) -> ProtocolError:
+    """The error for a peer that says about its tags what it must not say."""
+    return ProtocolError(f"tag stream of the peer: {what}; the session ends and is set up anew")

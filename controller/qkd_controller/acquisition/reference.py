@@ -1,0 +1,442 @@
+"""The end whose clock is the time reference: finds the peer's clock and matches slices."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qkd_controller.acquisition.end import TagEnd, refuse, slice_ids
+from qkd_controller.acquisition.pairing import Covered, Lost, Passed, RunPair, Search
+from qkd_controller.acquisition.slices import SliceId, SliceRecord
+from qkd_controller.acquisition.stream import EventStream
+from qkd_controller.config.link import Timing
+from qkd_controller.distillation.sifting import pack_bases, sift, unpack_bases
+from qkd_controller.link.acquisition_messages import (
+    DropSlices,
+    EpochBegun,
+    Mode,
+    ModeChange,
+    RunEnded,
+    SliceMatched,
+    SlicesLost,
+    TestDisclosure,
+    TestResult,
+    TimesAnnounced,
+    TimesReleased,
+)
+from qkd_controller.link.message import Message
+from qkd_native import deltas
+from qkd_native.matching import count_coincidences, match
+
+Times = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint8]
+
+_SLICES_A_STEP = 8
+_TIME_LIMIT_PS = 1 << 60
+_HIGHEST_CODE = 7
+
+
+class Block(NamedTuple):
+    """Whole consecutive settled slices, and own codes, one a matched pair."""
+
+    slices: tuple[SliceId, ...]
+    codes: Codes
+
+
+class ReferenceEnd(TagEnd):
+    """Cuts the own stream into slices and matches each with the announced times.
+
+    step does the work; everything else only stores. Slices are decided in order: matched, or lost
+    with a cause. While a clock is searched for, data wait; nothing is lost by searching.
+    """
+
+    _own = "reference"
+    _peer = "announcing"
+
+    def __init__(self, timing: Timing, bytes_limit: int = 256 << 20) -> None:
+        super().__init__(timing, bytes_limit)
+        self.pending = False
+        """Whether the last step may have left work that needs no new data."""
+        self._peers: dict[int, EventStream] = {}
+        self._newest_peer = -1
+        self._pairs: dict[tuple[int, int], RunPair] = {}
+        self._rate: float | None = None
+        self._next: SliceId | None = None
+        self._used: dict[int, int] = {}
+        self._released: dict[int, int] = {}
+        self._tests: dict[SliceId, tuple[Codes, float]] = {}
+
+    @property
+    def locked(self) -> bool:
+        """Whether the clock of the runs being matched is known and followed."""
+        return any(pair.tracker is not None for pair in self._pairs.values())
+
+    def bytes_held(self) -> int:
+        """Memory that events of both ends and slices take, which the byte limit bounds."""
+        return super().bytes_held() + sum(stream.bytes_held for stream in self._peers.values())
+
+    def begin_session(self) -> list[Message]:
+        """A session has begun: what to tell the peer first."""
+        self._open = True
+        if self._next is not None:
+            self._plan.forget_before(self._next)
+        messages: list[Message] = [*self._plan.changes()]
+        for stream in self._streams.values():
+            messages.append(self._announce_again(stream))
+            if stream.end_ps is not None:
+                messages.append(RunEnded(stream.epoch, stream.end_ps, stream.clean, stream.cause))
+        return messages
+
+    def reset_peer(self) -> None:
+        """The session is lost: forgets the peer's streams and all that it may not have heard of."""
+        self._forget_peer()
+        self._peers.clear()
+        self._newest_peer = -1
+        self._pairs.clear()
+        self._used.clear()
+        self._released.clear()
+        self._tests.clear()
+
+    def add(
+        self, epoch: int, times: Times, codes: Codes, complete_until_ps: int | None = None
+    ) -> list[Message]:
+        """Takes the next events of the run; none before complete_until_ps is still to come.
+
+        Raises ValueError for an epoch that is not running or events out of order.
+        """
+        self._run(epoch).add(times, codes, complete_until_ps)
+        return self._shed()
+
+    def set_mode(self, mode: Mode, guard_ps: int) -> ModeChange:
+        """Says what slices are for from some slice on that is not recorded yet.
+
+        It begins guard_ps or more after the latest own time; guard_ps must cover the time that
+        tags and this message are under way. Send the change; in a new session it is repeated.
+        """
+        epoch, index = self.next_slice(guard_ps)
+        latest = self._plan.latest
+        if latest is not None:
+            epoch, index = max((epoch, index), (latest.epoch, latest.index))
+        change = ModeChange(mode, epoch, index)
+        self._plan.add(change)
+        return change
+
+    def next_slice(self, guard_ps: int) -> SliceId:
+        """The first slice that begins guard_ps or more after the latest own time."""
+        stream = self._streams.get(self._newest_epoch)
+        if stream is None or stream.ended:
+            return SliceId(self._newest_epoch + 1, 0)
+        ready_ps = stream.complete_until_ps + guard_ps
+        return SliceId(stream.epoch, -(-ready_ps // self._slice_ps))
+
+    def receive(self, message: Message) -> list[Message]:
+        """Takes a message of the announcing end; raises ProtocolError for one it must not send."""
+        match message:
+            case TimesAnnounced():
+                self._announced(message)
+                return self._shed()
+            case EpochBegun():
+                if message.epoch <= self._newest_peer:
+                    raise refuse(f"epoch {message.epoch} begins after {self._newest_peer}")
+                _check_times(message.first_ps, message.complete_from_ps)
+                self._newest_peer = message.epoch
+                self._peers[message.epoch] = EventStream(
+                    message.epoch, message.utc_ns, message.first_ps, message.complete_from_ps
+                )
+            case RunEnded():
+                _check_times(message.end_ps)
+                self._queue.verdict("announcing", message.epoch, message.clean)
+                stream = self._peers.get(message.epoch)
+                if stream is not None:
+                    try:
+                        stream.end(message.end_ps, message.clean, message.cause)
+                    except ValueError as error:
+                        raise refuse(str(error)) from None
+            case TestDisclosure():
+                return self._disclosed(message)
+            case DropSlices():
+                slices = slice_ids(message.slices)
+                self._queue.drop(slices)
+                for slice_id in slices:
+                    self._tests.pop(slice_id, None)
+            case _:
+                raise refuse(f"{type(message).__name__} is not for the reference end")
+        return []
+
+    def step(self) -> list[Message]:
+        """Does a piece of the waiting work: some slices, or one search for a clock.
+
+        Up to half a second for a search, some milliseconds a slice otherwise. While pending is set
+        afterwards, call it again.
+        """
+        self.pending = False
+        if not self._open:
+            return []
+        messages = self._shed()
+        for _ in range(_SLICES_A_STEP):
+            self.pending = self._advance(messages)
+            if not self.pending:
+                break
+        self._release(messages)
+        return messages
+
+    def take_block(self, pairs: int) -> Block | None:
+        """Removes the oldest settled slices, just enough for this many pairs; None if too few."""
+        slices = []
+        count = 0
+        for slice_id in self._queue.settled():
+            slices.append(slice_id)
+            count += self._queue.pairs(slice_id)
+            if count >= pairs:
+                return Block(tuple(slices), self._queue.take(slices))
+        return None
+
+    def _advance(self, messages: list[Message]) -> bool:
+        """Decides the next slice, or searches for its clock; False where it has to wait."""
+        own = self._current()
+        if own is None or self._next is None:
+            return False
+        low = self._next.index * self._slice_ps
+        high = low + self._slice_ps
+        if own.end_ps is not None and high > own.end_ps:
+            self._finish(own)
+            return True
+        if own.ended and not own.clean:
+            assert own.end_ps is not None
+            self._lose(messages, "the own run is unsafe", own.end_ps // self._slice_ps)
+            return True
+        if not own.ended and own.complete_until_ps < high + 3 * self._timing.coincidence_window_ps:
+            return False
+        for peer in list(self._peers.values()):
+            pair = self._pairs.setdefault((own.epoch, peer.epoch), RunPair(self._timing, own, peer))
+            place = pair.place(low, high, self._rate)
+            if isinstance(place, Passed):
+                self._forget(peer, messages)
+                continue
+            if isinstance(place, Lost):
+                self._lose(messages, place.cause)
+                return True
+            if isinstance(place, Search):
+                fit = pair.search(low, self._rate)
+                if fit is not None:
+                    self._rate = fit.model.rate
+                return True
+            if isinstance(place, Covered):
+                self._match(pair, low, high, messages)
+                return True
+            return False
+        return False
+
+    def _match(self, pair: RunPair, low: int, high: int, messages: list[Message]) -> None:
+        assert self._next is not None and pair.tracker is not None
+        slice_id, own, peer = self._next, pair.own, pair.peer
+        window = self._timing.coincidence_window_ps
+        model = pair.tracker.model
+        mine = own.between(low - 2 * window, high + 2 * window)
+        theirs = peer.between(
+            model.to_announced_ps(low - 3 * window), model.to_announced_ps(high + 3 * window)
+        )
+        mapped = model.to_reference(theirs.times)
+        found = match(mine.times, mapped, window)
+        # Neighbours beyond the slice count against ambiguity, but belong to the next slice.
+        inside = (mine.times[found.ia] >= low) & (mine.times[found.ia] < high)
+        inside &= found.ib + theirs.first_index >= self._used.get(peer.epoch, 0)
+        ia, ib = found.ia[inside], found.ib[inside]
+        # Far enough not to see the true pairs nor the gap that the dead time leaves around them.
+        shift = 2 * self._timing.dead_time_ps + 4 * window
+        accidentals = 0.5 * (
+            count_coincidences(mine.times, mapped, shift, window)
+            + count_coincidences(mine.times, mapped, -shift, window)
+        )
+        loss = pair.tracker.judge(len(ia), accidentals)
+        if loss is not None:
+            pair.lose(low, high)
+            self._lose(messages, loss.cause)
+            return
+        pair.tracker.update(theirs.times[ib], mine.times[ia] - mapped[ib])
+        self._rate = pair.tracker.model.rate
+        indices = ib + theirs.first_index
+        if len(indices):
+            self._used[peer.epoch] = int(indices[-1]) + 1
+        middle = pair.tracker.model.at(model.to_announced_ps((low + high) // 2))
+        record = SliceRecord(
+            slice_id,
+            peer.epoch,
+            self._plan.mode(slice_id),
+            int(np.count_nonzero((mine.times >= low) & (mine.times < high))),
+            int(np.count_nonzero((mapped >= low) & (mapped < high))),
+            len(ia),
+            accidentals,
+            pair.tracker.residual_rms_ps,
+            middle.offset_ps,
+            middle.rate * 1e6,
+        )
+        codes = mine.codes[ia].copy()
+        messages.append(_matched(record, indices))
+        self.records.append(record)
+        self.counts.matched += 1
+        if record.mode == "test":
+            self.counts.test += 1
+            self._tests[slice_id] = (codes, accidentals)
+        else:
+            self._queue.append(slice_id, peer.epoch, codes)
+        self._proceed(slice_id.index + 1)
+
+    def _announced(self, message: TimesAnnounced) -> None:
+        stream = self._peers.get(message.epoch)
+        if stream is None:
+            # A run that is passed already, as far as slices go: its tail is of no use.
+            if message.epoch > self._newest_peer:
+                raise refuse(f"times of epoch {message.epoch}, which has not begun")
+            return
+        resolution = self._timing.announce_resolution_ps
+        try:
+            _check_times(message.complete_until_ps)
+            ticks = deltas.decode(message.deltas, message.count, message.first_tick)
+            if len(ticks):
+                _check_times(int(ticks[0]) * resolution, int(ticks[-1]) * resolution)
+            if stream.next_index == 0:
+                stream.start_at(message.first_index)
+            if message.first_index != stream.next_index:
+                raise ValueError("events are missing between two announcements")
+            none = np.zeros(len(ticks), np.uint8)
+            stream.add(ticks * resolution, none, message.complete_until_ps)
+        except (ValueError, OverflowError) as error:
+            raise refuse(str(error)) from None
+
+    def _disclosed(self, message: TestDisclosure) -> list[Message]:
+        slice_id = SliceId(message.epoch, message.index)
+        test = self._tests.pop(slice_id, None)
+        if test is None:
+            raise refuse(f"a disclosure of slice {tuple(slice_id)}, which is no matched test slice")
+        mine, accidentals = test
+        theirs = np.frombuffer(message.codes, np.uint8)
+        if len(theirs) != len(mine) or (len(theirs) and int(theirs.max()) > _HIGHEST_CODE):
+            raise refuse(f"the disclosure of slice {tuple(slice_id)} has not its form")
+        count = len(mine)
+        own = sift(mine, unpack_bases(pack_bases(theirs), count))
+        peer = sift(theirs, unpack_bases(pack_bases(mine), count))
+        result = TestResult(
+            *slice_id,
+            count,
+            len(own["z"]),
+            int(np.count_nonzero(own["z"] != peer["z"])),
+            len(own["x"]),
+            int(np.count_nonzero(own["x"] != peer["x"])),
+            accidentals,
+        )
+        self.test_results.append(result)
+        return self._say(result)
+
+    def _current(self) -> EventStream | None:
+        """The oldest own run with slices to decide; sets the next slice where a run is new."""
+        for stream in self._streams.values():
+            first = -(-stream.complete_from_ps // self._slice_ps)
+            if self._next is None or self._next.epoch < stream.epoch:
+                self._next = SliceId(stream.epoch, first)
+            return stream
+        return None
+
+    def _finish(self, own: EventStream) -> None:
+        """All whole slices of the run are decided."""
+        del self._streams[own.epoch]
+        for key in [key for key in self._pairs if key[0] == own.epoch]:
+            del self._pairs[key]
+
+    def _proceed(self, index: int) -> None:
+        """Goes on to this slice of the current run; the events before it are of no more use."""
+        assert self._next is not None
+        self._next = SliceId(self._next.epoch, index)
+        own = self._streams[self._next.epoch]
+        margin = 4 * self._timing.coincidence_window_ps
+        low = index * self._slice_ps
+        own.drop_before(low - margin)
+        for peer in self._peers.values():
+            pair = self._pairs.get((own.epoch, peer.epoch))
+            if pair is not None:
+                peer.drop_before(pair.passed_ps(low - margin))
+
+    def _lose(self, messages: list[Message], cause: str, up_to: int | None = None) -> None:
+        """Decides that the next slice, or all up to an index, are lost."""
+        assert self._next is not None
+        epoch, index = self._next
+        count = 1 if up_to is None else max(1, up_to - index)
+        self.counts.lost += count
+        causes = self.counts.lost_by_cause
+        causes[cause] = causes.get(cause, 0) + count
+        last = messages[-1] if messages else None
+        if isinstance(last, SlicesLost) and (last.epoch, last.index + last.count, last.cause) == (
+            epoch,
+            index,
+            cause,
+        ):
+            messages[-1] = SlicesLost(epoch, last.index, last.count + count, cause)
+        else:
+            messages.append(SlicesLost(epoch, index, count, cause))
+        self._proceed(index + count)
+
+    def _forget(self, peer: EventStream, messages: list[Message]) -> None:
+        del self._peers[peer.epoch]
+        self._used.pop(peer.epoch, None)
+        self._released.pop(peer.epoch, None)
+        for key in [key for key in self._pairs if key[1] == peer.epoch]:
+            del self._pairs[key]
+        messages.append(TimesReleased(peer.epoch, peer.next_index))
+
+    def _release(self, messages: list[Message]) -> None:
+        for peer in self._peers.values():
+            if peer.first_index > self._released.get(peer.epoch, 0):
+                self._released[peer.epoch] = peer.first_index
+                messages.append(TimesReleased(peer.epoch, peer.first_index))
+
+    def _shed(self) -> list[Message]:
+        """Keeps within the byte limit: whole slices go, the oldest first."""
+        messages: list[Message] = []
+        dropped: list[tuple[int, int]] = []
+        while self.bytes_held() > self.bytes_limit:
+            oldest = self._queue.drop_oldest()
+            if oldest is not None:
+                dropped.append(oldest)
+            elif not self._drop_undecided(messages):
+                break
+        if dropped:
+            messages.append(DropSlices(tuple(dropped), "the reference end's memory is full"))
+        return self._say(*messages)
+
+    def _drop_undecided(self, messages: list[Message]) -> bool:
+        """Gives up the oldest slice that is not matched yet; False if there is nothing to drop."""
+        own = self._current()
+        if (
+            own is not None
+            and self._next is not None
+            and own.complete_until_ps >= (self._next.index + 1) * self._slice_ps
+        ):
+            self._lose(messages, "memory is full")
+            return True
+        for peer in self._peers.values():
+            if peer.bytes_held:
+                held = peer.since(0).times
+                peer.drop_before(int(held[len(held) // 2]) + 1)
+                return True
+        return False
+
+
+def _check_times(*times_ps: int) -> None:
+    if any(abs(time) > _TIME_LIMIT_PS for time in times_ps):
+        raise refuse("a time of more than a week")
+
+
+def _matched(record: SliceRecord, indices: npt.NDArray[np.int64]) -> SliceMatched:
+    return SliceMatched(
+        *record.slice,
+        record.announced_epoch,
+        record.mode,
+        record.coincidences,
+        deltas.encode(indices),
+        record.reference_events,
+        record.announced_events,
+        record.accidentals,
+        record.residual_rms_ps,
+        record.offset_ps,
+        record.drift_ppm,
+    )
