@@ -86,13 +86,15 @@ class TagEnd:
         return self._say(EpochBegun(epoch, utc_ns, first_ps, first_ps))
 
     def end_epoch(self, epoch: int, end_ps: int, clean: bool, cause: str = "") -> list[Message]:
-        """The run is over at end_ps, with its verdict; unless clean, nothing of it becomes key."""
-        stream = self._streams.get(epoch)
+        """The run is over at end_ps, with its verdict; unless clean, nothing of it becomes key.
+
+        Raises ValueError for an epoch that is not running or an end before its last event.
+        """
+        stream = self._run(epoch)
+        stream.end(end_ps, clean, cause)
         self._queue.verdict(self._own, epoch, clean)
-        if stream is not None:
-            stream.end(end_ps, clean, cause)
-            if not clean:
-                stream.drop_below(stream.next_index)
+        if not clean:
+            stream.drop_below(stream.next_index)
         return self._say(RunEnded(epoch, end_ps, clean, cause))
 
     def _run(self, epoch: int) -> EventStream:

@@ -73,7 +73,9 @@ class ReferenceEnd(TagEnd):
 
     def bytes_held(self) -> int:
         """Memory that events of both ends and slices take, which the byte limit bounds."""
-        return super().bytes_held() + sum(stream.bytes_held for stream in self._peers.values())
+        tests = sum(len(codes) for codes, _ in self._tests.values())
+        streams = sum(stream.bytes_held for stream in self._peers.values())
+        return super().bytes_held() + streams + tests
 
     def begin_session(self) -> list[Message]:
         """A session has begun: what to tell the peer first."""
