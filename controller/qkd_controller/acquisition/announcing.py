@@ -85,7 +85,7 @@ class AnnouncingEnd(TagEnd):
         """
         stream = self._run(epoch)
         new = stream.next_index
-        stream.add(times, codes, complete_until_ps)
+        self._take(stream, times, codes, complete_until_ps)
         messages = self._announcements(stream, stream.since(new)) if self._open else []
         return messages + self._shed()
 

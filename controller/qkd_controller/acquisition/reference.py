@@ -106,7 +106,7 @@ class ReferenceEnd(TagEnd):
 
         Raises ValueError for an epoch that is not running or events out of order.
         """
-        self._run(epoch).add(times, codes, complete_until_ps)
+        self._take(self._run(epoch), times, codes, complete_until_ps)
         return self._shed()
 
     def set_mode(self, mode: Mode, guard_ps: int) -> ModeChange:

@@ -180,3 +180,13 @@ def test_own_runs_are_checked():
         end.add(4, np.empty(0, np.int64), np.empty(0, np.uint8))
     with pytest.raises(ValueError, match="not running"):
         end.end_epoch(4, 0, True)
+
+
+def test_events_that_a_delay_moves_over_the_borders_of_a_run_do_no_harm():
+    end = AnnouncingEnd(TIMING)
+    end.begin_session()
+    end.begin_epoch(5, 0)
+    said = end.add(5, np.array([-700, 300, 10**6], np.int64), np.zeros(3, np.uint8))
+    assert [m.count for m in said if isinstance(m, TimesAnnounced)] == [2]
+    (ended,) = end.end_epoch(5, 10**6 - 500, True)
+    assert ended == RunEnded(5, 10**6, True, "")

@@ -9,7 +9,7 @@ from qkd_controller.acquisition.stream import EventStream
 
 actions = st.lists(
     st.one_of(
-        st.tuples(st.just("add"), st.lists(st.integers(0, 9), max_size=3000)),
+        st.tuples(st.just("add"), st.lists(st.integers(0, 9), max_size=1500)),
         st.tuples(st.just("drop"), st.integers(-5, 50_000)),
         st.tuples(st.just("drop below"), st.integers(0, 20_000)),
     ),
