@@ -115,18 +115,21 @@ class ReferenceEnd(TagEnd):
         It begins guard_ps or more after the latest own time; guard_ps must cover the time that
         tags and this message are under way. Send the change; in a new session it is repeated.
         """
-        stream = self._streams.get(self._newest_epoch)
-        if stream is None or stream.ended:
-            epoch, index = self._newest_epoch + 1, 0
-        else:
-            epoch = stream.epoch
-            index = -(-(stream.complete_until_ps + guard_ps) // self._slice_ps)
+        epoch, index = self.next_slice(guard_ps)
         latest = self._plan.latest
         if latest is not None:
             epoch, index = max((epoch, index), (latest.epoch, latest.index))
         change = ModeChange(mode, epoch, index)
         self._plan.add(change)
         return change
+
+    def next_slice(self, guard_ps: int) -> SliceId:
+        """The first slice that begins guard_ps or more after the latest own time."""
+        stream = self._streams.get(self._newest_epoch)
+        if stream is None or stream.ended:
+            return SliceId(self._newest_epoch + 1, 0)
+        ready_ps = stream.complete_until_ps + guard_ps
+        return SliceId(stream.epoch, -(-ready_ps // self._slice_ps))
 
     def receive(self, message: Message) -> list[Message]:
         """Takes a message of the announcing end; raises ProtocolError for one it must not send."""

@@ -60,7 +60,10 @@ class UnsettledSlice(QkdError):
 
 
 class ModePlan:
-    """For each slice, whether it is for key or for test, as announced before it is recorded."""
+    """For each slice, whether it is for key or for test, as announced before it is recorded.
+
+    Until a first change says otherwise every slice is a test.
+    """
 
     def __init__(self, test_slice_every: int) -> None:
         self._every = test_slice_every
@@ -70,7 +73,7 @@ class ModePlan:
         """What the slice is for."""
         if self._every and slice_id.index % self._every == 0:
             return "test"
-        mode: Mode = "key"
+        mode: Mode = "test"
         for change in self._changes:
             if (change.epoch, change.index) > slice_id:
                 break

@@ -12,6 +12,13 @@ class Direction(enum.IntEnum):
     FOLLOWER_TO_LEADER = 1
 
 
+class Half(enum.IntEnum):
+    """The two halves of a pool: who allocates keys from it; the other end only redeems them."""
+
+    LEADER = 0
+    FOLLOWER = 1
+
+
 @dataclass(frozen=True, repr=False)
 class PairingKeys:
     """The lasting part of the pairing secret; every key has its one use."""

@@ -7,6 +7,10 @@ class StoreError(QkdError):
     """The key store cannot do this: full disk, damaged file, wrong state."""
 
 
+class PairingError(StoreError):
+    """A pairing secret that is missing, damaged, foreign, or was imported before."""
+
+
 class PadExhausted(StoreError):
     """No authentication pad is left; the link must stop until it is paired anew."""
 
@@ -20,4 +24,8 @@ class InsufficientKey(StoreError):
 
 
 class KeyNotFound(StoreError):
-    """No such key for this pair of applications, or it was delivered already."""
+    """No such key in this pool, or it was delivered already."""
+
+
+class KeyOfOthers(StoreError):
+    """The key ID is good, but was made for another pair of applications."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from qkd_controller.config.errors import QkdError
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
 from qkd_controller.link.message import BlockMessage
 from qkd_controller.security.ledger import BlockLedger
@@ -25,7 +26,7 @@ class BlockChannel:
         block: int,
         ledger: BlockLedger,
         outgoing: Callable[[BlockMessage], Awaitable[None]],
-        incoming: "asyncio.Queue[BlockMessage]",
+        incoming: "asyncio.Queue[BlockMessage | QkdError]",
     ) -> None:
         self.block = block
         self.ledger = ledger
@@ -33,24 +34,29 @@ class BlockChannel:
         self._incoming = incoming
 
     async def send(self, message: BlockMessage) -> None:
-        """Enters the message into the ledger, then sends it."""
-        self._enter(message)
+        """Enters the message into the ledger, then sends it; raises LinkError if the link broke."""
+        self.enter(message)
         await self._outgoing(message)
 
     async def receive(self, kind: type[M]) -> M:
         """The next message, which must be of this kind.
 
-        Raises BlockDiscarded if the peer discarded the block, ProtocolError for any other kind.
+        Raises BlockDiscarded if the peer discarded the block, LinkError if the link broke,
+        ProtocolError for any other kind.
         """
         message = await self._incoming.get()
-        self._enter(message)
+        if isinstance(message, QkdError):
+            self._incoming.put_nowait(message)
+            raise message
+        self.enter(message)
         if isinstance(message, Discard) and kind is not Discard:
             raise BlockDiscarded(message.cause, by_peer=True)
         if not isinstance(message, kind):
             raise ProtocolError(f"expected {kind.__name__}, the peer sent {type(message).__name__}")
         return message
 
-    def _enter(self, message: BlockMessage) -> None:
+    def enter(self, message: BlockMessage) -> None:
+        """Enters a message that reaches the peer by another way than send()."""
         if message.block != self.block:
             raise ProtocolError(f"a message of block {message.block} in block {self.block}")
         self.ledger.enter(message.ledger_class, message.paid_by(), message.cost_bits())

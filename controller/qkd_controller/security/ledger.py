@@ -21,6 +21,18 @@ class StringLedger:
     disclosed_bits: int = 0
 
 
+@dataclass(frozen=True)
+class Account:
+    """A ledger at one moment, for comparison and for checks."""
+
+    leaked_z_bits: int
+    leaked_x_bits: int
+    disclosed_z_bits: int
+    disclosed_x_bits: int
+    masked_bits: int
+    messages: int
+
+
 @dataclass
 class BlockLedger:
     """The account of one block; both ends keep one and they must agree."""
@@ -35,13 +47,27 @@ class BlockLedger:
         """Enters one message; raises ValueError for a negative or misplaced cost."""
         if cost_bits < 0:
             raise ValueError(f"a message cannot cost {cost_bits} bits")
-        self.messages += 1
         if ledger_class is LedgerClass.PUBLIC:
             if cost_bits:
                 raise ValueError(f"a public message cannot cost {cost_bits} bits")
         elif ledger_class is LedgerClass.MASKED:
             self.masked_bits += cost_bits
+        elif string not in self.strings:
+            raise ValueError(f"no string {string!r} to charge {cost_bits} bits to")
         elif ledger_class is LedgerClass.LEAKED:
             self.strings[string].leaked_bits += cost_bits
         else:
             self.strings[string].disclosed_bits += cost_bits
+        self.messages += 1
+
+    def account(self) -> Account:
+        """The present state, frozen."""
+        z, x = self.strings["z"], self.strings["x"]
+        return Account(
+            leaked_z_bits=z.leaked_bits,
+            leaked_x_bits=x.leaked_bits,
+            disclosed_z_bits=z.disclosed_bits,
+            disclosed_x_bits=x.disclosed_bits,
+            masked_bits=self.masked_bits,
+            messages=self.messages,
+        )

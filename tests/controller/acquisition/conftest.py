@@ -104,6 +104,7 @@ class Link:
         self.announcing = AnnouncingEnd(self.timing, self.bytes_limit)
         self.ends: dict[str, Any] = {"reference": self.reference, "announcing": self.announcing}
         self.connected = False
+        self.begun = False
         self.now_s = 0.0
         self.sent: list[Message] = []
         self.epochs = {"reference": itertools.count(100), "announcing": itertools.count(7)}
@@ -116,6 +117,9 @@ class Link:
         first, second = self.reference.begin_session(), self.announcing.begin_session()
         self.send("reference", first)
         self.send("announcing", second)
+        if not self.begun:
+            self.begun = True
+            self.send("reference", [self.reference.set_mode("key", guard_ps=0)])
 
     def cut(self) -> None:
         self.connected = False

@@ -1,0 +1,34 @@
+"""`qkd`: one command, one sub-command a task."""
+
+import argparse
+import sys
+from types import ModuleType
+
+from qkd_controller.cli import check, demo, draw, node, pair, pki, status
+from qkd_controller.config.errors import QkdError
+
+COMMANDS: tuple[ModuleType, ...] = (node, status, check, pki, pair, draw, demo)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns its exit status. Errors are a line each, never a stack trace."""
+    parser = argparse.ArgumentParser(
+        prog="qkd", description="Runs one end of a quantum key distribution link."
+    )
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    args = parser.parse_args(argv)
+    try:
+        status_code: int = args.run(args)
+    except QkdError as error:
+        for line in str(error).splitlines():
+            print(f"qkd: {line}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""A node's status as a table for the terminal; shared by `qkd status` and the demo."""
+
+from rich.table import Table
+
+from qkd_controller.node.status import LinkStatus, NodeStatus
+
+CAUSE_WIDTH = 64
+STATE_STYLE = {"keying": "bold green", "alarm": "bold red", "down": "red"}
+
+
+def status_table(nodes: list[NodeStatus | None], names: list[str]) -> Table:
+    """A column a link end, a row a figure; a node that does not answer has an empty column."""
+    columns: list[tuple[str, LinkStatus | None]] = []
+    for name, node in zip(names, nodes, strict=True):
+        if node is None:
+            columns.append((f"{name} (no answer)", None))
+        else:
+            columns += [(f"{node.node} · {link.name}", link) for link in node.links]
+    table = Table(title_justify="left")
+    table.add_column("")
+    for heading, _ in columns:
+        table.add_column(heading, min_width=26, justify="right")
+    for label, cell in _ROWS.items():
+        table.add_row(label, *("" if link is None else cell(link) for _, link in columns))
+    return table
+
+
+def _state(link: LinkStatus) -> str:
+    style = STATE_STYLE.get(link.state, "yellow")
+    return f"[{style}]{link.state}[/]"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= CAUSE_WIDTH else text[: CAUSE_WIDTH - 1] + "…"
+
+
+def _si(value: float, unit: str) -> str:
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.1f} {prefix}{unit}"
+    return f"{value:.0f} {unit}"
+
+
+def _optional(value: float | None, text: str) -> str:
+    return "–" if value is None else text.format(value)
+
+
+def _qber(link: LinkStatus) -> str:
+    z, x = link.qber_z_ratio, link.qber_x_ratio
+    return f"{_optional(z, '{:.2%}')} / {_optional(x, '{:.2%}')}"
+
+
+def _block(link: LinkStatus) -> str:
+    filled = round(10 * min(link.block.progress_ratio, 1.0))
+    bar = "█" * filled + "░" * (10 - filled)
+    return f"#{link.block.number} {link.block.stage} {bar} {link.block.progress_ratio:4.0%}"
+
+
+def _outcomes(link: LinkStatus) -> str:
+    return f"{link.blocks_released} / {sum(link.blocks_discarded.values())}"
+
+
+_ROWS = {
+    "link state": _state,
+    "cause": lambda link: _short(link.cause),
+    "singles": lambda link: _si(link.singles_hz, "cps"),
+    "coincidences": lambda link: _si(link.coincidences_hz, "cps"),
+    "CAR": lambda link: _optional(link.car_ratio, "{:.0f}"),
+    "QBER z / x": _qber,
+    "sifted rate": lambda link: _si(link.sifted_bits_per_s, "bit/s"),
+    "leakage efficiency f": lambda link: _optional(link.efficiency_f, "{:.3f}"),
+    "secret key rate": lambda link: _si(link.secret_bits_per_s, "bit/s"),
+    "buffer own / peer's": lambda link: (
+        f"{_si(link.own_key_bits, 'bit')} / {_si(link.redeemable_key_bits, 'bit')}"
+    ),
+    "block": _block,
+    "blocks released / discarded": _outcomes,
+    "clock drift": lambda link: _optional(link.clock_drift_ppm, "{:+.3f} ppm"),
+    "alarms": lambda link: _short("; ".join(link.alarms)) or "none",
+}

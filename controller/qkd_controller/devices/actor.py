@@ -1,0 +1,278 @@
+"""The actor that keeps one device connected and at its set-points."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from qkd_controller.config.node import Device
+from qkd_controller.devices.errors import DeviceNotReady
+from qkd_controller.devices.procedures import Observation, Procedure, procedure_for
+from qkd_controller.devices.set_points import SetPoints, read_set_points
+from qkd_controller.devices.state import State, StateChange
+from qkd_drivers.catalogue import make_device
+from qkd_drivers.contract import Instrument, Reading
+from qkd_drivers.errors import DeviceError, DeviceLost, DeviceMismatch, DeviceTripped
+from qkd_drivers.framing import Trace
+
+SHUTDOWN_S = 5.0
+_LAST_RESORT_S = 0.5
+
+
+class DeviceActor:
+    """Connects, verifies, drives to the set-points, watches, and does it again after each loss.
+
+    A trip is answered by making the device safe and waiting for ``rearm``. ``on_event`` is called
+    at each change of state, on the event loop, and must not block.
+    """
+
+    def __init__(
+        self,
+        config: Device,
+        *,
+        on_event: Callable[[StateChange], None] = lambda change: None,
+        after: Sequence["DeviceActor"] = (),
+        poll_s: float = 1.0,
+        reconnect_s: tuple[float, float] = (0.1, 5.0),
+        trace: Trace | None = None,
+    ) -> None:
+        self.name = config.name
+        self.kind = config.kind
+        self.device: Instrument = make_device(config.model, config.address, config.name, trace)
+        self._config = config
+        self._on_event = on_event
+        self._after = tuple(after)
+        self._poll_s = poll_s
+        self._reconnect_s = reconnect_s
+        self._pause_s = reconnect_s[0]
+        self._set_points = read_set_points(config.model, config.set_points)
+        self._procedure: Procedure = procedure_for(self.device, self._set_points)
+        self._driving: asyncio.Task[None] | None = None
+        self._state = State.DISCONNECTED
+        self._cause = "not started"
+        self._moved = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._work = asyncio.Lock()
+        self._fault = ""
+        self._trip = ""
+        self._rearmed = False
+        self._readings: dict[str, Reading] = {}
+        self._observations: list[Observation] = []
+        self._supervision: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._stopped = asyncio.Event()
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def cause(self) -> str:
+        """Why the device is in its state."""
+        return self._cause
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """What was measured at the last poll."""
+        return dict(self._readings)
+
+    @property
+    def set_points(self) -> SetPoints:
+        """The desired state."""
+        return self._set_points
+
+    @property
+    def observed(self) -> dict[str, float]:
+        """The set-points as read back at the last poll."""
+        return {observation.name: observation.value for observation in self._observations}
+
+    @property
+    def differences(self) -> list[str]:
+        """How the last observation differs from the desired state."""
+        return [str(observation) for observation in self._observations if observation.differs]
+
+    async def run(self) -> None:
+        """Keeps the device until cancelled, or until ``shutdown``; belongs in a TaskGroup.
+
+        A cancellation closes the wire and leaves the device as it is: call ``shutdown`` before.
+        """
+        self._supervision = asyncio.ensure_future(self._supervise())
+        try:
+            await asyncio.wait({self._supervision})
+            if self._stopping:
+                await self._stopped.wait()
+            else:
+                self._supervision.result()
+        finally:
+            await _end(self._supervision)
+            await self.device.close()
+            self._enter(State.DISCONNECTED, "shut down")
+
+    async def until(self, state: State) -> None:
+        """Returns once the device is in a state; use with ``asyncio.timeout``."""
+        while self._state is not state:
+            await self._moved.wait()
+
+    async def set(self, **changes: Any) -> None:
+        """Changes set-points and drives the device there.
+
+        ValueError lists faults. DeviceNotReady if the device is not ready now: the change is kept
+        and applied when it is. DeviceError if the device fails meanwhile.
+        """
+        merged = {**msgspec.structs.asdict(self._set_points), **changes}
+        self._set_points = read_set_points(self._config.model, merged)
+        async with self._work:
+            if self._state is not State.READY:
+                raise DeviceNotReady(
+                    f"{self.name} is {self._state} ({self._cause}): the change waits until it is "
+                    "ready"
+                )
+            await self._drive()
+
+    def rearm(self) -> None:
+        """The operator's word that the cause of a trip is gone; no effect unless tripped."""
+        if self._trip:
+            self._trip = ""
+            self._rearmed = True
+            self._wake.set()
+
+    async def trip(self, cause: str) -> None:
+        """Makes the device safe at once and holds it there, as a protection would."""
+        self._trip = cause
+        self._enter(State.TRIPPED, cause)
+        self._wake.set()
+        if self._driving is not None:
+            self._driving.cancel()
+        await self._procedure.make_safe()
+
+    async def shutdown(self, *, timeout_s: float = SHUTDOWN_S) -> None:
+        """Brings the device to rest in its safe order; ``run`` then returns.
+
+        What takes longer than timeout_s is cut short by switching the dangerous output off.
+        """
+        self._stopping = True
+        if self._supervision is not None:
+            await _end(self._supervision)
+        try:
+            if self._state in (State.SETTLING, State.READY, State.TRIPPED):
+                async with asyncio.timeout(timeout_s):
+                    await self._procedure.rest()
+        except (DeviceError, TimeoutError) as error:
+            self._enter(State.DISCONNECTED, f"not brought to rest: {error or 'it took too long'}")
+            with contextlib.suppress(DeviceError, TimeoutError):
+                async with asyncio.timeout(_LAST_RESORT_S):
+                    await self._procedure.make_safe()
+        finally:
+            self._stopped.set()
+
+    def report_fault(self, cause: str) -> None:
+        """Tells that the device failed in the hands of a user of its wire: it is reconnected."""
+        self._fault = cause
+        self._enter(State.DISCONNECTED, cause)
+        self._wake.set()
+
+    async def _supervise(self) -> None:
+        while True:
+            try:
+                await self._session()
+            except (DeviceError, ValueError) as fault:
+                if self._trip:
+                    self._enter(State.TRIPPED, f"{self._trip}; meanwhile: {fault}")
+                else:
+                    self._enter(State.DISCONNECTED, str(fault))
+            await self.device.close()
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, self._reconnect_s[1])
+
+    async def _session(self) -> None:
+        """From one connection to its loss."""
+        self._fault = ""
+        if not self._trip:
+            self._enter(State.CONNECTING, f"at {self._config.address}")
+        await self.device.connect()
+        self._verify_serial_number()
+        for other in self._after:
+            if other.state is not State.READY and not self._trip:
+                self._enter(State.CONNECTING, f"waits for {other.name}")
+            await other.until(State.READY)
+        cause = "drives to its set-points"
+        while True:
+            try:
+                if self._trip:
+                    await self._stand_by()
+                async with self._work:
+                    self._enter(State.SETTLING, cause)
+                    await self._drive()
+                    self._rearmed = False
+                    self._pause_s = self._reconnect_s[0]
+                    self._enter(State.READY, "at its set-points")
+                cause = await self._watch()
+            except DeviceTripped as tripped:
+                self._trip = str(tripped)
+                self._rearmed = False
+
+    async def _watch(self) -> str:
+        """Polls until something differs from the desired state; returns what."""
+        while True:
+            async with self._work:
+                self._readings.update(await self.device.readings())
+                self._observations = await self._procedure.observe()
+            if self._trip or self.differences:
+                return ", ".join(self.differences)
+            await self._pause()
+
+    async def _stand_by(self) -> None:
+        """Makes the device safe and reads on, but drives nothing, until re-armed."""
+        self._enter(State.TRIPPED, self._trip)
+        await self._procedure.make_safe()
+        while self._trip:
+            async with self._work:
+                self._readings.update(await self.device.readings())
+            await self._pause()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._poll_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+        if self._fault:
+            raise DeviceLost(self._fault)
+
+    async def _drive(self) -> None:
+        self._procedure = procedure_for(self.device, self._set_points)
+        self._driving = asyncio.ensure_future(self._procedure.drive(rearmed=self._rearmed))
+        try:
+            await self._driving
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._trip or (task is not None and task.cancelling()):
+                raise
+            raise DeviceTripped(self._trip) from None
+        finally:
+            self._driving = None
+
+    def _verify_serial_number(self) -> None:
+        wanted, found = self._config.serial_number, self.device.identity.serial_number
+        if wanted and wanted != found:
+            raise DeviceMismatch(
+                f"{self.name}: the device has serial number {found or 'unknown'}, "
+                f"the configuration wants {wanted}"
+            )
+
+    def _enter(self, state: State, cause: str) -> None:
+        if (state, cause) == (self._state, self._cause):
+            return
+        self._state, self._cause = state, cause
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+        self._on_event(StateChange(self.name, state, cause, time.time()))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

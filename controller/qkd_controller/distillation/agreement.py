@@ -1,0 +1,234 @@
+"""The conversation that makes one string equal at both ends: Cascade, confirmation, repair."""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from qkd_controller.distillation.bits import Bits, pack_bits, unpack_bits
+from qkd_controller.distillation.confirmation import (
+    CHECK_BYTES,
+    KEY_BYTES,
+    confirmation_tag,
+    failing_frames,
+    frame_checks,
+)
+from qkd_controller.distillation.reconciliation import (
+    SEED_BYTES,
+    Frames,
+    block_sizes,
+    cascade_plan,
+    repair_sizes,
+)
+from qkd_controller.distillation.threads import in_thread
+from qkd_controller.link.block_messages import (
+    TAG_BYTES,
+    CascadeBegun,
+    Confirmation,
+    ConfirmationVerdict,
+    FailingFrames,
+    FrameChecks,
+    FramesDisclosed,
+    ParityAnswers,
+    ParityQuestions,
+    StringMessage,
+    StringName,
+)
+from qkd_controller.link.channel import BlockChannel
+from qkd_controller.link.errors import BlockDiscarded, ProtocolError
+from qkd_native.cascade import Corrector, Plan, Reference
+
+REPAIRS = 2
+"""Counted further runs for a frame that does not confirm, before it is disclosed."""
+
+S = TypeVar("S", bound=StringMessage)
+
+
+@dataclass
+class Tally:
+    """What agreeing on one string took."""
+
+    leaked_bits: int = 0
+    """As this end worked it out, apart from the ledger."""
+    rounds: int = 0
+    confirmations: int = 0
+    repaired_frames: int = 0
+    disclosed_frames: int = 0
+
+
+@dataclass(repr=False)
+class Agreement:
+    """One end's part in agreeing on one string.
+
+    run() corrects the bits (uint8, one bit a byte) in place at the corrector and leaves the
+    reference's alone. It raises BlockDiscarded if the strings cannot be made equal within the
+    limit on leaked bits, ProtocolError for messages that no honest peer sends.
+    """
+
+    name: StringName
+    bits: Bits
+    channel: BlockChannel
+    is_reference: bool
+    expected_qber: float
+    covered_bits: int
+    """Bits of the first confirmation that the bound accounts for elsewhere."""
+    leak_limit_bits: int
+    tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        self._frames = Frames(self.bits.size)
+
+    async def run(self) -> Tally:
+        """Both ends run this at the same time; returns once both know the strings equal."""
+        frames = self._frames
+        await self._cascade(frames.every, block_sizes(self.expected_qber, frames.frame_bits))
+        for attempt in range(REPAIRS + 2):
+            if await self._confirm():
+                return self.tally
+            if attempt > REPAIRS:
+                break
+            failing = await self._locate()
+            if attempt < REPAIRS:
+                await self._cascade(failing, repair_sizes(frames.frame_bits))
+                self.tally.repaired_frames += len(failing)
+            else:
+                await self._disclose(failing)
+                self.tally.disclosed_frames += len(failing)
+        raise BlockDiscarded(f"string {self.name} does not confirm")
+
+    async def _cascade(self, chosen: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+        part = self._frames.gather(self.bits, chosen)
+        try:
+            if self.is_reference:
+                await self._answer(chosen, part)
+            else:
+                await self._correct(chosen, part, sizes)
+                self._frames.scatter(self.bits, chosen, part)
+        finally:
+            part.fill(0)
+
+    async def _correct(self, chosen: tuple[int, ...], part: Bits, sizes: tuple[int, ...]) -> None:
+        seed = secrets.token_bytes(SEED_BYTES)
+        await self._send(CascadeBegun(self.channel.block, self.name, seed, sizes, chosen))
+        corrector = await in_thread(Corrector, await self._plan(seed, part, sizes), part)
+        try:
+            while True:
+                questions = await in_thread(corrector.ask)
+                nodes = questions.astype("<u4").tobytes()
+                await self._send(ParityQuestions(self.channel.block, self.name, nodes))
+                if not questions.size:
+                    return
+                answers = await self._receive(ParityAnswers)
+                if answers.count != questions.size:
+                    raise ProtocolError(f"{answers.count} answers to {questions.size} questions")
+                self.tally.rounds += 1
+                self._count(questions.size)
+                await in_thread(corrector.absorb, questions, answers.parities)
+        finally:
+            corrector.wipe()
+
+    async def _answer(self, chosen: tuple[int, ...], part: Bits) -> None:
+        begun = await self._receive(CascadeBegun)
+        if begun.frames != chosen or len(begun.seed) != SEED_BYTES:
+            raise ProtocolError(f"the peer began Cascade on other frames of string {self.name}")
+        try:
+            plan = await self._plan(begun.seed, part, begun.block_log2)
+        except ValueError as error:
+            raise ProtocolError(f"the peer's plan for Cascade cannot be used: {error}") from None
+        reference = await in_thread(Reference, plan, part)
+        try:
+            while True:
+                message = await self._receive(ParityQuestions)
+                questions = np.frombuffer(message.nodes, "<u4").astype(np.uint32)
+                if not questions.size:
+                    return
+                self.tally.rounds += 1
+                self._count(questions.size)
+                try:
+                    parities = await in_thread(reference.answer, questions)
+                except ValueError as error:
+                    raise ProtocolError(f"the peer asked what it must not: {error}") from None
+                await self._send(
+                    ParityAnswers(self.channel.block, self.name, questions.size, parities)
+                )
+        finally:
+            reference.wipe()
+
+    async def _plan(self, seed: bytes, part: Bits, sizes: tuple[int, ...]) -> Plan:
+        return await in_thread(cascade_plan, seed, part.size, self._frames.frame_bits, sizes)
+
+    async def _confirm(self) -> bool:
+        covered = 0 if self.tally.confirmations else self.covered_bits
+        self.tally.confirmations += 1
+        self._count(8 * TAG_BYTES - covered)
+        if self.is_reference:
+            key = secrets.token_bytes(KEY_BYTES)
+            tag = await in_thread(confirmation_tag, key, self.bits)
+            await self._send(Confirmation(self.channel.block, self.name, key, tag, covered))
+            return (await self._receive(ConfirmationVerdict)).equal
+        message = await self._receive(Confirmation)
+        if message.covered_bits != covered:
+            raise ProtocolError(f"the peer charges a confirmation of string {self.name} wrongly")
+        tag = await in_thread(confirmation_tag, message.key, self.bits)
+        equal = hmac.compare_digest(tag, message.tag)
+        await self._send(ConfirmationVerdict(self.channel.block, self.name, equal))
+        return equal
+
+    async def _locate(self) -> tuple[int, ...]:
+        """The frames that differ, so far as 32-bit checks tell."""
+        frames = self._frames
+        self._count(8 * CHECK_BYTES * frames.count)
+        if self.is_reference:
+            key = secrets.token_bytes(KEY_BYTES)
+            checks = await in_thread(frame_checks, key, self.bits, frames)
+            await self._send(FrameChecks(self.channel.block, self.name, key, checks))
+            failing = (await self._receive(FailingFrames)).frames
+            if not failing or failing != tuple(sorted(set(failing) & set(frames.every))):
+                raise ProtocolError(f"the peer names frames that string {self.name} has not")
+            return failing
+        message = await self._receive(FrameChecks)
+        checks = await in_thread(frame_checks, message.key, self.bits, frames)
+        try:
+            failing = failing_frames(checks, message.checks)
+        except ValueError as error:
+            raise ProtocolError(str(error)) from None
+        if not failing:
+            raise BlockDiscarded(f"string {self.name} differs, but none of its frames does")
+        await self._send(FailingFrames(self.channel.block, self.name, failing))
+        return failing
+
+    async def _disclose(self, chosen: tuple[int, ...]) -> None:
+        """Charged in full: frames chosen by their errors are no random sample."""
+        part = self._frames.gather(self.bits, chosen)
+        try:
+            self._count(part.size)
+            if self.is_reference:
+                packed = pack_bits(part).tobytes()
+                await self._send(FramesDisclosed(self.channel.block, self.name, part.size, packed))
+                return
+            message = await self._receive(FramesDisclosed)
+            if message.count != part.size:
+                raise ProtocolError(f"{message.count} disclosed bits instead of {part.size}")
+            self._frames.scatter(self.bits, chosen, unpack_bits(message.bits, message.count))
+        finally:
+            part.fill(0)
+
+    def _count(self, leaked_bits: int) -> None:
+        """Counts what is about to leak. Both ends reach the limit at the same message."""
+        self.tally.leaked_bits += leaked_bits
+        if self.tally.leaked_bits > self.leak_limit_bits:
+            raise BlockDiscarded(
+                f"agreeing on string {self.name} would leak {self.tally.leaked_bits} bits "
+                f"or more, {self.leak_limit_bits} are allowed"
+            )
+
+    async def _send(self, message: StringMessage) -> None:
+        await self.channel.send(message)
+
+    async def _receive(self, kind: type[S]) -> S:
+        message = await self.channel.receive(kind)
+        if message.string != self.name:
+            raise ProtocolError(f"a message about string {message.string}, not {self.name}")
+        return message

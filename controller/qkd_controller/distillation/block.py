@@ -1,0 +1,331 @@
+"""One block from matched events to secret key, the same conversation at both ends.
+
+Bases, subset, Cascade and confirmation of both strings, error counts, the bound, amplification, the
+independent check, and a comparison of both ends' books. Key is made from the plan's key basis
+only; the other string is the test (see qkd_controller.security.bounds).
+"""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qkd_controller.config.link import BlockPlan
+from qkd_controller.distillation.agreement import Agreement, Tally
+from qkd_controller.distillation.amplification import amplify, draw_seed
+from qkd_controller.distillation.bits import Bits
+from qkd_controller.distillation.confirmation import confirmation_epsilon
+from qkd_controller.distillation.report import BlockReport, StringReport
+from qkd_controller.distillation.sifting import choose_subset, pack_bases, sift, unpack_bases
+from qkd_controller.distillation.threads import in_thread
+from qkd_controller.link.block_messages import (
+    TAG_BYTES,
+    AmplificationSeed,
+    Bases,
+    ErrorCounts,
+    Figures,
+    StringName,
+    SubsetSeed,
+)
+from qkd_controller.link.channel import BlockChannel, Discard
+from qkd_controller.link.errors import BlockDiscarded, LinkError, ProtocolError
+from qkd_controller.security.bounds import Epsilons, covered_confirmation_bits, released_bits
+from qkd_controller.security.check import check_release
+from qkd_controller.security.errors import AccountsDisagree, SecurityError
+from qkd_controller.security.leakage import LeakageMonitor, check_leakage
+
+SEED_BYTES = 32
+STRINGS: tuple[StringName, StringName] = ("z", "x")
+
+
+@dataclass(frozen=True, repr=False)
+class MatchedBlock:
+    """The pairs of a block, in the same order at both ends."""
+
+    block: int
+    codes: NDArray[np.uint8]
+    """Bit 0: the bit; bit 1: the basis, 0 z, 1 x; bit 2: came from a multi-click."""
+
+    def __post_init__(self) -> None:
+        if self.codes.dtype != np.uint8 or self.codes.ndim != 1 or not self.codes.flags.writeable:
+            raise ValueError("the codes of a block must be a writeable uint8 vector")
+
+
+@dataclass(frozen=True)
+class BlockPart:
+    """This end's part; the two roles are independent of each other."""
+
+    commit_leader: bool
+    """Draws the subset and the Toeplitz seed."""
+    bit_reference: bool
+    """Its bits are taken as right; the other end corrects."""
+
+
+@dataclass(frozen=True, repr=False)
+class DistilledBlock:
+    """A secret key and how it came about."""
+
+    key: bytearray
+    """Whole bytes; the owner wipes it."""
+    report: BlockReport
+
+
+async def distil(
+    matched: MatchedBlock,
+    channel: BlockChannel,
+    part: BlockPart,
+    plan: BlockPlan,
+    expected_qber: float,
+    *,
+    epsilon_authentication: float,
+    monitor: LeakageMonitor | None = None,
+) -> DistilledBlock:
+    """Turns a block's pairs into key together with the peer.
+
+    codes must be fixed at both ends before this begins; they are wiped when it ends, whichever way.
+    expected_qber sets Cascade's first blocks at the corrector, nothing else. epsilon_authentication
+    is the failure probability of the transcripts' tags, for the report. monitor, kept over all
+    blocks of a link, watches their mean leakage.
+
+    Raises BlockDiscarded where the block makes no key, after telling the peer if the finding is
+    our own; ProtocolError (a LinkError) where the peer does what no honest one does.
+    """
+    distillation = _Distillation(matched, channel, part, plan, expected_qber)
+    try:
+        return await distillation.run(epsilon_authentication, monitor)
+    except (BlockDiscarded, SecurityError) as error:
+        by_peer = isinstance(error, BlockDiscarded) and error.by_peer
+        if not by_peer:
+            with suppress(LinkError):
+                await channel.send(Discard(matched.block, str(error)))
+        raise BlockDiscarded(str(error), by_peer=by_peer) from error
+    finally:
+        distillation.wipe()
+
+
+class _Distillation:
+    """What one block's stages hand on to each other."""
+
+    def __init__(
+        self,
+        matched: MatchedBlock,
+        channel: BlockChannel,
+        part: BlockPart,
+        plan: BlockPlan,
+        expected_qber: float,
+    ) -> None:
+        self._matched = matched
+        self._channel = channel
+        self._part = part
+        self._plan = plan
+        self._expected_qber = expected_qber
+        self._test_basis: StringName = "x" if plan.key_basis == "z" else "z"
+        self._secrets: list[Bits] = []
+        self._durations_s: dict[str, float] = {}
+
+    async def run(
+        self, epsilon_authentication: float, monitor: LeakageMonitor | None
+    ) -> DistilledBlock:
+        plan, ledger = self._plan, self._channel.ledger
+        with self._stage("sift"):
+            sifted = await self._sift()
+        with self._stage("choose"):
+            strings = await self._choose(sifted)
+        received = {name: self._keep(strings[name].copy()) for name in STRINGS}
+        tallies: dict[str, Tally] = {}
+        for name in STRINGS:
+            with self._stage(f"agree_{name}"):
+                tallies[name] = await self._agree(name, strings[name])
+        with self._stage("estimate"):
+            errors = await self._count_errors(received, strings)
+        reports = {
+            name: StringReport(
+                string_bits=strings[name].size,
+                errors=errors[name],
+                leaked_bits=ledger.strings[name].leaked_bits,
+                rounds=tallies[name].rounds,
+                confirmations=tallies[name].confirmations,
+                repaired_frames=tallies[name].repaired_frames,
+                disclosed_frames=tallies[name].disclosed_frames,
+            )
+            for name in STRINGS
+        }
+        self._check_reports(reports, monitor)
+        key_string, test_string = reports[plan.key_basis], reports[self._test_basis]
+        length = released_bits(plan, key_string.leaked_bits, test_string.errors)
+        if length == 0:
+            raise BlockDiscarded("the finite-key bound leaves no key at these block sizes")
+        key = bytearray(length // 8)
+        try:
+            with self._stage("amplify"):
+                await self._amplify(strings[plan.key_basis], key)
+            with self._stage("check"):
+                check_release(
+                    plan,
+                    ledger.account(),
+                    tallies[plan.key_basis].leaked_bits,
+                    test_string.errors,
+                    8 * len(key),
+                )
+                await self._compare_books(errors, 8 * len(key))
+        except BaseException:
+            key[:] = bytes(len(key))
+            raise
+        report = BlockReport(
+            block=self._matched.block,
+            pairs=self._matched.codes.size,
+            multi_clicks=int(np.count_nonzero(self._matched.codes & 4)),
+            sifted_z_bits=sifted["z"].size,
+            sifted_x_bits=sifted["x"].size,
+            key_basis=plan.key_basis,
+            strings=reports,
+            released_bits=8 * len(key),
+            epsilons=Epsilons(
+                secrecy=plan.epsilon_secrecy,
+                correctness=plan.epsilon_correctness,
+                authentication=epsilon_authentication,
+            ),
+            durations_s=self._durations_s,
+        )
+        return DistilledBlock(key, report)
+
+    def wipe(self) -> None:
+        """Overwrites the codes and every string that came of them."""
+        self._matched.codes.fill(0)
+        for secret in self._secrets:
+            secret.fill(0)
+
+    async def _sift(self) -> dict[StringName, Bits]:
+        block, codes = self._matched.block, self._matched.codes
+        await self._channel.send(Bases(block, codes.size, pack_bases(codes)))
+        theirs = await self._channel.receive(Bases)
+        if theirs.count != codes.size:
+            raise BlockDiscarded(
+                f"the peer matched {theirs.count} pairs, this end {codes.size}; "
+                "the two ends' slices have come apart"
+            )
+        peer_bases = unpack_bases(theirs.bases, theirs.count)
+        sifted = sift(codes, peer_bases)
+        return {name: self._keep(sifted[name]) for name in STRINGS}
+
+    async def _choose(self, sifted: dict[StringName, Bits]) -> dict[StringName, Bits]:
+        """Cuts both strings to the plan's lengths, by a subset that both ends draw alike."""
+        quotas = {self._plan.key_basis: self._plan.key_bits, self._test_basis: self._plan.test_bits}
+        for name in STRINGS:
+            if sifted[name].size < quotas[name]:
+                raise BlockDiscarded(
+                    f"too few sifted: {sifted[name].size} bits in {name}, "
+                    f"the plan needs {quotas[name]}; raise pairs in the link file"
+                )
+        if self._part.commit_leader:
+            seed = secrets.token_bytes(SEED_BYTES)
+            await self._channel.send(SubsetSeed(self._matched.block, seed))
+        else:
+            seed = (await self._channel.receive(SubsetSeed)).seed
+            if len(seed) != SEED_BYTES:
+                raise ProtocolError(f"a subset seed of {len(seed)} bytes")
+        chosen: dict[StringName, Bits] = {}
+        for name in STRINGS:
+            kept = await in_thread(choose_subset, seed, name, sifted[name].size, quotas[name])
+            chosen[name] = self._keep(sifted[name][kept])
+        return chosen
+
+    async def _agree(self, name: StringName, string: Bits) -> Tally:
+        """Only the key string has a budget; the test string may be told whole, more than once."""
+        plan = self._plan
+        is_key = name == plan.key_basis
+        covered = min(covered_confirmation_bits(plan.epsilon_correctness), 8 * TAG_BYTES)
+        agreement = Agreement(
+            name=name,
+            bits=string,
+            channel=self._channel,
+            is_reference=self._part.bit_reference,
+            expected_qber=self._expected_qber,
+            covered_bits=covered if is_key else 0,
+            leak_limit_bits=plan.leakage_budget_bits if is_key else 3 * string.size + 1024,
+        )
+        return await agreement.run()
+
+    async def _count_errors(
+        self, received: dict[StringName, Bits], corrected: dict[StringName, Bits]
+    ) -> dict[StringName, int]:
+        if self._part.bit_reference:
+            counts = await self._channel.receive(ErrorCounts)
+        else:
+            z, x = (int(np.count_nonzero(received[name] != corrected[name])) for name in STRINGS)
+            counts = ErrorCounts(self._matched.block, z, x)
+            await self._channel.send(counts)
+        errors: dict[StringName, int] = {"z": counts.z, "x": counts.x}
+        if not all(0 <= errors[name] <= corrected[name].size for name in STRINGS):
+            raise ProtocolError("the peer counts more errors than bits")
+        return errors
+
+    def _check_reports(
+        self, reports: dict[StringName, StringReport], monitor: LeakageMonitor | None
+    ) -> None:
+        for string in reports.values():
+            check_leakage(string.string_bits, string.errors, string.leaked_bits)
+        if monitor is not None:
+            for string in reports.values():
+                monitor.add(string.string_bits, string.errors, string.leaked_bits)
+        collision = sum(
+            confirmation_epsilon(string.string_bits, string.confirmations)
+            for string in reports.values()
+        )
+        if collision > self._plan.epsilon_correctness:
+            raise AccountsDisagree(
+                f"confirmation fails with probability up to {collision:.1e}, more than "
+                f"epsilon_correctness = {self._plan.epsilon_correctness:.1e}; raise it"
+            )
+
+    async def _amplify(self, string: Bits, key: bytearray) -> None:
+        output_bits = 8 * len(key)
+        if self._part.commit_leader:
+            seed = draw_seed(string.size, output_bits)
+            await self._channel.send(AmplificationSeed(self._matched.block, output_bits, seed))
+        else:
+            message = await self._channel.receive(AmplificationSeed)
+            if message.output_bits != output_bits:
+                raise AccountsDisagree(
+                    f"the peer would release {message.output_bits} bits, this end {output_bits}"
+                )
+            seed = message.seed
+        try:
+            await in_thread(amplify, string, seed, key)
+        except ValueError as error:
+            raise ProtocolError(f"the peer's Toeplitz seed cannot be used: {error}") from None
+
+    async def _compare_books(self, errors: dict[StringName, int], length_bits: int) -> None:
+        """Neither end returns a key unless the other has checked it and has the same figures."""
+        own = Figures(
+            block=self._matched.block,
+            key_bits=self._plan.key_bits,
+            test_bits=self._plan.test_bits,
+            errors_z=errors["z"],
+            errors_x=errors["x"],
+            released_bits=length_bits,
+            **asdict(self._channel.ledger.account()),
+        )
+        await self._channel.send(own)
+        theirs = await self._channel.receive(Figures)
+        if theirs != own:
+            differing = [
+                name
+                for name in own.__struct_fields__
+                if getattr(own, name) != getattr(theirs, name)
+            ]
+            raise AccountsDisagree(f"the two ends' books differ in {', '.join(differing)}")
+
+    def _keep(self, secret: Bits) -> Bits:
+        self._secrets.append(secret)
+        return secret
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self._durations_s[name] = time.perf_counter() - begin

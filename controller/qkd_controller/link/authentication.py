@@ -1,0 +1,160 @@
+"""Wegman–Carter authentication of what two ends have said to each other.
+
+A transcript is everything that one end sent in one conversation (the session, or one block), in
+sequence order, behind a header that names the tagging end, the direction and the whole agreement.
+A tag is its polynomial hash under the tagging end's lasting hash key, masked with 16 fresh bytes
+of that end's pad. M. Wegman and L. Carter, J. Comput. Syst. Sci. 22, 265 (1981), section 4: as
+long as no pad byte is used twice, tags tell nothing of the hash key, and each forgery succeeds
+with at most the collision probability of the hash.
+
+Each end tags both what it sent and what it received. So a leader knows before it commits that the
+follower received the leader's messages unaltered.
+"""
+
+import hmac
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from qkd_controller.keys.contract import Direction, PairingKeys
+from qkd_controller.link.control import TAG_BYTES, Statement
+from qkd_controller.link.errors import AuthenticationError, LinkError
+from qkd_controller.link.terms import Agreement
+from qkd_native.mac import PolyHash, collision_bound
+
+MAX_TRANSCRIPT_BYTES = 2**40
+MAX_UNVERIFIED_MESSAGES = 2**16
+_LENGTH_BYTES = 8
+
+
+def authentication_epsilon(tags: int) -> float:
+    """Probability that any of so many verified tags is a forgery.
+
+    Charged to each block with the number of tags that its refill pays for, it covers every tag
+    that will ever be verified but those paid by the provisioned pad.
+    """
+    return tags * collision_bound(MAX_TRANSCRIPT_BYTES)
+
+
+def block_epsilon(pad_refill_bits: int) -> float:
+    """The share of ε_auth of one block: at least its own commit, and all that it refills."""
+    commit = 2 * 2 * Statement.BYTES_OF_PAD
+    return authentication_epsilon(max(commit, pad_refill_bits // 8) // TAG_BYTES)
+
+
+class Conversation:
+    """Both transcripts of the session or of one block, as one end knows them."""
+
+    def __init__(self, agreement: Agreement, keys: PairingKeys, block: int) -> None:
+        own, peer = agreement.terms.sending, agreement.terms.receiving
+        self._peer = agreement.terms.peer
+        self._own_on_sent = _opened(agreement, keys, own, own, block)
+        self._own_on_received = _opened(agreement, keys, own, peer, block)
+        self._peer_on_sent = _opened(agreement, keys, peer, own, block)
+        self._peer_on_received = _opened(agreement, keys, peer, peer, block)
+        self._sent_through = 0
+        self._received_through = 0
+        self._bytes = 0
+        self._sent_digests = deque([(0, self._peer_on_sent.digest())])
+        """What the peer's tag may vouch for: it may not yet have received all that was sent."""
+
+    @property
+    def unverified_messages(self) -> int:
+        """Messages sent since the last one that the peer is known to have received unaltered."""
+        return len(self._sent_digests) - 1
+
+    def absorb_sent(self, sequence: int, payload: bytes) -> None:
+        """Takes one encoded envelope into the transcript; raises LinkError if it gets too long."""
+        self._count(payload)
+        for transcript in (self._own_on_sent, self._peer_on_sent):
+            _absorb(transcript, payload)
+        self._sent_through = sequence
+        self._sent_digests.append((sequence, self._peer_on_sent.digest()))
+        if self.unverified_messages > MAX_UNVERIFIED_MESSAGES:
+            raise LinkError(f"{self._peer} has authenticated nothing for too many messages")
+
+    def absorb_received(self, sequence: int, payload: bytes) -> None:
+        """Takes one encoded envelope into the transcript; raises LinkError if it gets too long."""
+        self._count(payload)
+        for transcript in (self._own_on_received, self._peer_on_received):
+            _absorb(transcript, payload)
+        self._received_through = sequence
+
+    def state(self, pad: bytes | bytearray | memoryview) -> Statement:
+        """This end's tags on both transcripts, masked with Statement.BYTES_OF_PAD of its pad."""
+        return Statement(
+            self._sent_through,
+            self._received_through,
+            _masked(self._own_on_sent.digest(), pad[:TAG_BYTES]),
+            _masked(self._own_on_received.digest(), pad[TAG_BYTES:]),
+        )
+
+    def verify(self, statement: Statement, pad: bytes | bytearray | memoryview) -> None:
+        """Raises AuthenticationError unless the peer sent and received what this end knows.
+
+        The statement must cover every message received so far.
+        """
+        while len(self._sent_digests) > 1 and (
+            self._sent_digests[0][0] < statement.received_through
+        ):
+            self._sent_digests.popleft()
+        sequence, digest = self._sent_digests[0]
+        expected = _masked(self._peer_on_received.digest(), pad[:TAG_BYTES]) + _masked(
+            digest, pad[TAG_BYTES:]
+        )
+        genuine = hmac.compare_digest(expected, statement.sent_tag + statement.received_tag)
+        if (
+            not genuine
+            or sequence != statement.received_through
+            or self._received_through != statement.sent_through
+        ):
+            raise AuthenticationError(
+                f"a tag of {self._peer} does not fit the messages exchanged with it: "
+                "they were altered on the way, or the pairing secrets differ"
+            )
+
+    def wipe(self) -> None:
+        """Overwrites the hash keys; the conversation is over."""
+        for transcript in (
+            self._own_on_sent,
+            self._own_on_received,
+            self._peer_on_sent,
+            self._peer_on_received,
+        ):
+            transcript.wipe()
+
+    def _count(self, payload: bytes) -> None:
+        self._bytes += _LENGTH_BYTES + len(payload)
+        # Half of it, so that headers and lengths are covered many times over.
+        if self._bytes > MAX_TRANSCRIPT_BYTES // 2:
+            raise LinkError("the session has grown too long to be authenticated; starting anew")
+
+
+@contextmanager
+def wiped(secret: bytearray) -> Iterator[memoryview]:
+    """Lends out a secret and overwrites it afterwards."""
+    try:
+        yield memoryview(secret)
+    finally:
+        secret[:] = bytes(len(secret))
+
+
+def _opened(
+    agreement: Agreement, keys: PairingKeys, tagger: Direction, sender: Direction, block: int
+) -> PolyHash:
+    transcript = PolyHash(keys.hash_keys[tagger])
+    header = agreement.context("qkdlink transcript", tagger.name, sender.name, block)
+    _absorb(transcript, header)
+    return transcript
+
+
+def _absorb(transcript: PolyHash, payload: bytes) -> None:
+    transcript.update(len(payload).to_bytes(_LENGTH_BYTES, "big"))
+    transcript.update(payload)
+
+
+def _masked(digest: bytes, pad: bytes | bytearray | memoryview) -> bytes:
+    if len(pad) != TAG_BYTES:
+        raise ValueError(f"a tag takes {TAG_BYTES} bytes of pad, not {len(pad)}")
+    mixed = int.from_bytes(digest, "little") ^ int.from_bytes(pad, "little")
+    return mixed.to_bytes(TAG_BYTES, "little")

@@ -1,0 +1,191 @@
+"""Every message about a block, and what it costs.
+
+A message checks its own lengths when it is made or decoded (ValueError), so that none carries more
+bits than it is charged for. Bits are packed with bit 0 of byte 0 first and zero padding.
+"""
+
+from typing import ClassVar, Literal
+
+from qkd_controller.link.channel import Discard
+from qkd_controller.link.message import BlockMessage
+from qkd_controller.security.ledger import LedgerClass
+
+StringName = Literal["z", "x"]
+
+CHECK_BYTES = 4
+TAG_BYTES = 16
+
+
+class Bases(BlockMessage, frozen=True):
+    """The basis of each matched event: 0 z, 1 x."""
+
+    count: int
+    bases: bytes
+
+    def __post_init__(self) -> None:
+        _check_packed(self.count, self.bases)
+
+
+class SubsetSeed(BlockMessage, frozen=True):
+    """The leader's choice of which sifted bits stay, made after both ends' bases are known."""
+
+    seed: bytes
+
+
+class StringMessage(BlockMessage, frozen=True):
+    """A message about one string of a block, which pays for it."""
+
+    string: StringName
+
+    def paid_by(self) -> str:
+        return self.string
+
+
+class CascadeBegun(StringMessage, frozen=True):
+    """The corrector's fresh seed and block sizes for a run over these frames."""
+
+    seed: bytes
+    block_log2: tuple[int, ...]
+    frames: tuple[int, ...]
+
+
+class ParityQuestions(StringMessage, frozen=True):
+    """One round's questions of all frames, little-endian uint32; none ends the run."""
+
+    nodes: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.nodes) % 4:
+            raise ValueError("a question has four bytes")
+
+
+class ParityAnswers(StringMessage, frozen=True):
+    """The answers of one round: one parity of the reference's string each."""
+
+    ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
+    count: int
+    parities: bytes
+
+    def __post_init__(self) -> None:
+        _check_packed(self.count, self.parities)
+
+    def cost_bits(self) -> int:
+        return self.count
+
+
+class Confirmation(StringMessage, frozen=True):
+    """A fresh hash key and the reference's hash of the whole string.
+
+    covered_bits of the hash stand in the last term of the bound; the rest is leaked. The key itself
+    is independent of the string and costs nothing.
+    """
+
+    ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
+    key: bytes
+    tag: bytes
+    covered_bits: int
+
+    def __post_init__(self) -> None:
+        if len(self.key) != TAG_BYTES or len(self.tag) != TAG_BYTES:
+            raise ValueError(f"a confirmation has a key and a tag of {TAG_BYTES} bytes")
+        if not 0 <= self.covered_bits <= 8 * TAG_BYTES:
+            raise ValueError(f"{self.covered_bits} bits of a tag cannot be covered")
+
+    def cost_bits(self) -> int:
+        return 8 * len(self.tag) - self.covered_bits
+
+
+class ConfirmationVerdict(StringMessage, frozen=True):
+    """Whether the corrector's string has the same hash."""
+
+    equal: bool
+
+
+class FrameChecks(StringMessage, frozen=True):
+    """A fresh hash key and the reference's 32-bit hash of each frame."""
+
+    ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
+    key: bytes
+    checks: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.key) != TAG_BYTES or len(self.checks) % CHECK_BYTES:
+            raise ValueError(f"frame checks have {CHECK_BYTES} bytes each under one key")
+
+    def cost_bits(self) -> int:
+        return 8 * len(self.checks)
+
+
+class FailingFrames(StringMessage, frozen=True):
+    """The frames whose hashes differ."""
+
+    frames: tuple[int, ...]
+
+
+class FramesDisclosed(StringMessage, frozen=True):
+    """The reference's bits of the failing frames, one frame after another."""
+
+    ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
+    count: int
+    bits: bytes
+
+    def __post_init__(self) -> None:
+        _check_packed(self.count, self.bits)
+
+    def cost_bits(self) -> int:
+        return self.count
+
+
+class ErrorCounts(BlockMessage, frozen=True):
+    """How many bits of each string the corrector had to flip."""
+
+    z: int
+    x: int
+
+
+class AmplificationSeed(BlockMessage, frozen=True):
+    """The leader's fresh Toeplitz seed, drawn after both strings are confirmed."""
+
+    output_bits: int
+    seed: bytes
+
+
+class Figures(BlockMessage, frozen=True):
+    """What one end's books say at the end of a block; the other end's must say the same."""
+
+    key_bits: int
+    test_bits: int
+    errors_z: int
+    errors_x: int
+    leaked_z_bits: int
+    leaked_x_bits: int
+    disclosed_z_bits: int
+    disclosed_x_bits: int
+    masked_bits: int
+    messages: int
+    released_bits: int
+
+
+BLOCK_MESSAGES: tuple[type[BlockMessage], ...] = (
+    Discard,
+    Bases,
+    SubsetSeed,
+    CascadeBegun,
+    ParityQuestions,
+    ParityAnswers,
+    Confirmation,
+    ConfirmationVerdict,
+    FrameChecks,
+    FailingFrames,
+    FramesDisclosed,
+    ErrorCounts,
+    AmplificationSeed,
+    Figures,
+)
+
+
+def _check_packed(count: int, packed: bytes) -> None:
+    if count < 0 or len(packed) != -(-count // 8):
+        raise ValueError(f"{count} bits do not have {len(packed)} bytes")
+    if count % 8 and packed[-1] >> (count % 8):
+        raise ValueError("the padding of packed bits is not zero")

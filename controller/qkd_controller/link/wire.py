@@ -1,0 +1,92 @@
+"""Frames over any pipe of bytes: the only part of a session that waits for the network."""
+
+import asyncio
+import ssl
+from typing import Protocol
+
+from qkd_controller.link.errors import LinkError
+from qkd_controller.link.framing import MAX_FRAME_BYTES, FrameDecoder, frame
+
+
+class BytePipe(Protocol):
+    """Both directions of one connection."""
+
+    async def read(self) -> bytes:
+        """Some bytes, or none at the end of the stream."""
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None:
+        """Waits until the peer has read enough for more to be written."""
+
+    def close(self) -> None:
+        """Begins to close; nothing is sent or received any more."""
+
+    async def closed(self) -> None:
+        """Waits until it is closed."""
+
+
+class Wire:
+    """Sends and receives whole frames; every failure of the network is a LinkError."""
+
+    def __init__(self, pipe: BytePipe, peer: str, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._pipe = pipe
+        self._peer = peer
+        self._decoder = FrameDecoder(max_frame_bytes)
+
+    def set_limit(self, max_frame_bytes: int) -> None:
+        """Bounds the frames that may come in from now on."""
+        self._decoder.max_bytes = max_frame_bytes
+
+    async def receive(self, timeout_s: float) -> bytes:
+        """The next payload; raises LinkError if the peer is silent for so long, or gone."""
+        while (payload := self._decoder.next_frame()) is None:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    chunk = await self._pipe.read()
+            except TimeoutError:
+                raise LinkError(f"{self._peer} was silent for {timeout_s:g} s") from None
+            except OSError as error:
+                raise self._broken(error) from None
+            if not chunk:
+                raise LinkError(f"{self._peer} closed the connection")
+            self._decoder.feed(chunk)
+        return payload
+
+    def write(self, payload: bytes) -> None:
+        """Queues one frame; it goes out whole or the connection ends."""
+        data = frame(payload)
+        try:
+            self._pipe.write(data)
+        except OSError as error:
+            raise self._broken(error) from None
+
+    async def drain(self, timeout_s: float) -> None:
+        """Waits until the queue is short again; raises LinkError if the peer does not read."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._pipe.drain()
+        except TimeoutError:
+            raise LinkError(f"{self._peer} did not read for {timeout_s:g} s") from None
+        except OSError as error:
+            raise self._broken(error) from None
+
+    def close(self) -> None:
+        """Closes the connection; may be called again."""
+        self._pipe.close()
+
+    async def closed(self) -> None:
+        """Waits until the connection is closed."""
+        await self._pipe.closed()
+
+    def _broken(self, error: OSError) -> LinkError:
+        return LinkError(f"the connection to {self._peer} broke: {network_cause(error)}")
+
+
+def network_cause(error: OSError) -> str:
+    """What went wrong with a connection, in a few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the peer's certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return f"TLS says {error.reason.replace('_', ' ').lower()}"
+    return error.strerror or str(error) or type(error).__name__

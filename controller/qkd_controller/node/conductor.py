@@ -1,0 +1,207 @@
+"""Brings one link from ready instruments to key, and back up after each loss.
+
+Only the time-reference end conducts: it alone sees both streams. The other end follows its
+StateReport. Each loop of run() redoes just what was lost: a lost lock is sought again, a risen
+error rate is aligned again, an instrument that is away is waited for.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from qkd_controller.config.link import Alignment
+from qkd_controller.link.acquisition_messages import Mode
+from qkd_controller.node.alignment import AlignmentFailed, Errors
+from qkd_controller.node.state import LinkState
+
+ALARM_RETRY_S = 20.0
+LOCK_GRACE_S = 3.0
+"""A new run of a tagger is found again well within this time, and loses nothing meanwhile."""
+WATCHED_TEST_SLICES = 3
+MIN_WATCHED_SIFTED = 200
+
+SliceId = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class TestSlice:
+    """The disclosed errors of one test slice."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    slice_id: SliceId
+    errors: Errors
+
+
+class Table(Protocol):
+    """What the conductor can see and do; the link end provides it."""
+
+    def missing(self) -> str:
+        """What keeps either end from being ready; empty if nothing does."""
+
+    def locked(self) -> bool:
+        """Whether the clocks of the running epochs are known."""
+
+    def set_mode(self, mode: Mode) -> None:
+        """Announces that slices from the next one on are "test" or "key" slices."""
+
+    def next_slice(self) -> SliceId:
+        """The first slice of which no photon has been detected yet."""
+
+    async def align(self, cause: str, probe: Callable[[], Awaitable[Errors]]) -> float:
+        """Aligns at whichever end can; the error rate reached. Raises AlignmentFailed."""
+
+    def enter(self, state: LinkState, cause: str) -> None:
+        """Makes this the link's state at both ends."""
+
+
+class _Fallen(Exception):
+    """Something that was there is gone; the loop starts over."""
+
+
+class Conductor:
+    """The supervisor of one session; run() ends only by cancellation."""
+
+    def __init__(self, table: Table, limits: Alignment) -> None:
+        self._table = table
+        self._limits = limits
+        self._changed = asyncio.Event()
+        self._tested: deque[TestSlice] = deque(maxlen=400)
+        self._accepted_ratio = 0.0
+
+    def notify(self) -> None:
+        """Something may have changed: readiness, lock, results."""
+        self._changed.set()
+
+    def tested(self, test: TestSlice) -> None:
+        """Takes the result of a test slice."""
+        self._tested.append(test)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Climbs to KEYING again and again."""
+        while True:
+            try:
+                await self._climb()
+            except _Fallen:
+                continue
+
+    async def _climb(self) -> None:
+        self._table.set_mode("test")
+        await self._until_ready()
+        if not self._table.locked():
+            self._table.enter(LinkState.SYNCHRONISING, "seeking the clock offset in the photons")
+        await self._until(self._table.locked, guarded_by=self._ready)
+        self._table.enter(LinkState.ALIGNING, "measuring the error rate on test slices")
+        errors = await self._probe_or_fall()
+        if errors.worst_ratio() > self._limits.start_above_qber_ratio:
+            errors = await self._align(errors)
+        while errors.worst_ratio() > self._limits.alarm_above_qber_ratio:
+            errors = await self._alarm(errors)
+        self._accepted_ratio = errors.worst_ratio()
+        self._table.set_mode("key")
+        self._table.enter(LinkState.KEYING, f"error rate {errors.worst_ratio():.1%}")
+        await self._watch()
+
+    async def _until_ready(self) -> None:
+        while missing := self._table.missing():
+            self._table.enter(LinkState.PREPARING, missing)
+            await self._next_change()
+
+    async def _align(self, errors: Errors) -> Errors:
+        cause = f"error rate {errors.worst_ratio():.1%}"
+        self._table.enter(LinkState.ALIGNING, cause)
+        try:
+            await self._table.align(cause, self._probe)
+        except AlignmentFailed as failure:
+            self._table.enter(LinkState.ALIGNING, str(failure))
+        return await self._probe_or_fall()
+
+    async def _alarm(self, errors: Errors) -> Errors:
+        """Waits on test slices while the error rate is too high; tries to align now and then."""
+        self._table.enter(
+            LinkState.ALARM,
+            f"error rate {errors.worst_ratio():.1%} after alignment: eavesdropping or a fault "
+            "in the optics; no key is made",
+        )
+        retry_at = time.monotonic() + ALARM_RETRY_S
+        while time.monotonic() < retry_at:
+            errors = await self._probe_or_fall()
+            if errors.worst_ratio() <= self._limits.alarm_above_qber_ratio:
+                self._table.enter(LinkState.ALIGNING, "the error rate has fallen")
+                if errors.worst_ratio() > self._limits.start_above_qber_ratio:
+                    return await self._align(errors)
+                return errors
+        return await self._align(errors)
+
+    async def _watch(self) -> None:
+        """Returns when key-making must stop; raises _Fallen when something is lost."""
+        since = self._table.next_slice()
+        ceiling = max(self._limits.start_above_qber_ratio, 1.5 * self._accepted_ratio)
+        locked_at = time.monotonic()
+        while True:
+            await self._next_change()
+            self._ready()
+            if self._table.locked():
+                locked_at = time.monotonic()
+            elif time.monotonic() > locked_at + LOCK_GRACE_S:
+                self._table.enter(LinkState.SYNCHRONISING, "lost the clock's lock")
+                raise _Fallen
+            recent = _total([t for t in self._tested if t.slice_id >= since][-WATCHED_TEST_SLICES:])
+            if (
+                min(recent.sifted_z, recent.sifted_x) >= MIN_WATCHED_SIFTED
+                and recent.worst_ratio() > ceiling
+            ):
+                self._table.enter(
+                    LinkState.ALIGNING, f"error rate {recent.worst_ratio():.1%} on test slices"
+                )
+                return
+
+    async def _probe(self) -> Errors:
+        """Errors on photons detected from now on; zeros if none come in time."""
+        start = self._table.next_slice()
+        total = Errors(0, 0, 0, 0)
+
+        def enough() -> bool:
+            nonlocal total
+            total = _total([t for t in self._tested if t.slice_id >= start])
+            return total.sifted_z + total.sifted_x >= self._limits.sifted_per_probe
+
+        try:
+            async with asyncio.timeout(self._limits.probe_timeout_s):
+                await self._until(enough, guarded_by=self._ready)
+        except TimeoutError:
+            return total
+        return total
+
+    async def _probe_or_fall(self) -> Errors:
+        errors = await self._probe()
+        if errors.sifted_z == 0 or errors.sifted_x == 0:
+            self._table.enter(LinkState.SYNCHRONISING, "no coincidences on the test slices")
+            raise _Fallen
+        return errors
+
+    def _ready(self) -> None:
+        if self._table.missing():
+            raise _Fallen
+
+    async def _until(self, condition: Callable[[], bool], guarded_by: Callable[[], None]) -> None:
+        while not condition():
+            await self._next_change()
+            guarded_by()
+
+    async def _next_change(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
+
+
+def _total(tests: list[TestSlice]) -> Errors:
+    return Errors(
+        sum(t.errors.sifted_z for t in tests),
+        sum(t.errors.errors_z for t in tests),
+        sum(t.errors.sifted_x for t in tests),
+        sum(t.errors.errors_x for t in tests),
+    )

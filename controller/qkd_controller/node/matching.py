@@ -1,0 +1,217 @@
+"""Runs one end's acquisition engine: tags and messages in, messages and blocks out.
+
+One worker thread at a time feeds the engine, in the order in which things arrived: the engine
+needs no lock, and the event loop never waits for it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from qkd_controller.acquisition.announcing import AnnouncingEnd
+from qkd_controller.acquisition.reference import ReferenceEnd
+from qkd_controller.config.errors import QkdError
+from qkd_controller.config.link import Timing
+from qkd_controller.config.node import Channel
+from qkd_controller.devices.tagger import RunEnded, RunEvent, RunStarted
+from qkd_controller.link.errors import LinkError
+from qkd_controller.link.message import Message
+from qkd_drivers.contract import Tags
+from qkd_native.clicks import EventResolver
+
+BATCH_S = 0.05
+INBOX_LIMIT_BYTES = 64 << 20
+OUTBOX_LIMIT = 4096
+
+Engine = ReferenceEnd | AnnouncingEnd
+Outbox = asyncio.Queue[Message]
+Work = Callable[[Engine], Iterable[Message]]
+R = TypeVar("R")
+
+
+class EventSource:
+    """Turns one tagger's stream into events of the engine, run by run."""
+
+    def __init__(self, timing: Timing, channels: tuple[Channel, ...]) -> None:
+        self._timing = timing
+        self._delays_ps = {c.channel: c.delay_ps for c in channels}
+        self._codes = {c.channel: c.bit | (c.basis == "x") << 1 for c in channels}
+        self._epoch = 0
+        self._clicks = self._resolver()
+
+    def apply(self, item: RunEvent, engine: Engine) -> list[Message]:
+        """Feeds one item of the stream to the engine; for the worker thread."""
+        if isinstance(item, RunStarted):
+            self._epoch, self._clicks = item.epoch, self._resolver()
+            return engine.begin_epoch(item.epoch, item.utc_ns)
+        if isinstance(item, Tags):
+            times, codes = self._clicks.feed(item.times_ps, item.channels)
+            return engine.add(self._epoch, times, codes, self._clicks.complete_until_ps)
+        messages = engine.add(self._epoch, *self._clicks.flush())
+        return messages + engine.end_epoch(item.epoch, item.end_ps, item.clean, item.cause)
+
+    def _resolver(self) -> EventResolver:
+        return EventResolver(
+            self._timing.coincidence_window_ps,
+            self._timing.dead_time_ps,
+            self._delays_ps,
+            self._codes,
+        )
+
+
+@dataclass(frozen=True)
+class _Attach:
+    """From here on the engine speaks to a new session's peer."""
+
+    outbox: Outbox
+
+
+@dataclass
+class _Batch:
+    """Work for one visit to the engine, bounded in bytes of tags."""
+
+    works: "list[Work | _Attach]" = field(default_factory=list)
+    held_bytes: int = 0
+
+
+@dataclass
+class _Done:
+    """What one visit brought."""
+
+    attached: Outbox | None = None
+    messages: list[Message] = field(default_factory=list)
+    fault: LinkError | None = None
+    pending: bool = False
+
+
+class Matching:
+    """Feeds the engine in batches, and hands its messages to the session that is attached."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: EventSource,
+        on_message: Callable[[Message], None],
+        on_fault: Callable[[LinkError], None],
+    ) -> None:
+        self.engine = engine
+        self._source = source
+        self._on_message = on_message
+        self._on_fault = on_fault
+        self._batch = _Batch()
+        self._wake = asyncio.Event()
+        self._epoch = 0
+        self._lossy_epoch: int | None = None
+        self._outbox: Outbox | None = None
+
+    def feed(self, item: RunEvent) -> None:
+        """Takes a stream item; tags beyond the limit are dropped and their run marked unclean."""
+        if isinstance(item, RunStarted):
+            self._epoch = item.epoch
+        elif isinstance(item, Tags):
+            if self._batch.held_bytes + item.times_ps.nbytes > INBOX_LIMIT_BYTES:
+                self._lossy_epoch = self._epoch
+                return
+            self._batch.held_bytes += item.times_ps.nbytes
+        elif self._lossy_epoch == item.epoch:
+            cause = "tags came faster than they were matched"
+            item = RunEnded(item.epoch, item.end_ps, False, cause, item.dead_s)
+        self._put(lambda engine: self._source.apply(item, engine))
+
+    def receive(self, message: Message) -> None:
+        """Takes a message of the peer's engine."""
+        self._put(lambda engine: engine.receive(message))
+
+    def tell(self, work: Work) -> None:
+        """Has the engine do something in its turn; its messages go to the peer."""
+        self._put(work)
+
+    async def call(self, ask: Callable[[Any], R]) -> R:
+        """Asks the engine something in its turn, after all that was fed before."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[R] = loop.create_future()
+
+        def work(engine: Engine) -> list[Message]:
+            try:
+                result = ask(engine)
+            except QkdError as error:
+                loop.call_soon_threadsafe(_settle, answer, None, error)
+            else:
+                loop.call_soon_threadsafe(_settle, answer, result, None)
+            return []
+
+        self._put(work)
+        return await answer
+
+    def attach(self, outbox: Outbox) -> None:
+        """Starts anew with a peer: messages go here, and none from before this call does."""
+        self._put(_Attach(outbox))
+
+    def detach(self, outbox: Outbox) -> None:
+        """Ends what attach() began, unless a newer session is attached by now."""
+        if self._outbox is outbox:
+            self._outbox = None
+        self._put(_forget_peer)
+
+    async def run(self) -> None:
+        """Feeds the engine until cancelled."""
+        while True:
+            await self._wake.wait()
+            # Small batches would spend more on threads than on tags.
+            await asyncio.sleep(BATCH_S)
+            self._wake.clear()
+            batch, self._batch = self._batch, _Batch()
+            done = await asyncio.to_thread(self._work, batch.works)
+            if done.attached is not None:
+                self._outbox = done.attached
+            for message in done.messages:
+                self._on_message(message)
+                self._send(message)
+            if done.fault is not None:
+                self._on_fault(done.fault)
+            if done.pending:
+                self._wake.set()
+
+    def _put(self, work: "Work | _Attach") -> None:
+        self._batch.works.append(work)
+        self._wake.set()
+
+    def _work(self, works: "list[Work | _Attach]") -> "_Done":
+        done = _Done()
+        for work in works:
+            try:
+                if isinstance(work, _Attach):
+                    self.engine.reset_peer()
+                    done = _Done(work.outbox, self.engine.begin_session())
+                else:
+                    done.messages += work(self.engine)
+            except LinkError as error:
+                done.fault = error
+        if isinstance(self.engine, ReferenceEnd):
+            done.messages += self.engine.step()
+            done.pending = self.engine.pending
+        return done
+
+    def _send(self, message: Message) -> None:
+        if self._outbox is None:
+            return
+        try:
+            self._outbox.put_nowait(message)
+        except asyncio.QueueFull:
+            self._outbox = None
+            self._on_fault(LinkError("the peer reads more slowly than this end measures"))
+
+
+def _forget_peer(engine: Engine) -> list[Message]:
+    engine.reset_peer()
+    return []
+
+
+def _settle(answer: "asyncio.Future[Any]", result: Any, error: QkdError | None) -> None:
+    if answer.done():
+        return
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(result)

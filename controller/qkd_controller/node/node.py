@@ -1,0 +1,171 @@
+"""One node: its link ends, its key store, its endpoints."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from prometheus_client import start_http_server
+
+from qkd_controller.config.check import split_address
+from qkd_controller.config.errors import ConfigError, QkdError, first_error
+from qkd_controller.delivery.server import DeliveryServer, Event, KeysDelivered
+from qkd_controller.keys.contract import Direction
+from qkd_controller.keys.link_store import SqliteLinkStore, open_link
+from qkd_controller.keys.pool import KeyPool
+from qkd_controller.keys.store import KeyStore
+from qkd_controller.node.link_end import LinkRuntime
+from qkd_controller.node.snapshot import (
+    StoredFigures,
+    export,
+    link_status,
+    pad_left,
+    process_figures,
+)
+from qkd_controller.node.state import LinkState
+from qkd_controller.node.status import NodeStatus, serve_status
+from qkd_controller.node.validation import Checked
+from qkd_controller.telemetry.events import EventLog
+from qkd_controller.telemetry.metrics import Metrics
+
+STORED_EVERY_S = 0.5
+VERSION = version("qkdlink")
+
+
+async def run_node(checked: Checked) -> None:
+    """Runs the node until SIGINT or SIGTERM; raises QkdError for what keeps it from running."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    node = checked.node
+    log = EventLog(node.name, node.telemetry.log_file)
+    log.capture_logging()
+    try:
+        with KeyStore(Path(node.state_dir)) as store:
+            await Node(checked, store, log).run(stop)
+    except* QkdError as errors:
+        raise first_error(errors) from None
+    finally:
+        log.close()
+
+
+class Node:
+    """Everything that runs in one node's process."""
+
+    def __init__(self, checked: Checked, store: KeyStore, log: EventLog) -> None:
+        node = checked.node
+        self._config = node
+        self._log = log
+        self._metrics = Metrics(node.name, VERSION, [state.value for state in LinkState])
+        self._started_utc_s = time.time()
+        self._delivered = 0
+        self._links: list[LinkRuntime] = []
+        self._pools: list[KeyPool] = []
+        self._stored: list[StoredFigures] = []
+        for end, link in zip(node.links, checked.links, strict=True):
+            link_store = open_link(store, link, node.name)
+            pool = KeyPool(link_store, link_store.own_half)
+            self._links.append(LinkRuntime(node, end, link, link_store, log, self._metrics))
+            self._pools.append(pool)
+            self._stored.append(_stored(self._links[-1], pool, link_store))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until stop is set; then everything is brought to rest."""
+        # One pair of applications is served from one pool; the first link's.
+        delivery = DeliveryServer(
+            self._config.delivery, self._config.tls, self._pools[0], self._on_delivery
+        )
+        status_socket = Path(self._config.status_socket)
+        async with delivery, serve_status(status_socket, self.status):
+            with self._metrics_endpoint():
+                self._log.emit("node_started", version=VERSION)
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(runtime.run()) for runtime in self._links]
+                    tasks.append(group.create_task(self._follow_store()))
+                    await stop.wait()
+                    for task in tasks:
+                        task.cancel()
+                self._log.emit("node_stopped")
+
+    def status(self) -> NodeStatus:
+        """The snapshot of this moment."""
+        process_id, cpu_s = process_figures()
+        return NodeStatus(
+            node=self._config.name,
+            version=VERSION,
+            utc_s=time.time(),
+            started_utc_s=self._started_utc_s,
+            process_id=process_id,
+            cpu_s=cpu_s,
+            delivery_address=self._config.delivery.address,
+            keys_delivered=self._delivered,
+            links=tuple(
+                link_status(runtime, stored)
+                for runtime, stored in zip(self._links, self._stored, strict=True)
+            ),
+            events=list(self._log.latest),
+        )
+
+    async def _follow_store(self) -> None:
+        """Keeps what the store says fresh without touching the disk for each snapshot."""
+        while True:
+            for i, (runtime, pool) in enumerate(zip(self._links, self._pools, strict=True)):
+                self._stored[i] = await asyncio.to_thread(_stored, runtime, pool, runtime.store)
+                export(link_status(runtime, self._stored[i]), self._metrics)
+            await asyncio.sleep(STORED_EVERY_S)
+
+    def _on_delivery(self, event: Event) -> None:
+        if isinstance(event, KeysDelivered):
+            self._delivered += event.number
+            self._metrics.delivered.labels(event.method).inc(event.number)
+            self._log.emit(
+                "keys_delivered",
+                method=event.method,
+                master=event.master,
+                slave=event.slave,
+                number=event.number,
+                key_bits=event.key_bits,
+            )
+        else:
+            self._log.emit(
+                "request_refused",
+                caller=event.caller,
+                path=event.path,
+                status=event.status,
+                message=event.message,
+            )
+
+    @contextlib.contextmanager
+    def _metrics_endpoint(self) -> Iterator[None]:
+        address = self._config.telemetry.metrics_address
+        if not address:
+            yield
+            return
+        host, port = split_address(address)
+        try:
+            server, thread = start_http_server(port, host, self._metrics.registry)
+        except OSError as error:
+            raise ConfigError(
+                [f"telemetry.metrics_address: {address} cannot be used: {error.strerror}"]
+            ) from None
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+def _stored(runtime: LinkRuntime, pool: KeyPool, store: SqliteLinkStore) -> StoredFigures:
+    return StoredFigures(
+        pool.status(),
+        (
+            pad_left(runtime, Direction.LEADER_TO_FOLLOWER),
+            pad_left(runtime, Direction.FOLLOWER_TO_LEADER),
+        ),
+        store.accumulated_epsilon(),
+    )

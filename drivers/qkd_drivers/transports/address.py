@@ -1,0 +1,47 @@
+"""Device addresses: ``serial:/dev/…[?baud=9600]``, ``tcp:host:port``, ``visa:RESOURCE``."""
+
+from qkd_drivers.transports.base import Transport
+from qkd_drivers.transports.serial import SerialTransport
+from qkd_drivers.transports.tcp import TcpTransport
+from qkd_drivers.transports.visa import VisaTransport
+
+
+async def open_transport(address: str, *, default_baud: int = 115200) -> Transport:
+    """An open transport; ValueError for a malformed address, DeviceError if it does not open."""
+    transport = make_transport(address, default_baud=default_baud)
+    await transport.open()
+    return transport
+
+
+def make_transport(address: str, *, default_baud: int = 115200) -> Transport:
+    """A transport not yet opened; ValueError says what is wrong with the address."""
+    scheme, _, rest = address.partition(":")
+    if scheme == "serial":
+        return _serial(address, rest, default_baud)
+    if scheme == "tcp":
+        return _tcp(address, rest)
+    if scheme == "visa" and rest:
+        return VisaTransport(address, rest)
+    raise ValueError(
+        f"device address {address!r}: want serial:/dev/…, tcp:host:port or visa:RESOURCE"
+    )
+
+
+def _serial(address: str, rest: str, default_baud: int) -> SerialTransport:
+    port, _, options = rest.partition("?")
+    if not port:
+        raise ValueError(f"device address {address!r} names no serial port")
+    baud = default_baud
+    for option in filter(None, options.split("&")):
+        key, _, value = option.partition("=")
+        if key != "baud" or not value.isdecimal() or int(value) == 0:
+            raise ValueError(f"device address {address!r}: {option!r} is not baud=NUMBER")
+        baud = int(value)
+    return SerialTransport(address, port, baud)
+
+
+def _tcp(address: str, rest: str) -> TcpTransport:
+    host, _, port = rest.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"device address {address!r}: want tcp:host:port")
+    return TcpTransport(address, host.strip("[]"), int(port))

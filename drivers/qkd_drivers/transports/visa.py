@@ -1,0 +1,264 @@
+"""VISA resources through PyVISA and PyVISA-py, each behind one worker thread.
+
+PyVISA-py opens closed ports happily, lets OSError, SerialException and RuntimeError through and
+cannot be interrupted; this transport turns all that into the driver errors. It is meant for
+instruments that users know by a VISA name, not for streams.
+"""
+
+import asyncio
+import contextlib
+import queue
+import re
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pyvisa
+import serial
+from pyvisa.constants import StatusCode
+
+from qkd_drivers.errors import (
+    DeviceBusy,
+    DeviceError,
+    DeviceLost,
+    DeviceNotFound,
+    DeviceRefused,
+    DeviceTimeout,
+)
+from qkd_drivers.transports.base import Transport
+from qkd_drivers.transports.tcp import OPEN_TIMEOUT_S, connect_fault
+
+T = TypeVar("T")
+
+_MARGIN_S = 1.0  # a VISA call returns soon after its own timeout; past this it is given up
+_MESSAGE_BASED = re.compile(r"::(INSTR|VXI-11)$", re.IGNORECASE)
+
+
+class VisaTransport(Transport):
+    """One VISA resource."""
+
+    def __init__(self, address: str, resource: str) -> None:
+        super().__init__(address)
+        self.late_replies = resource.upper().startswith("ASRL")
+        self._resource = resource
+        self._worker: _Worker | None = None
+        self._session: Any = None
+        self._buffer = bytearray()
+
+    async def open(self) -> None:
+        await self.close()
+        await self._probe()
+        self._worker = _Worker(f"visa {self._resource}")
+        self._session = await self._call(self._open_session, 10.0, "open")
+
+    async def close(self) -> None:
+        worker, self._worker = self._worker, None
+        session, self._session = self._session, None
+        self._buffer.clear()
+        if worker is not None:
+            worker.finish(lambda: _close_session(session))
+
+    async def write(self, data: bytes, *, timeout_s: float = 2.0) -> None:
+        session = self._open_or_raise()
+
+        def send() -> None:
+            session.timeout = 1000 * timeout_s
+            session.write_raw(data)
+
+        await self._call(send, timeout_s, "write")
+
+    async def read_until(self, pattern: bytes, *, timeout_s: float) -> bytes:
+        expression = re.compile(pattern)
+
+        def whole() -> int:
+            match = expression.search(self._buffer)
+            return match.end() if match else 0
+
+        return await self._take(whole, timeout_s)
+
+    async def read_exactly(self, count: int, *, timeout_s: float) -> bytes:
+        return await self._take(lambda: count if len(self._buffer) >= count else 0, timeout_s)
+
+    async def read_some(self, *, timeout_s: float) -> bytes:
+        return await self._take(lambda: len(self._buffer), timeout_s)
+
+    def discard(self) -> bytes:
+        dropped = bytes(self._buffer)
+        self._buffer.clear()
+        return dropped
+
+    async def drain(self, *, quiet_s: float = 0.05, limit_s: float = 1.0) -> bytes:
+        read = bytearray()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit_s
+        with contextlib.suppress(DeviceTimeout):
+            while loop.time() < deadline:
+                read += await self.read_some(timeout_s=quiet_s)
+        return bytes(read)
+
+    async def resynchronise(self) -> None:
+        session = self._session
+        self._buffer.clear()
+        if session is not None and "hislip" in self._resource.lower():
+            try:
+                return await self._call(session.clear, 2.0, "device clear")
+            except DeviceError:
+                pass  # a session that cannot be cleared is replaced
+        await self.open()
+
+    def _open_or_raise(self) -> Any:
+        if self._session is None:
+            raise DeviceLost(f"{self.address} is not open")
+        return self._session
+
+    async def _take(self, ready: Callable[[], int], timeout_s: float) -> bytes:
+        session = self._open_or_raise()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+
+        def receive() -> bytes:
+            session.timeout = max(1, round(1000 * (deadline - loop.time())))
+            return bytes(session.read_raw())
+
+        while not (count := ready()):
+            left = deadline - loop.time()
+            if left <= 0:
+                raise self._late(timeout_s)
+            try:
+                self._buffer += await self._call(receive, left, "read")
+            except DeviceTimeout:
+                raise self._late(timeout_s) from None
+        data = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return data
+
+    def _late(self, timeout_s: float) -> DeviceTimeout:
+        kept = bytes(self._buffer)
+        return DeviceTimeout(
+            f"no complete reply from {self.address} within {timeout_s:g} s, "
+            f"{len(kept)} bytes came: {kept[:40]!r}",
+            partial=kept,
+        )
+
+    async def _call(self, work: Callable[[], T], timeout_s: float, what: str) -> T:
+        worker = self._worker
+        if worker is None:
+            raise DeviceLost(f"{self.address} is not open")
+        try:
+            async with asyncio.timeout(timeout_s + _MARGIN_S):
+                return await worker.run(work)
+        except TimeoutError:
+            await self.close()
+            raise DeviceTimeout(f"{self.address}: {what} hangs; the session was given up") from None
+        except asyncio.CancelledError:
+            # The thread cannot be interrupted: it ends by itself at its VISA timeout, and the
+            # session is closed there; a new one is opened at the next use.
+            await self.close()
+            raise
+        except DeviceError:
+            raise
+        except Exception as error:
+            raise self._translate(error, what) from error
+
+    def _translate(self, error: Exception, what: str) -> DeviceError:
+        told = f"{self.address}: {what}: {error}"
+        if isinstance(error, pyvisa.errors.VisaIOError):
+            match error.error_code:
+                case StatusCode.error_timeout:
+                    return DeviceTimeout(told)
+                case StatusCode.error_resource_not_found | StatusCode.error_invalid_resource_name:
+                    return DeviceNotFound(told)
+                case StatusCode.error_resource_busy | StatusCode.error_resource_locked:
+                    return DeviceBusy(told)
+            return DeviceLost(told)
+        if isinstance(error, TimeoutError):
+            return DeviceTimeout(told)
+        if what == "open":
+            if isinstance(error, serial.SerialException) and "No such file" in str(error):
+                return DeviceNotFound(told)
+            return DeviceRefused(told)
+        return DeviceLost(told)
+
+    def _open_session(self) -> Any:
+        manager = pyvisa.ResourceManager("@py")
+        session: Any = manager.open_resource(self._resource)
+        if not _MESSAGE_BASED.search(self._resource) or self._resource.upper().startswith("ASRL"):
+            # Without a termination character a raw socket never knows where a reply ends.
+            session.read_termination = "\n"
+        return session
+
+    async def _probe(self) -> None:
+        target = _tcp_target(self._resource)
+        if target is None:
+            return
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                _, writer = await asyncio.open_connection(*target)
+        except TimeoutError:
+            raise DeviceTimeout(
+                f"{self.address} did not accept a connection within {OPEN_TIMEOUT_S:g} s"
+            ) from None
+        except OSError as error:
+            raise connect_fault(self.address, error) from error
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def _tcp_target(resource: str) -> tuple[str, int] | None:
+    """Where a TCPIP resource listens, as far as its name tells."""
+    hislip = re.fullmatch(r"TCPIP\d*::([^:]+)::hislip\d+(?:,(\d+))?(?:::INSTR)?", resource, re.I)
+    if hislip:
+        return hislip[1], int(hislip[2] or 4880)
+    raw = re.fullmatch(r"TCPIP\d*::([^:]+)::(\d+)::SOCKET", resource, re.I)
+    return (raw[1], int(raw[2])) if raw else None
+
+
+def _close_session(session: Any) -> None:
+    if session is not None:
+        with contextlib.suppress(Exception):  # closing a broken session may fail in any way
+            session.close()
+
+
+class _Worker:
+    """A daemon thread that runs calls in order; an abandoned call does not hold up the exit."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type]
+
+        def job() -> None:
+            result: T | None = None
+            fault: BaseException | None = None
+            try:
+                result = work()
+            except BaseException as error:  # handed to the caller, whatever it is
+                fault = error
+            if future.cancelled() and hasattr(result, "close"):
+                _close_session(result)  # nobody waits for the session any more
+            with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
+                loop.call_soon_threadsafe(settle, result, fault)
+
+        self._jobs.put(job)
+        return await future
+
+    def finish(self, last: Callable[[], None]) -> None:
+        """Ends the thread after what is queued and one last call."""
+        self._jobs.put(last)
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()

@@ -1,0 +1,163 @@
+"""What can be done to a running lab, by its scenario or over the control socket."""
+
+from typing import Literal
+
+import msgspec
+
+from qkd_firmware_sim.frontends.wire import FAULTS
+
+End = Literal["alice", "bob"]
+
+
+class _Action(msgspec.Struct, frozen=True, tag_field="do", forbid_unknown_fields=True):
+    pass
+
+
+class Attack(_Action, frozen=True, tag="attack"):
+    """an eavesdropper on Bob's fibre intercepts and resends this fraction of the photons"""
+
+    fraction: float
+
+
+class FibreCut(_Action, frozen=True, tag="fibre_cut"):
+    """no light reaches this end any more"""
+
+    end: End = "bob"
+
+
+class FibreRestore(_Action, frozen=True, tag="fibre_restore"):
+    """the fibre is spliced and the added loss is gone"""
+
+    end: End = "bob"
+
+
+class Loss(_Action, frozen=True, tag="loss"):
+    """adds loss_db to this end's arm"""
+
+    loss_db: float
+    end: End = "bob"
+
+
+class Kick(_Action, frozen=True, tag="kick"):
+    """rotates the fibre's polarisation by this vector (Stokes space, rad)"""
+
+    rotation_rad: tuple[float, float, float] = (0.3, 0.3, 0.3)
+
+
+class ClockStep(_Action, frozen=True, tag="clock_step"):
+    """this end's tagger clock jumps by step_ns and runs error_ppm faster"""
+
+    end: End
+    step_ns: float = 0.0
+    error_ppm: float = 0.0
+
+
+class Overflow(_Action, frozen=True, tag="overflow"):
+    """the tagger loses what its FIFO holds and sets its status bit"""
+
+    device: str
+
+
+class Interlock(_Action, frozen=True, tag="interlock"):
+    """opens or closes the laser controller's interlock"""
+
+    device: str
+    open: bool = True
+
+
+class KeyLock(_Action, frozen=True, tag="key_lock"):
+    """turns the laser controller's key switch"""
+
+    device: str
+    locked: bool = True
+
+
+class Latch(_Action, frozen=True, tag="latch"):
+    """the detector stays latched and blind, or recovers"""
+
+    device: str
+    latched: bool = True
+
+
+class Warm(_Action, frozen=True, tag="warm"):
+    """a temperature excursion of the device's regulated part"""
+
+    device: str
+    kelvin: float
+
+
+class PowerCycle(_Action, frozen=True, tag="power_cycle"):
+    """the instrument restarts with its stored settings"""
+
+    device: str
+
+
+class Reset(_Action, frozen=True, tag="reset"):
+    """the instrument restarts and has lost its stored settings"""
+
+    device: str
+
+
+class WireFault(_Action, frozen=True, tag="wire"):
+    """a fault on the device's wires: see the list below"""
+
+    device: str
+    fault: str
+    size: int = 2
+    delay_s: float = 1.0
+    text: str = ""
+
+
+class Status(_Action, frozen=True, tag="status"):
+    """changes nothing; the answer tells the state of the table"""
+
+
+Action = (
+    Attack
+    | FibreCut
+    | FibreRestore
+    | Loss
+    | Kick
+    | ClockStep
+    | Overflow
+    | Interlock
+    | KeyLock
+    | Latch
+    | Warm
+    | PowerCycle
+    | Reset
+    | WireFault
+    | Status
+)
+
+ACTIONS: dict[str, type[_Action]] = {
+    str(kind.__struct_config__.tag): kind
+    for kind in (
+        Attack,
+        FibreCut,
+        FibreRestore,
+        Loss,
+        Kick,
+        ClockStep,
+        Overflow,
+        Interlock,
+        KeyLock,
+        Latch,
+        Warm,
+        PowerCycle,
+        Reset,
+        WireFault,
+        Status,
+    )
+}
+
+
+def help_text() -> str:
+    """One line an action and one a wire fault, for ``--help``."""
+    lines = ["actions ([[at]] tables of a lab file, or JSON on the control socket):"]
+    for tag, kind in ACTIONS.items():
+        fields = ", ".join(kind.__struct_fields__)
+        lines.append(f"  {tag:14} {kind.__doc__}" + (f" ({fields})" if fields else ""))
+    lines.append("faults of a wire:")
+    lines += [f"  {fault:14} {meaning}" for fault, meaning in FAULTS.items()]
+    return "\n".join(lines)

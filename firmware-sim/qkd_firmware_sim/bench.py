@@ -1,0 +1,167 @@
+"""A running lab: the world, the wires of its instruments, and the control socket."""
+
+import asyncio
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from qkd_firmware_sim import actions
+from qkd_firmware_sim.actions import Action
+from qkd_firmware_sim.control import ControlSocket
+from qkd_firmware_sim.cores.core import PS_PER_S, SerialCore
+from qkd_firmware_sim.cores.itc4000 import Itc4000
+from qkd_firmware_sim.frontends.hislip import HislipPort
+from qkd_firmware_sim.frontends.pty import PtyPort
+from qkd_firmware_sim.frontends.tcp import TcpPort
+from qkd_firmware_sim.frontends.wire import Wire
+from qkd_firmware_sim.lab import Instrument, Lab, LabError
+from qkd_firmware_sim.world import World, WorldError
+
+CONTROL_SOCKET = "control.sock"
+
+_MOST_LATE_S = 0.2
+_HOLD_S = 0.005
+
+
+class Port(Protocol):
+    """A front-end that serves an instrument."""
+
+    @property
+    def address(self) -> str: ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Bench:
+    """Hosts a lab. ``async with Bench(lab, directory) as bench: await bench.run()``."""
+
+    def __init__(self, lab: Lab, directory: Path) -> None:
+        self.world = World(lab)
+        self.directory = directory
+        self._lab = lab
+        self._wires: dict[str, Wire] = {}
+        self._ports: list[tuple[str, Port]] = []
+        self._ptys: dict[str, PtyPort] = {}
+        self._control = ControlSocket(directory / CONTROL_SOCKET, self._answer)
+        self._due = sorted(lab.events, key=lambda event: event.time_s)
+        for instrument in lab.instruments:
+            self._wire(instrument)
+        for event in lab.events:
+            device = getattr(event.action, "device", None)
+            if device is not None and device not in self._wires:
+                raise LabError(f"[[at]] time_s = {event.time_s:g}: there is no device {device!r}")
+
+    @property
+    def addresses(self) -> list[tuple[str, str]]:
+        """Each instrument's name with an address at which nodes reach it; some have two."""
+        return [(name, port.address) for name, port in self._ports]
+
+    async def __aenter__(self) -> "Bench":
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise LabError(f"cannot make {self.directory}: {error.strerror}") from None
+        await self._control.open()
+        try:
+            for name, port in self._ports:
+                await self._open_port(name, port)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Takes every wire away and removes what was published."""
+        await self._control.close()
+        for _, port in self._ports:
+            await port.close()
+
+    async def run(self) -> None:
+        """Lets virtual time pass until cancelled."""
+        loop = asyncio.get_running_loop()
+        begin_s = loop.time()
+        begin_ps = self.world.now_ps
+        while True:
+            virtual_s = (self.world.now_ps - begin_ps) / PS_PER_S
+            due_s = begin_s + virtual_s / self._lab.speed
+            await asyncio.sleep(max(0.0, due_s - loop.time()))
+            if not self._lab.strict_realtime and self._held_back(loop.time()):
+                await asyncio.sleep(_HOLD_S)
+                continue
+            late_s = loop.time() - due_s
+            if late_s > _MOST_LATE_S and not self._lab.strict_realtime:
+                begin_s += late_s
+            await self._act_on_schedule()
+            self.world.tick()
+
+    async def act(self, action: Action) -> None:
+        """Carries out an action on the table, in a device or on a wire. Raises WorldError."""
+        if not isinstance(action, actions.WireFault):
+            self.world.act(action)
+            return
+        wire = self._wires.get(action.device)
+        if wire is None:
+            raise WorldError(f"there is no device {action.device!r}")
+        try:
+            await wire.apply(
+                action.fault, size=action.size, delay_s=action.delay_s, text=action.text
+            )
+        except ValueError as error:
+            raise WorldError(str(error)) from None
+
+    def _wire(self, instrument: Instrument) -> None:
+        core = self.world.cores[instrument.name]
+        wire = self._wires[instrument.name] = Wire()
+        if isinstance(core, Itc4000):
+            tcp = TcpPort(core.session, wire, port=instrument.tcp_port)
+            hislip = HislipPort(core, wire, port=instrument.hislip_port)
+            self._ports += [(instrument.name, tcp), (instrument.name, hislip)]
+        elif isinstance(core, SerialCore):
+            pty = PtyPort(core, self.directory / instrument.name, wire, baud=instrument.baud)
+            self._ptys[instrument.name] = pty
+            self._ports.append((instrument.name, pty))
+
+    def _held_back(self, now_s: float) -> bool:
+        """Whether a tagger's host reads, but too slowly for time to go on.
+
+        A host that has not read for `reader_patience_s` is taken to be gone; from then on the
+        tagger's FIFO fills and overflows, as it would on a table.
+        """
+        for name, tagger in self.world.taggers.items():
+            port = self._ptys[name]
+            full = tagger.backlog_bytes > tagger.fifo_bytes // 2
+            reads = now_s - port.last_progress_s < self._lab.reader_patience_s
+            if full and reads and not port.wire.cut:
+                return True
+        return False
+
+    async def _act_on_schedule(self) -> None:
+        while self._due and self._due[0].time_s * PS_PER_S <= self.world.now_ps:
+            event = self._due.pop(0)
+            try:
+                await self.act(event.action)
+            except WorldError as error:
+                raise LabError(f"[[at]] time_s = {event.time_s:g}: {error}") from None
+
+    async def _open_port(self, name: str, port: Port) -> None:
+        try:
+            await port.open()
+        except OSError as error:
+            raise LabError(f"cannot open {port.address} for {name}: {error.strerror}") from None
+
+    async def _answer(self, line: bytes) -> bytes:
+        try:
+            action: Action = msgspec.json.decode(line, type=Action)
+            await self.act(action)
+        except (msgspec.DecodeError, WorldError) as error:
+            return msgspec.json.encode({"ok": False, "error": str(error)})
+        answer: dict[str, object] = {"ok": True}
+        if isinstance(action, actions.Status):
+            answer["status"] = self.world.status()
+        return msgspec.json.encode(answer)

@@ -1,0 +1,1 @@
+"""The wires of simulated instruments: pseudo-terminals, TCP sockets and HiSLIP."""

@@ -1,0 +1,108 @@
+"""A raw TCP socket, for several clients at once."""
+
+import asyncio
+from collections.abc import Callable
+
+from qkd_firmware_sim.cores.core import Session
+from qkd_firmware_sim.frontends.wire import Outlet, Wire
+
+_BUFFERED_BYTES = 65536
+
+
+class TcpPort:
+    """Serves a session to each client that connects on the loopback interface."""
+
+    def __init__(
+        self, session: Callable[[], Session], wire: Wire | None = None, *, port: int = 0
+    ) -> None:
+        self.wire = wire or Wire()
+        self.port = port
+        self._session = session
+        self._server: asyncio.Server | None = None
+        self._clients: set[_Client] = set()
+        self.wire.attach(self._apply, self._inject)
+
+    @property
+    def address(self) -> str:
+        return f"tcp:127.0.0.1:{self.port}"
+
+    async def open(self) -> None:
+        """Listens; port 0 becomes the port that the system chose and stays so."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._client, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Stops listening and drops every client."""
+        self._stop_listening()
+        for client in list(self._clients):
+            client.drop()
+
+    async def _apply(self) -> None:
+        if self.wire.cut:
+            await self.close()
+        elif self.wire.refused:
+            self._stop_listening()
+        elif self._server is None:
+            await self.open()
+
+    def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _inject(self, data: bytes) -> None:
+        for client in self._clients:
+            client.inject(data)
+
+    def _client(self) -> "_Client":
+        return _Client(self._session(), self.wire, self._clients)
+
+
+class _Client(asyncio.Protocol):
+    """One connection: reads whenever it can, writes while the client keeps up."""
+
+    def __init__(self, session: Session, wire: Wire, clients: set["_Client"]) -> None:
+        self._session = session
+        self._clients = clients
+        self._outlet = Outlet(session, wire, self._send)
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=_BUFFERED_BYTES)
+        self._transport = transport
+        self._clients.add(self)
+        self._session.on_output = self._pump
+
+    def data_received(self, data: bytes) -> None:
+        self._session.receive(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._session.on_output = lambda: None
+        self._outlet.close()
+        self._clients.discard(self)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._pump()
+
+    def drop(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def inject(self, data: bytes) -> None:
+        self._outlet.inject(data)
+
+    def _pump(self) -> None:
+        self._outlet.pump()
+
+    def _send(self, data: bytes) -> int:
+        if self._transport is None or self._paused:
+            return 0
+        self._transport.write(data)
+        return len(data)

@@ -1,0 +1,174 @@
+"""Batched Cascade: the corrector asks for parities of its blocks, the reference answers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qkd_native._kernels import ffi, lib
+
+MAX_FRAME_BITS = 1 << 16
+MAX_FRAMES = 1 << 12
+MAX_PASSES = 8
+
+Bits = NDArray[np.uint8]
+Questions = NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a string is cut into frames and searched; equal at both ends.
+
+    orders is uint16[passes, frame_bits]: for each pass, a permutation of a frame's bits that all
+    frames share; a shorter last frame takes its own bits in the same order. block_log2 gives
+    log2 of each pass's block length in leaves of a tree of ``tree_depth(frame_bits)`` levels.
+    Raises ValueError for shapes or sizes out of range.
+    """
+
+    string_bits: int
+    frame_bits: int
+    block_log2: tuple[int, ...]
+    orders: NDArray[np.uint16]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.frame_bits <= min(self.string_bits, MAX_FRAME_BITS):
+            raise ValueError(f"{self.string_bits} bits cannot have frames of {self.frame_bits}")
+        if self.frames > MAX_FRAMES:
+            raise ValueError(f"{self.frames} frames are more than {MAX_FRAMES}")
+        if not 1 <= len(self.block_log2) <= MAX_PASSES:
+            raise ValueError(f"Cascade has 1 to {MAX_PASSES} passes, not {len(self.block_log2)}")
+        if not all(0 <= k <= tree_depth(self.frame_bits) for k in self.block_log2):
+            raise ValueError(f"block sizes 2^{self.block_log2} do not fit the frame")
+        expected = (len(self.block_log2), self.frame_bits)
+        if self.orders.dtype != np.uint16 or self.orders.shape != expected:
+            raise ValueError(f"the orders of the passes must be uint16{list(expected)}")
+        if not np.array_equal(
+            np.sort(self.orders, axis=1), np.broadcast_to(np.arange(self.frame_bits), expected)
+        ):
+            raise ValueError("the order of a pass is not a permutation")
+
+    @property
+    def frames(self) -> int:
+        """The number of frames, the last one perhaps shorter."""
+        return -(-self.string_bits // self.frame_bits)
+
+
+def tree_depth(frame_bits: int) -> int:
+    """Levels below the root of the tree that a frame's bits hang in."""
+    return max(1, (frame_bits - 1).bit_length())
+
+
+class _End:
+    """The parity trees of one end's string."""
+
+    def __init__(self, plan: Plan, bits: Bits) -> None:
+        if bits.dtype != np.uint8 or bits.shape != (plan.string_bits,):
+            raise ValueError(f"the string must be uint8[{plan.string_bits}], one bit a byte")
+        if not bits.flags.c_contiguous:
+            raise ValueError("the string must be contiguous")
+        self._bits = bits
+        last_bits = plan.string_bits - (plan.frames - 1) * plan.frame_bits
+        depth = tree_depth(plan.frame_bits)
+        self._tables = (
+            *_tables(plan.orders, plan.frame_bits, depth),
+            *_tables(plan.orders, last_bits, depth),
+        )
+        leaves, places, last_leaves, last_places = (
+            ffi.from_buffer("uint16_t[]", table) for table in self._tables
+        )
+        self._plan = ffi.new(
+            "qkd_cascade_plan *",
+            {
+                "frames": plan.frames,
+                "frame_bits": plan.frame_bits,
+                "last_frame_bits": last_bits,
+                "depth": depth,
+                "passes": len(plan.block_log2),
+                "block_log2": list(plan.block_log2),
+                "leaf_of_bit": leaves,
+                "bit_of_leaf": places,
+                "last_leaf_of_bit": last_leaves,
+                "last_bit_of_leaf": last_places,
+            },
+        )
+        self._trees = np.empty(lib.qkd_cascade_state_words(self._plan), np.uint64)
+        self._state = ffi.from_buffer("uint64_t[]", self._trees)
+        lib.qkd_cascade_begin(self._plan, ffi.from_buffer("uint8_t[]", bits), self._state)
+
+    def wipe(self) -> None:
+        """Overwrites the parity trees; the object is of no use afterwards."""
+        self._trees.fill(0)
+
+
+class Corrector(_End):
+    """The end whose bits, one a byte, are corrected in place."""
+
+    def __init__(self, plan: Plan, bits: Bits) -> None:
+        super().__init__(plan, bits)
+        self._room = np.empty(lib.qkd_cascade_round_questions(self._plan), np.uint32)
+
+    def ask(self) -> Questions:
+        """The next round's questions, uint32; empty once Cascade has nothing left to ask."""
+        count = lib.qkd_cascade_ask(
+            self._plan,
+            ffi.from_buffer("uint8_t[]", self._bits),
+            self._state,
+            ffi.from_buffer("uint32_t[]", self._room),
+        )
+        return self._room[:count].copy()
+
+    def absorb(self, questions: Questions, parities: bytes) -> None:
+        """Takes in the answers to exactly the questions last asked, packed bit 0 first."""
+        if len(parities) != -(-questions.size // 8):
+            raise ValueError(f"{questions.size} answers do not have {len(parities)} bytes")
+        lib.qkd_cascade_absorb(
+            self._plan,
+            self._state,
+            ffi.from_buffer("uint32_t[]", questions),
+            questions.size,
+            parities,
+        )
+
+
+class Reference(_End):
+    """The end whose bits are taken as right."""
+
+    def answer(self, questions: Questions) -> bytes:
+        """The packed parities asked for, bit 0 of byte 0 first.
+
+        Raises ValueError for a question that names no block, or whose answer was given or follows
+        from answers given.
+        """
+        if questions.dtype != np.uint32 or questions.ndim != 1:
+            raise ValueError("questions must be a uint32 vector")
+        parities = bytearray(-(-questions.size // 8))
+        if not questions.size:
+            return b""
+        answered = lib.qkd_cascade_answer(
+            self._plan,
+            self._state,
+            ffi.from_buffer("uint32_t[]", np.ascontiguousarray(questions)),
+            questions.size,
+            ffi.from_buffer("uint8_t[]", parities),
+        )
+        if answered != questions.size:
+            raise ValueError(f"question {answered} of {questions.size} has no answer to give")
+        return bytes(parities)
+
+
+def _tables(
+    orders: NDArray[np.uint16], length: int, depth: int
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """The leaf of each bit and the bit at each leaf, a row a pass, for frames of this length."""
+    passes = orders.shape[0]
+    places = orders[orders < length].reshape(passes, length)
+    leaves = ((np.arange(length, dtype=np.uint64) << np.uint64(depth)) // np.uint64(length)).astype(
+        np.uint16
+    )
+    leaf_of_bit = np.empty((passes, length), np.uint16)
+    np.put_along_axis(
+        leaf_of_bit, places.astype(np.intp), np.broadcast_to(leaves, places.shape), axis=1
+    )
+    bit_of_leaf = np.zeros((passes, 1 << depth), np.uint16)
+    bit_of_leaf[:, leaves] = places
+    return leaf_of_bit, bit_of_leaf

@@ -1,0 +1,262 @@
+"""The actor keeps its device at the set-points through losses, resets and trips."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import bench as lab
+import pytest
+from bench import Bench, eventually
+
+from qkd_controller.config.node import Device
+from qkd_controller.devices import DeviceActor, DeviceNotReady, State, StateChange, TaggerActor
+from qkd_drivers.framing import Wire
+
+LASER = {
+    "temperature_c": 25.0,
+    "current_a": 0.05,
+    "current_limit_a": 0.08,
+    "ramp_a_per_s": 0.5,
+    "settle_tolerance_c": 0.5,
+    "settle_s": 0.05,
+}
+OVEN = {
+    "temperature_c": 40.0,
+    "ramp_k_per_s": 1.0,
+    "settle_tolerance_c": 0.5,
+    "settle_s": 0.05,
+}
+DETECTOR = {
+    "bias_voltage_v": 120.0,
+    "threshold_v": 0.2,
+    "temperature_c": -15.0,
+    "settle_tolerance_c": 0.5,
+    "settle_s": 0.05,
+}
+EPC = {"voltages_mv": [100, -200, 300, -400]}
+
+CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
+    ("laser", "thorlabs-itc4000", lab.itc, "tcp", LASER, lambda core: core.current_a == 0.05),
+    ("laser", "thorlabs-itc4000", lab.itc, "hislip", LASER, lambda core: core.current_a == 0.05),
+    ("crystal_oven", "s15-spdc", lab.spdc, "pty", OVEN, lambda core: core.crystal_c > 39),
+    ("detector", "s15-spd", lab.spd, "pty", DETECTOR, lambda core: core._bias_v == 120),
+    (
+        "polarisation_controller",
+        "oz-epc400",
+        lab.epc,
+        "pty",
+        EPC,
+        lambda core: core.voltages_mv == (100, -200, 300, -400),
+    ),
+    ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
+]
+every_instrument = pytest.mark.parametrize(
+    ("kind", "model", "make", "front", "set_points", "there"),
+    CASES,
+    ids=[f"{case[1]}-{case[3]}" for case in CASES],
+)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.5)
+
+
+@asynccontextmanager
+async def running(actor: DeviceActor) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(actor.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+def actor_for(
+    address: str, kind: Any, model: str, set_points: dict[str, Any], **options: Any
+) -> DeviceActor:
+    config = Device(name="it", kind=kind, model=model, address=address, set_points=set_points)
+    make = TaggerActor if kind == "tagger" else DeviceActor
+    return make(config, poll_s=0.02, reconnect_s=(0.02, 0.1), **options)
+
+
+async def until(actor: DeviceActor, state: State) -> None:
+    async with asyncio.timeout(10):
+        await actor.until(state)
+
+
+async def laser(bench: Bench) -> tuple[Any, Any, DeviceActor]:
+    core = lab.itc()
+    address, wire = await bench.plug(core, front="tcp")
+    return core, wire, actor_for(address, "laser", "thorlabs-itc4000", LASER)
+
+
+@every_instrument
+async def test_set_points_hold_after_a_cut_and_a_reset(
+    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any, there: Any
+) -> None:
+    core = make()
+    address, wire = await bench.plug(core, front=front)
+    changes: list[StateChange] = []
+    actor = actor_for(address, kind, model, set_points, on_event=changes.append)
+    async with running(actor):
+        await until(actor, State.READY)
+        assert there(core)
+        await wire.apply("cut")
+        if isinstance(actor, TaggerActor):
+            actor.report_fault("its wire was cut")  # as the stream does, which owns the wire
+        await until(actor, State.DISCONNECTED)
+        core.lose_settings()
+        if kind != "tagger":
+            assert not there(core) or kind == "crystal_oven"
+        await wire.apply("restore")
+        await until(actor, State.READY)
+        await eventually(lambda: there(core))
+    assert actor.state is State.DISCONNECTED
+    assert all(change.cause for change in changes)
+    assert [change.state for change in changes[:3]] == [
+        State.CONNECTING,
+        State.SETTLING,
+        State.READY,
+    ]
+
+
+async def test_a_reset_without_a_cut_is_noticed_and_mended(bench: Bench) -> None:
+    core = lab.spd()
+    address, _ = await bench.plug(core)
+    changes: list[StateChange] = []
+    actor = actor_for(address, "detector", "s15-spd", DETECTOR, on_event=changes.append)
+    async with running(actor):
+        await until(actor, State.READY)
+        await eventually(lambda: "bias_voltage_v" in actor.observed)
+        core.lose_settings()
+        await eventually(lambda: any("bias_voltage_v is 0" in c.cause for c in changes))
+        await until(actor, State.READY)
+        assert core._bias_v == 120
+        assert "temperature_c" in actor.readings
+
+
+async def test_the_laser_warms_up_before_it_is_lit(bench: Bench) -> None:
+    core, _, actor = await laser(bench)
+    core.warm_by(8)
+    lit_at: list[float] = []
+    async with running(actor):
+        async with asyncio.timeout(10):
+            while actor.state is not State.READY:
+                if core.current_a > 0 and not lit_at:
+                    lit_at.append(core.diode_c)
+                await asyncio.sleep(0.001)
+        assert lit_at and abs(lit_at[0] - 25) < 0.6
+
+
+async def test_a_trip_stays_until_the_operator_rearms(bench: Bench) -> None:
+    core, wire, actor = await laser(bench)
+    async with running(actor):
+        await until(actor, State.READY)
+        core.set_interlock(True)
+        await until(actor, State.TRIPPED)
+        assert "interlock" in actor.cause
+        core.set_interlock(False)
+        await wire.apply("cut")
+        await eventually(lambda: "interlock" in actor.cause and "meanwhile" in actor.cause)
+        assert actor.state is State.TRIPPED
+        await wire.apply("restore")
+        await eventually(lambda: "meanwhile" not in actor.cause)
+        assert actor.state is State.TRIPPED and "interlock" in actor.cause
+        assert core.current_a == 0
+        actor.rearm()
+        await until(actor, State.READY)
+        assert core.current_a == 0.05
+
+
+async def test_rearming_with_the_interlock_open_trips_again(bench: Bench) -> None:
+    core, _, actor = await laser(bench)
+    causes: list[StateChange] = []
+    actor._on_event = causes.append
+    async with running(actor):
+        await until(actor, State.READY)
+        core.set_interlock(True)
+        await until(actor, State.TRIPPED)
+        actor.rearm()
+        await until(actor, State.SETTLING)
+        await until(actor, State.TRIPPED)
+        assert core.current_a == 0
+
+
+async def test_an_operators_trip_stops_a_laser_that_is_being_driven(bench: Bench) -> None:
+    core, _, actor = await laser(bench)
+    async with running(actor):
+        await until(actor, State.SETTLING)
+        await actor.trip("stopped by the operator")
+        assert core.current_a == 0
+        await until(actor, State.TRIPPED)
+        assert actor.cause == "stopped by the operator"
+
+
+async def test_shutdown_ramps_down_and_cools_last(bench: Bench) -> None:
+    core, _, actor = await laser(bench)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(actor.run())
+        await until(actor, State.READY)
+        assert core._tec_on
+        await actor.shutdown()
+    assert not core._laser_on and not core._tec_on and core._current_a == 0
+    assert actor.state is State.DISCONNECTED
+
+
+async def test_shutdown_of_a_dead_device_is_bounded(bench: Bench) -> None:
+    _, wire, actor = await laser(bench)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(actor.run())
+        await until(actor, State.READY)
+        await wire.apply("silence")
+        await actor.shutdown(timeout_s=0.3)
+
+
+async def test_changed_set_points_are_applied_and_survive_a_cut(bench: Bench) -> None:
+    core = lab.epc()
+    address, wire = await bench.plug(core)
+    actor = actor_for(address, "polarisation_controller", "oz-epc400", EPC)
+    with pytest.raises(DeviceNotReady, match="waits"):
+        await actor.set(voltages_mv=[1, 2, 3, 4])
+    async with running(actor):
+        await until(actor, State.READY)
+        assert core.voltages_mv == (1, 2, 3, 4)
+        await actor.set(voltages_mv=[5, 6, 7, 8])
+        assert core.voltages_mv == (5, 6, 7, 8)
+        with pytest.raises(ValueError, match="voltages_mv"):
+            await actor.set(voltages_mv=[9000, 0, 0, 0])
+        await wire.apply("cut")
+        await until(actor, State.DISCONNECTED)
+        core.lose_settings()
+        await wire.apply("restore")
+        await until(actor, State.READY)
+        assert core.voltages_mv == (5, 6, 7, 8)
+
+
+async def test_a_device_waits_for_those_before_it(bench: Bench) -> None:
+    oven, _ = await bench.plug(lab.spdc())
+    pump, _ = await bench.plug(lab.itc(), front="tcp")
+    first = actor_for(oven, "crystal_oven", "s15-spdc", OVEN)
+    second = actor_for(pump, "laser", "thorlabs-itc4000", LASER, after=[first])
+    async with running(second):
+        await eventually(lambda: second.cause == "waits for it")
+        async with running(first):
+            await until(second, State.READY)
+            assert first.state is State.READY
+
+
+async def test_a_wrong_serial_number_is_named(bench: Bench) -> None:
+    address, _ = await bench.plug(lab.spd())
+    config = Device(
+        name="it",
+        kind="detector",
+        model="s15-spd",
+        address=address,
+        serial_number="OTHER",
+        set_points=DETECTOR,
+    )
+    actor = DeviceActor(config, reconnect_s=(0.02, 0.02))
+    async with running(actor):
+        await eventually(lambda: "SPD-7" in actor.cause and "OTHER" in actor.cause)

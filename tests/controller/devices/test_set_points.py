@@ -1,0 +1,41 @@
+"""Set-points are checked all at once, before any device is touched."""
+
+import pytest
+
+from qkd_controller.config.node import Device
+from qkd_controller.devices import validate_device, validate_set_points
+from qkd_drivers.catalogue import MODELS
+
+
+def test_every_model_of_the_catalogue_has_set_points() -> None:
+    for model in MODELS:
+        assert not any("unknown" in fault for fault in validate_set_points(model, {}))
+
+
+def test_all_faults_are_told_at_once() -> None:
+    faults = validate_set_points(
+        "thorlabs-itc4000", {"temperature_c": "warm", "current": 0.1, "ramp_a_per_s": 0}
+    )
+    told = "\n".join(faults)
+    for name in ("temperature_c = 'warm'", "current:", "current_a:", "current_limit_a:", "ramp"):
+        assert name in told
+    assert len(faults) == 5
+
+
+def test_a_current_above_its_limit_is_a_fault() -> None:
+    wanted = {"temperature_c": 25, "current_a": 0.2, "current_limit_a": 0.1}
+    assert validate_set_points("thorlabs-itc4000", wanted) == [
+        "current_a = 0.2 is above current_limit_a = 0.1"
+    ]
+
+
+@pytest.mark.parametrize("voltages", [[0, 0, 0], [0, 0, 0, 5001], "0000", [0.5, 0, 0, 0]])
+def test_voltages_are_four_whole_millivolts_in_range(voltages: object) -> None:
+    (fault,) = validate_set_points("oz-epc400", {"voltages_mv": voltages})
+    assert "voltages_mv" in fault
+
+
+def test_a_device_section_is_checked_whole() -> None:
+    device = Device(name="pump", kind="tagger", model="oz-epc400", address="usb:1")
+    faults = validate_device(device)
+    assert len(faults) == 2 and all("device pump:" in fault for fault in faults)

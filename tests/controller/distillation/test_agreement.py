@@ -1,0 +1,162 @@
+"""Agreeing on one string: up to 12 % of errors, through repair and disclosure."""
+
+import asyncio
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qkd_controller.distillation import reconciliation
+from qkd_controller.distillation.agreement import Agreement, Tally
+from qkd_controller.distillation.bits import pack_bits, unpack_bits
+from qkd_controller.link.block_messages import (
+    FailingFrames,
+    FrameChecks,
+    FramesDisclosed,
+    ParityAnswers,
+    ParityQuestions,
+)
+from qkd_controller.link.errors import BlockDiscarded, ProtocolError
+from qkd_controller.link.message import BlockMessage
+
+
+async def agree(
+    pair, truth: np.ndarray, noisy: np.ndarray, limit_bits: int = 10**9
+) -> tuple[Tally, Tally]:
+    """Bob corrects noisy in place; raises the first failure of either end."""
+    ends = (
+        Agreement("z", bits, pair.channels[name], name == "alice", 0.03, 30, limit_bits)
+        for name, bits in (("alice", truth), ("bob", noisy))
+    )
+    tasks = [asyncio.create_task(end.run()) for end in ends]
+    try:
+        alice, bob = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    return alice, bob
+
+
+def make_strings(seed: int, count: int, qber: float) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, count, np.uint8)
+    return truth, truth ^ (rng.random(count) < qber).astype(np.uint8)
+
+
+@settings(
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=(HealthCheck.function_scoped_fixture,),
+)
+@given(
+    seed=st.integers(0, 2**32),
+    count=st.integers(1, 6_000),
+    qber=st.floats(0, 0.12),
+    max_frame_bits=st.sampled_from([64, 1_000, 1 << 16]),
+)
+async def test_strings_become_equal(pair_of_channels, seed, count, qber, max_frame_bits) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reconciliation, "MAX_FRAME_BITS", max_frame_bits)
+        truth, noisy = make_strings(seed, count, qber)
+        kept = truth.copy()
+        pair = pair_of_channels()
+        alice, bob = await agree(pair, truth, noisy)
+        assert np.array_equal(noisy, truth)
+        assert np.array_equal(truth, kept)
+        assert alice == bob
+        for ledger in pair.ledgers.values():
+            assert ledger.strings["z"].leaked_bits == alice.leaked_bits
+            assert ledger.strings["x"].leaked_bits == 0
+
+
+def spoil_answers(runs: int):
+    """Flips the first answer of each of so many first rounds of a Cascade run."""
+    begun = 0
+
+    def tamper(sender: str, message: BlockMessage) -> BlockMessage:
+        nonlocal begun
+        if isinstance(message, ParityAnswers) and message.count > 1 and begun < runs:
+            begun += 1
+            parities = bytearray(message.parities)
+            parities[0] ^= 1
+            return msgspec.structs.replace(message, parities=bytes(parities))
+        return message
+
+    return tamper
+
+
+async def test_a_wrong_frame_is_found_and_repaired(pair_of_channels, monkeypatch) -> None:
+    monkeypatch.setattr(reconciliation, "MAX_FRAME_BITS", 1_000)
+    truth, noisy = make_strings(1, 8_000, 0.01)
+    pair = pair_of_channels(spoil_answers(1))
+    tally, _ = await agree(pair, truth, noisy)
+    assert np.array_equal(noisy, truth)
+    assert tally.confirmations >= 2
+    assert tally.repaired_frames >= 1
+    failing = [message for _, message in pair.sent if isinstance(message, FailingFrames)]
+    assert 0 in failing[0].frames
+    checks = next(message for _, message in pair.sent if isinstance(message, FrameChecks))
+    assert checks.cost_bits() == 32 * 8
+
+
+async def test_a_frame_beyond_repair_is_disclosed_and_charged_whole(
+    pair_of_channels, monkeypatch
+) -> None:
+    monkeypatch.setattr(reconciliation, "MAX_FRAME_BITS", 1_000)
+    truth, noisy = make_strings(2, 4_000, 0.01)
+
+    def spoil_frame_two_and_its_repairs(sender: str, message: BlockMessage) -> BlockMessage:
+        nonlocal questions, repairing
+        if isinstance(message, FailingFrames):
+            repairing = True
+        if isinstance(message, ParityQuestions):
+            questions = np.frombuffer(message.nodes, "<u4")
+        if isinstance(message, ParityAnswers):
+            spoiled = np.full(message.count, True) if repairing else questions >> 20 == 2
+            parities = unpack_bits(message.parities, message.count) ^ spoiled
+            packed = pack_bits(parities.astype(np.uint8)).tobytes()
+            return msgspec.structs.replace(message, parities=packed)
+        return message
+
+    questions, repairing = np.empty(0, np.uint32), False
+    pair = pair_of_channels(spoil_frame_two_and_its_repairs)
+    tally, _ = await agree(pair, truth, noisy)
+    assert np.array_equal(noisy, truth)
+    assert tally.disclosed_frames >= 1
+    disclosed = [message for _, message in pair.sent if isinstance(message, FramesDisclosed)]
+    assert [message.cost_bits() for message in disclosed] == [1_000 * tally.disclosed_frames]
+    assert pair.ledgers["alice"].strings["z"].leaked_bits == tally.leaked_bits
+    assert tally.confirmations == 4
+
+
+async def test_no_more_leaks_than_the_limit(pair_of_channels) -> None:
+    truth, noisy = make_strings(3, 5_000, 0.05)
+    pair = pair_of_channels()
+    with pytest.raises(BlockDiscarded, match="600 are allowed"):
+        async with asyncio.timeout(10):
+            await agree(pair, truth, noisy, limit_bits=600)
+    assert pair.ledgers["alice"].strings["z"].leaked_bits <= 600
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        np.array([1 << 20 | 1], "<u4").tobytes(),
+        np.array([7 << 17 | 1], "<u4").tobytes(),
+        np.array([8191, 8191], "<u4").tobytes(),
+        np.array([0xFFFFFFFF], "<u4").tobytes(),
+    ],
+)
+async def test_hostile_questions_are_refused(pair_of_channels, nodes) -> None:
+    def tamper(sender: str, message: BlockMessage) -> BlockMessage:
+        if isinstance(message, ParityQuestions):
+            return msgspec.structs.replace(message, nodes=nodes)
+        return message
+
+    truth, noisy = make_strings(4, 4_096, 0.02)
+    with pytest.raises(ProtocolError, match="asked what it must not"):
+        async with asyncio.timeout(10):
+            await agree(pair_of_channels(tamper), truth, noisy)

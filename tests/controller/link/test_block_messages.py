@@ -1,0 +1,67 @@
+"""No message about a block carries more bits than it is charged for."""
+
+from typing import Union
+
+import msgspec
+import pytest
+
+from qkd_controller.link.block_messages import (
+    BLOCK_MESSAGES,
+    Bases,
+    Confirmation,
+    FrameChecks,
+    FramesDisclosed,
+    ParityAnswers,
+    ParityQuestions,
+)
+from qkd_controller.security.ledger import LedgerClass
+
+DECODER = msgspec.msgpack.Decoder(Union[BLOCK_MESSAGES])  # noqa: UP007
+
+
+@pytest.mark.parametrize(
+    ("message", "cost_bits"),
+    [
+        (ParityAnswers(1, "z", 9, b"\xff\x01"), 9),
+        (ParityAnswers(1, "z", 0, b""), 0),
+        (Confirmation(1, "x", bytes(16), bytes(16), 50), 78),
+        (FrameChecks(1, "x", bytes(16), bytes(12)), 96),
+        (FramesDisclosed(1, "z", 12, b"\xff\x0f"), 12),
+        (ParityQuestions(1, "z", bytes(8)), 0),
+        (Bases(1, 3, b"\x05"), 0),
+    ],
+)
+def test_costs_survive_the_wire(message, cost_bits: int) -> None:
+    received = DECODER.decode(msgspec.msgpack.encode(message))
+    assert received == message
+    assert received.cost_bits() == cost_bits
+    assert (received.ledger_class is LedgerClass.LEAKED) == (
+        cost_bits > 0 or isinstance(message, ParityAnswers)
+    )
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        ["ParityAnswers", 1, "z", 8, b"\xff\x01"],
+        ["ParityAnswers", 1, "z", 1, b"\xff"],
+        ["ParityAnswers", 1, "z", -1, b""],
+        ["ParityAnswers", 1, "y", 1, b"\x01"],
+        ["Confirmation", 1, "z", bytes(16), bytes(17), 0],
+        ["Confirmation", 1, "z", bytes(16), bytes(16), 129],
+        ["Confirmation", 1, "z", bytes(16), bytes(16), -1],
+        ["FrameChecks", 1, "z", bytes(16), bytes(5)],
+        ["FramesDisclosed", 1, "z", 7, b"\x80"],
+        ["ParityQuestions", 1, "z", bytes(5)],
+        ["Bases", 1, 9, b"\x00"],
+    ],
+)
+def test_unpaid_bits_are_refused_on_the_wire(wire: list[object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        DECODER.decode(msgspec.msgpack.encode(wire))
+
+
+def test_every_message_that_costs_names_its_payer() -> None:
+    for kind in BLOCK_MESSAGES:
+        if kind.ledger_class is not LedgerClass.PUBLIC:
+            assert "string" in kind.__struct_fields__

@@ -1,0 +1,23 @@
+"""Metric names keep to the Prometheus conventions."""
+
+import re
+
+from prometheus_client import generate_latest
+
+from qkd_controller.telemetry.metrics import Metrics
+
+UNITS = ("_seconds", "_bytes", "_ratio", "_hertz", "_celsius", "_total", "_info", "_state", "_up")
+
+
+def test_names_carry_the_prefix_and_a_base_unit() -> None:
+    names = {f.name: f.type for f in Metrics("alice", "0", ["down"]).registry.collect()}
+    assert len(names) > 15
+    for name, kind in names.items():
+        assert re.fullmatch(r"qkd_[a-z_]+", name)
+        if kind == "gauge" and name != "qkd_device_reading":
+            assert name.endswith(UNITS), name
+
+
+def test_the_registry_renders() -> None:
+    text = generate_latest(Metrics("alice", "0", ["down", "keying"]).registry).decode()
+    assert 'qkd_build_info{node="alice",version="0"} 1.0' in text

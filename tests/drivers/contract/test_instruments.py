@@ -1,0 +1,167 @@
+"""What holds for every instrument, over every wire it can hang on."""
+
+import asyncio
+from typing import Any
+
+import bench as lab
+import pytest
+from bench import Bench
+
+from qkd_drivers.catalogue import make_device, open_device
+from qkd_drivers.contract import Instrument, TimeTagger
+from qkd_drivers.errors import DeviceError, DeviceMismatch, DeviceTimeout
+from qkd_drivers.framing import TraceEntry, Wire
+
+CASES = [
+    ("s15-tdc1", lab.tdc1, "pty", "TDC1"),
+    ("s15-spd", lab.spd, "pty", "SPD"),
+    ("s15-spdc", lab.spdc, "pty", "SPDCSDR"),
+    ("oz-epc400", lab.epc, "pty", "EPC-400 (4 channels)"),
+    ("thorlabs-itc4000", lab.itc, "tcp", "ITC4001"),
+    ("thorlabs-itc4000", lab.itc, "hislip", "ITC4001"),
+]
+every_instrument = pytest.mark.parametrize(
+    ("model", "make", "front", "identity"), CASES, ids=[f"{c[0]}-{c[2]}" for c in CASES]
+)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.4)
+
+
+async def ask(device: Instrument) -> None:
+    """One exchange with the instrument, whatever its kind."""
+    if isinstance(device, TimeTagger):
+        await device.counts(0.01)
+    else:
+        await device.readings()
+
+
+async def ask_quickly(device: Instrument) -> None:
+    """One exchange that has no gate time to wait for."""
+    if isinstance(device, TimeTagger):
+        await device.configure(reference_clock="internal")
+    else:
+        await device.readings()
+
+
+@every_instrument
+async def test_identity_is_read_on_connect(
+    bench: Bench, model: str, make: Any, front: str, identity: str
+) -> None:
+    address, _ = await bench.plug(make(), front=front)
+    device = await open_device(model, address, "probe")
+    assert device.identity.model == identity
+    for reading in (await device.readings()).values():
+        assert isinstance(reading.value, float | int) and reading.unit
+    await device.close()
+    await device.close()
+
+
+@every_instrument
+async def test_another_model_at_the_address_is_named(
+    bench: Bench, model: str, make: Any, front: str, identity: str
+) -> None:
+    if front != "pty":
+        pytest.skip("the simulated bench has one SCPI instrument")
+    other = lab.spd() if model != "s15-spd" else lab.spdc()
+    address, _ = await bench.plug(other)
+    with pytest.raises((DeviceMismatch, DeviceTimeout), match="probe"):
+        await open_device(model, address, "probe")
+
+
+@every_instrument
+async def test_a_cut_wire_is_told_and_the_device_comes_back(
+    bench: Bench, model: str, make: Any, front: str, identity: str
+) -> None:
+    address, wire = await bench.plug(make(), front=front)
+    device = await open_device(model, address, "probe")
+    await wire.apply("cut")
+    with pytest.raises(DeviceError, match="probe"):
+        await ask(device)
+    await wire.apply("restore")
+    await device.close()
+    await device.connect()
+    await ask(device)
+    await device.close()
+
+
+@every_instrument
+async def test_a_late_reply_is_never_the_answer_to_the_next_question(
+    bench: Bench, model: str, make: Any, front: str, identity: str
+) -> None:
+    address, wire = await bench.plug(make(), front=front)
+    device = await open_device(model, address, "probe")
+    await wire.apply("delay", delay_s=0.6)
+    with pytest.raises(DeviceTimeout):
+        await ask_quickly(device)
+    await wire.apply("restore")
+    await ask(device)
+    await ask(device)
+    await device.close()
+
+
+@every_instrument
+async def test_cancelling_a_request_leaves_the_device_usable(
+    bench: Bench, model: str, make: Any, front: str, identity: str
+) -> None:
+    address, wire = await bench.plug(make(), front=front)
+    device = await open_device(model, address, "probe")
+    await wire.apply("delay", delay_s=0.3)
+    asking = asyncio.create_task(ask(device))
+    await asyncio.sleep(0.05)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await wire.apply("restore")
+    await ask(device)
+    await device.close()
+
+
+@every_instrument
+@pytest.mark.parametrize("fault", ["garble", "truncate"])
+async def test_a_damaged_reply_is_an_error_and_the_next_one_is_whole(
+    bench: Bench, model: str, make: Any, front: str, identity: str, fault: str
+) -> None:
+    address, wire = await bench.plug(make(), front=front)
+    device = await open_device(model, address, "probe")
+    await wire.apply(fault, size=1 if fault == "truncate" else 40)
+    with pytest.raises(DeviceError, match="probe"):
+        await ask_quickly(device)
+    await wire.apply("restore")
+    await ask(device)
+    await device.close()
+
+
+@every_instrument
+async def test_an_unasked_line_is_no_answer(
+    bench: Bench, model: str, make: Any, front: str, identity: str
+) -> None:
+    if front == "hislip":
+        pytest.skip("HiSLIP numbers its messages: nothing can come unasked")
+    trace: list[TraceEntry] = []
+    address, wire = await bench.plug(make(), front=front)
+    device = await open_device(model, address, "probe", trace.append)
+    before = await device.readings()
+    await wire.apply("unsolicited", text="4711")
+    await asyncio.sleep(0.02)
+    await ask(device)
+    assert (await device.readings()).keys() == before.keys()
+    assert any(entry.data == b"4711\r\n" for entry in trace)
+    await device.close()
+
+
+@every_instrument
+async def test_nothing_at_the_address_is_told_on_connect(
+    bench: Bench, model: str, make: Any, front: str, identity: str
+) -> None:
+    address, wire = await bench.plug(make(), front=front)
+    await wire.apply("cut")
+    with pytest.raises(DeviceError, match=r"probe: connect"):
+        await open_device(model, address, "probe")
+
+
+def test_an_unknown_model_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="s15-tdc1"):
+        make_device("id900", "tcp:host:1", "probe")

@@ -1,0 +1,149 @@
+"""What every time tagger does: bounded runs with a verdict."""
+
+import asyncio
+from typing import Any
+
+import bench as lab
+import numpy as np
+import pytest
+from bench import Bench
+
+from qkd_drivers.catalogue import open_device
+from qkd_drivers.contract import Quality, Run, TimeTagger
+from qkd_drivers.errors import DeviceRefused
+
+
+async def tagger_on(bench: Bench, rate_cps: float) -> tuple[TimeTagger, Any, Any]:
+    core = lab.tdc1()
+    bench.rate_cps[core] = rate_cps
+    address, wire = await bench.plug(core)
+    device = await open_device("s15-tdc1", address, "tagger")
+    assert isinstance(device, TimeTagger)
+    return device, core, wire
+
+
+async def collect(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    chunks = [tags async for tags in run]
+    return (
+        np.concatenate([tags.times_ps for tags in chunks]),
+        np.concatenate([tags.channels for tags in chunks]),
+    )
+
+
+async def test_a_run_delivers_every_pulse_at_its_time(bench: Bench) -> None:
+    tagger, _, _ = await tagger_on(bench, 100_000)
+    run = await tagger.start_run(0.5)
+    assert run.verdict is None
+    times, channels = await collect(run)
+    assert run.verdict is not None and run.verdict.quality is Quality.CLEAN
+    assert run.end_ps >= 0.5e12 and run.utc_ns > 0
+    assert times[0] == 0
+    assert set(np.diff(times)) == {10_000_000}
+    assert set(np.diff(channels.astype(int))) == {1, -3}
+    await tagger.close()
+
+
+async def test_a_dark_run_ends_in_time_and_clean(bench: Bench) -> None:
+    tagger, _, _ = await tagger_on(bench, 0)
+    run = await tagger.start_run(0.4)
+    assert [tags async for tags in run] == []
+    assert run.verdict is not None and run.verdict.quality is Quality.CLEAN
+    assert run.end_ps >= 0.4e12
+    await tagger.close()
+
+
+async def test_runs_follow_each_other(bench: Bench) -> None:
+    tagger, _, _ = await tagger_on(bench, 50_000)
+    for _ in range(3):
+        run = await tagger.start_run(0.1)
+        times, _ = await collect(run)
+        assert len(times) >= 5000
+        assert run.verdict is not None and run.verdict.quality is Quality.CLEAN
+    await tagger.close()
+
+
+async def test_an_overflow_marks_the_run(bench: Bench) -> None:
+    tagger, core, _ = await tagger_on(bench, 50_000)
+    run = await tagger.start_run(0.3)
+    async for _ in run:
+        core.overflow()
+    assert run.verdict is not None and run.verdict.quality is Quality.OVERFLOW
+    assert "dropped" in run.verdict.cause
+    await tagger.close()
+
+
+async def test_a_byte_slip_marks_the_run(bench: Bench) -> None:
+    tagger, _, wire = await tagger_on(bench, 50_000)
+    run = await tagger.start_run(0.5)
+    slipped = False
+    async for _ in run:
+        if not slipped:
+            await wire.apply("slip", size=2)
+            slipped = True
+    assert run.verdict is not None and run.verdict.quality is Quality.LOST
+    assert (await tagger.counts(0.01)) is not None
+    await tagger.close()
+
+
+async def test_a_cut_wire_ends_the_run_as_lost(bench: Bench) -> None:
+    tagger, _, wire = await tagger_on(bench, 50_000)
+    run = await tagger.start_run(5)
+    async for _ in run:
+        await wire.apply("cut")
+    assert run.verdict is not None and run.verdict.quality is Quality.LOST
+    assert "tagger" in run.verdict.cause and "unplugged" in run.verdict.cause
+    await tagger.close()
+
+
+async def test_leaving_a_run_stops_the_stream(bench: Bench) -> None:
+    tagger, core, _ = await tagger_on(bench, 50_000)
+
+    async def consume() -> None:
+        async with await tagger.start_run(60) as run:
+            async for _ in run:
+                begun.set()
+
+    begun = asyncio.Event()
+    consumer = asyncio.create_task(consume())
+    await begun.wait()
+    consumer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await consumer
+    await lab.eventually(lambda: not core.streaming)
+    assert sum(await tagger.counts(0.1)) > 0
+    await tagger.close()
+
+
+async def test_a_stream_left_running_by_another_program_is_stopped(bench: Bench) -> None:
+    tagger, core, _ = await tagger_on(bench, 50_000)
+    run = await tagger.start_run(60)
+    async for _ in run:
+        break
+    await tagger.close()  # as a killed program leaves it
+    assert core.streaming
+    await tagger.connect()
+    assert not core.streaming
+    await tagger.close()
+
+
+async def test_counts_match_the_rate_and_the_gate(bench: Bench) -> None:
+    tagger, _, _ = await tagger_on(bench, 40_000)
+    counts = await tagger.counts(0.2)
+    assert counts == pytest.approx((2000,) * 4, abs=2)
+    await tagger.counts(33.0 / 1000)
+    await tagger.close()
+
+
+async def test_settings_are_checked(bench: Bench) -> None:
+    tagger, _, _ = await tagger_on(bench, 40_000)
+    await tagger.configure(level="-0.4", reference_clock="internal")
+    with pytest.raises(DeviceRefused, match="external clock"):
+        await tagger.configure(reference_clock="external")
+    for level in ("ECL", "-4", "1e1"):
+        with pytest.raises(ValueError, match="NIM"):
+            await tagger.configure(level=level)
+    # A threshold on the wrong side of the pulses: the stream has words, but no tags.
+    await tagger.configure(level="TTL")
+    run = await tagger.start_run(0.2)
+    assert [tags async for tags in run] == []
+    await tagger.close()

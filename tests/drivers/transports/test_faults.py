@@ -1,0 +1,251 @@
+"""What a transport says when its wire fails."""
+
+import asyncio
+import os
+import socket
+import threading
+import tty
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from bench import Bench, eventually, itc
+
+from qkd_drivers.errors import (
+    DeviceBusy,
+    DeviceLost,
+    DeviceNotFound,
+    DeviceRefused,
+    DeviceTimeout,
+)
+from qkd_drivers.framing import ScpiWire, TraceEntry
+from qkd_drivers.transports import Transport, make_transport, open_transport
+from qkd_drivers.transports.base import BUFFER_LIMIT_BYTES
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Terminal:
+    """A pty whose far side the test plays by hand."""
+
+    def __init__(self) -> None:
+        self.master, slave = os.openpty()
+        tty.setraw(self.master)
+        self.path = os.ttyname(slave)
+        os.close(slave)
+
+    def unplug(self) -> None:
+        os.close(self.master)
+        self.master = -1
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    terminal = Terminal()
+    yield terminal
+    if terminal.master >= 0:
+        os.close(terminal.master)
+
+
+@asynccontextmanager
+async def listening(serve: Serve) -> AsyncIterator[str]:
+    async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connection, "127.0.0.1", 0)
+    async with server:
+        yield f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+async def test_an_absent_serial_port_is_not_a_busy_one(terminal: Terminal, tmp_path: Path) -> None:
+    with pytest.raises(DeviceNotFound, match="plugged in"):
+        await open_transport(f"serial:{tmp_path}/ttyACM7")
+    first = await open_transport(f"serial:{terminal.path}")
+    with pytest.raises(DeviceBusy, match="another program"):
+        await open_transport(f"serial:{terminal.path}")
+    await first.close()
+    await (await open_transport(f"serial:{terminal.path}")).close()
+
+
+async def test_unplugging_a_serial_port_ends_a_read_at_once(terminal: Terminal) -> None:
+    port = await open_transport(f"serial:{terminal.path}")
+    os.write(terminal.master, b"12")
+    reading = asyncio.create_task(port.read_until(b"\n", timeout_s=10))
+    await asyncio.sleep(0)
+    terminal.unplug()
+    with pytest.raises(DeviceLost, match="unplugged"):
+        await reading
+    with pytest.raises(DeviceLost):
+        await port.write(b"x")
+    await port.close()
+    await port.close()
+
+
+async def test_a_timeout_keeps_what_came(terminal: Terminal) -> None:
+    port = await open_transport(f"serial:{terminal.path}")
+    os.write(terminal.master, b"-12.")
+    with pytest.raises(DeviceTimeout, match=r"4 bytes came.*-12\.") as caught:
+        await port.read_until(b"\n", timeout_s=0.05)
+    assert caught.value.partial == b"-12."
+    os.write(terminal.master, b"5\r\nrest")
+    assert await port.read_until(b"\n", timeout_s=1) == b"-12.5\r\n"
+    assert await port.read_exactly(4, timeout_s=1) == b"rest"
+    await port.close()
+
+
+async def test_a_full_serial_line_does_not_block_the_loop(terminal: Terminal) -> None:
+    port = await open_transport(f"serial:{terminal.path}")
+    with pytest.raises(DeviceTimeout, match="took only"):
+        await port.write(bytes(1 << 20), timeout_s=0.1)
+    await port.close()
+
+
+async def test_unread_bytes_are_bounded() -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        block = bytes(1 << 20)
+        while True:
+            writer.write(block)
+            await writer.drain()
+
+    async with listening(flood) as address:
+        wire = await open_transport(address)
+        await asyncio.sleep(0.3)
+        held = await wire.read_some(timeout_s=1)
+        assert BUFFER_LIMIT_BYTES <= len(held) < 2 * BUFFER_LIMIT_BYTES
+        assert await wire.read_some(timeout_s=1), "reading goes on after a pause"
+        await wire.close()
+
+
+async def test_a_closed_port_an_unknown_host_and_a_bad_address_are_told_apart() -> None:
+    with pytest.raises(DeviceRefused, match="switched on"):
+        await open_transport(f"tcp:127.0.0.1:{free_port()}")
+    with pytest.raises(DeviceNotFound, match="unknown"):
+        await open_transport("tcp:no-such-host.invalid:5025")
+    with pytest.raises(DeviceRefused, match="switched on"):
+        await open_transport(f"visa:TCPIP::127.0.0.1::hislip0,{free_port()}::INSTR")
+    with pytest.raises(DeviceRefused, match="switched on"):
+        await open_transport(f"visa:TCPIP::127.0.0.1::{free_port()}::SOCKET")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "usb:1", "tcp:host", "tcp::5", "tcp:host:0", "serial:", "serial:/dev/x?parity=e", "visa:"],
+)
+def test_a_malformed_address_says_what_is_wanted(address: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        make_transport(address)
+
+
+async def test_a_peer_that_closes_in_mid_reply_is_lost_with_the_rest_kept() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"1.2")
+        await writer.drain()
+
+    async with listening(serve) as address:
+        wire = await open_transport(address)
+        await wire.write(b"?\n")
+        with pytest.raises(DeviceLost, match="closed the connection") as caught:
+            await wire.read_until(b"\n", timeout_s=5)
+        assert caught.value.partial == b"1.2"
+        await wire.close()
+
+
+async def scpi_like(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers each question with its own name; ``slow?`` only after the next one came."""
+    late = b""
+    while line := (await reader.readline()).strip():
+        if line == b"slow?":
+            late = b"late answer to slow?\n"
+            continue
+        answer = b"a,b,c,d" if line == b"*IDN?" else b'0,"No error"' if b"ERR" in line else line
+        writer.write(late + answer + b"\n")
+        late = b""
+
+
+async def test_a_stale_reply_never_answers_the_next_question() -> None:
+    async with listening(scpi_like) as address:
+        port = address.rpartition(":")[2]
+        for same in (address, f"visa:TCPIP::127.0.0.1::{port}::SOCKET"):
+            trace: list[TraceEntry] = []
+            wire = ScpiWire(make_transport(same), "box", trace.append)
+            await wire.open()
+            assert await wire.query("one?") == "one?"
+            with pytest.raises(DeviceTimeout, match=r"box.*slow"):
+                await wire.query("slow?", timeout_s=0.1)
+            for question in ("two?", "three?"):
+                assert await wire.query(question) == question
+            assert {entry.direction for entry in trace} == {">", "<", "!"}
+            await wire.close()
+
+
+async def test_two_questions_at_once_get_their_own_answers() -> None:
+    async with listening(scpi_like) as address:
+        wire = ScpiWire(make_transport(address), "box")
+        await wire.open()
+        questions = [f"q{i}?" for i in range(50)]
+        answers = await asyncio.gather(*(wire.query(question) for question in questions))
+        assert answers == questions
+        await wire.close()
+
+
+async def test_a_half_open_visa_peer_times_out_and_does_not_wedge(bench: Bench) -> None:
+    address, wire = await bench.plug(itc(), front="hislip")
+    visa = await open_transport(address)
+    await wire.apply("silence")
+    await visa.write(b"*IDN?\n")
+    with pytest.raises(DeviceTimeout):
+        await visa.read_until(b"\n", timeout_s=0.1)
+    await wire.apply("restore")
+    await visa.resynchronise()
+    await visa.write(b"*IDN?\n")
+    assert b"ITC4001" in await visa.read_until(b"\n", timeout_s=1)
+    await wire.apply("cut")
+    with pytest.raises(DeviceLost):
+        await ask(visa)
+    await visa.close()
+
+
+async def ask(wire: Transport) -> None:
+    for _ in range(3):
+        await wire.write(b"*IDN?\n")
+        await wire.read_until(b"\n", timeout_s=0.5)
+
+
+async def test_a_visa_call_can_be_cancelled_and_its_thread_ends(bench: Bench) -> None:
+    address, wire = await bench.plug(itc(), front="hislip")
+    visa = await open_transport(address)
+    await wire.apply("silence")
+    await visa.write(b"*IDN?\n")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await visa.read_until(b"\n", timeout_s=0.5)
+    with pytest.raises(DeviceLost, match="not open"):
+        await visa.write(b"*IDN?\n")
+    await eventually(lambda: not any(t.name.startswith("visa") for t in threading.enumerate()))
+    await wire.apply("restore")
+    await visa.open()
+    await visa.write(b"*IDN?\n")
+    assert b"ITC4001" in await visa.read_until(b"\n", timeout_s=1)
+    await visa.close()
+
+
+async def test_visa_reaches_serial_instruments_too(terminal: Terminal) -> None:
+    visa = await open_transport(f"visa:ASRL{terminal.path}::INSTR")
+    await visa.write(b"hello\n")
+    assert os.read(terminal.master, 100) == b"hello\n"
+    os.write(terminal.master, b"world\n")
+    assert await visa.read_until(b"\n", timeout_s=1) == b"world\n"
+    terminal.unplug()
+    with pytest.raises(DeviceLost):
+        await visa.read_until(b"\n", timeout_s=0.5)
+    await visa.close()

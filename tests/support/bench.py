@@ -1,0 +1,110 @@
+"""A bench of simulated instruments on real wires, for tests of drivers and actors."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qkd_firmware_sim.cores.epc400 import Epc400
+from qkd_firmware_sim.cores.itc4000 import Itc4000
+from qkd_firmware_sim.cores.s15_spd import Diode, Spd
+from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
+from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
+from qkd_firmware_sim.frontends.hislip import HislipPort
+from qkd_firmware_sim.frontends.pty import PtyPort
+from qkd_firmware_sim.frontends.tcp import TcpPort
+from qkd_firmware_sim.frontends.wire import Wire
+
+THERMAL_SPEED = 200.0
+_TICK_S = 0.005
+
+
+class Bench:
+    """Instruments, their wires, and the clock that drives them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cores: list[Any] = []
+        self.rate_cps: dict[Any, float] = {}
+        self._ports: list[Any] = []
+        self._now_ps = 0
+
+    async def plug(self, core: Any, *, front: str = "pty") -> tuple[str, Wire]:
+        """Gives an instrument a wire; returns its address and the faults of the wire."""
+        port: Any
+        if front == "pty":
+            port = PtyPort(core.session(), self.folder / f"tty{len(self._ports)}")
+        elif front == "tcp":
+            port = TcpPort(core.session)
+        else:
+            port = HislipPort(core)
+        await port.open()
+        self._ports.append(port)
+        if core not in self.cores:
+            core.advance(self._now_ps)
+            self.cores.append(core)
+        return port.address, port.wire
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        while True:
+            before_ps, self._now_ps = self._now_ps, round((loop.time() - start_s) * 1e12)
+            for core in self.cores:
+                if rate := self.rate_cps.get(core, 0.0):
+                    period_ps = round(1e12 / rate)
+                    first, last = -(-before_ps // period_ps), -(-self._now_ps // period_ps)
+                    ticks = np.arange(first, last, dtype=np.int64)
+                    if isinstance(core, Tdc1):
+                        core.clicks(ticks * period_ps, (ticks % 4 + 1).astype(np.uint8))
+                    else:
+                        core.clicks(ticks * period_ps)
+                core.advance(self._now_ps)
+            await asyncio.sleep(_TICK_S)
+
+    async def close(self) -> None:
+        for port in self._ports:
+            await port.close()
+
+
+@asynccontextmanager
+async def running_bench(folder: Path) -> AsyncIterator[Bench]:
+    """A bench whose clock runs at real time."""
+    bench = Bench(folder)
+    async with asyncio.TaskGroup() as group:
+        clock = group.create_task(bench.run())
+        try:
+            yield bench
+        finally:
+            clock.cancel()
+            await bench.close()
+
+
+def spd() -> Spd:
+    return Spd("SPD-7", Diode(), thermal_speed=THERMAL_SPEED)
+
+
+def spdc() -> SpdcDriver:
+    return SpdcDriver("SPDC-3", thermal_speed=THERMAL_SPEED)
+
+
+def tdc1() -> Tdc1:
+    return Tdc1("TDC-5", np.random.default_rng(1))
+
+
+def itc() -> Itc4000:
+    return Itc4000("M00412", thermal_speed=THERMAL_SPEED)
+
+
+def epc() -> Epc400:
+    return Epc400()
+
+
+async def eventually(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    """Returns as soon as a condition holds."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - nobody tells a test when a core changes
+            await asyncio.sleep(0.005)
