@@ -157,7 +157,7 @@ class DeviceActor:
         if self._supervision is not None:
             await _end(self._supervision)
         try:
-            if self._state in (State.SETTLING, State.READY, State.TRIPPED):
+            if self._state is not State.DISCONNECTED:
                 async with asyncio.timeout(timeout_s):
                     await self._procedure.rest()
         except (DeviceError, TimeoutError) as error:

@@ -239,6 +239,20 @@ async def test_a_visa_call_can_be_cancelled_and_its_thread_ends(bench: Bench) ->
     await visa.close()
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # PyVISA-py drops its sockets unclosed
+async def test_a_visa_server_that_hangs_up_at_once_is_refused_without_a_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        return
+
+    async with listening(hang_up) as address:
+        port = address.rpartition(":")[2]
+        with pytest.raises(DeviceRefused, match="hislip0"):
+            await open_transport(f"visa:TCPIP::127.0.0.1::hislip0,{port}::INSTR")
+    assert not caplog.records
+
+
 async def test_visa_reaches_serial_instruments_too(terminal: Terminal) -> None:
     visa = await open_transport(f"visa:ASRL{terminal.path}::INSTR")
     await visa.write(b"hello\n")
