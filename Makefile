@@ -19,7 +19,7 @@ build: .venv/ready ## build the C extension and install everything into .venv
 
 .PHONY: demo
 demo: .venv/ready ## a simulated optical table and two nodes that make key (DURATION=60 to end by itself)
-	@$(BIN)/python -m tests.demo --duration $(DURATION)
+	@$(BIN)/qkd demo --duration $(DURATION)
 
 .PHONY: test
 test: .venv/ready native-test ## every fast test (under ten minutes on two cores)

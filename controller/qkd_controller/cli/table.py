@@ -1,5 +1,7 @@
 """A node's status as a table for the terminal; shared by `qkd status` and the demo."""
 
+from collections.abc import Callable
+
 from rich.table import Table
 
 from qkd_controller.node.status import LinkStatus, NodeStatus
@@ -60,7 +62,7 @@ def _outcomes(link: LinkStatus) -> str:
     return f"{link.blocks_released} / {sum(link.blocks_discarded.values())}"
 
 
-_ROWS = {
+_ROWS: dict[str, Callable[[LinkStatus], str]] = {
     "link state": _state,
     "cause": lambda link: _short(link.cause),
     "singles": lambda link: _si(link.singles_hz, "cps"),

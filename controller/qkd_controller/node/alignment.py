@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from qkd_controller.config.errors import QkdError
 
-
 IDLE_SWEEP_RATIO = 0.003
 """A sweep that gains less has found the bottom of where it is."""
 

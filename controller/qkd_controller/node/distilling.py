@@ -92,7 +92,6 @@ class Distiller:
         else:
             self._on_released(matched.block, distilled.report)
         finally:
-            matched.codes[:] = 0
             self._on_stage(matched.block, "collecting")
 
 
