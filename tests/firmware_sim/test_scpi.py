@@ -157,7 +157,8 @@ def test_a_split_line_is_one_message(itc: Itc4000) -> None:
 
 UNITS = """*IDN? *RST *TST? *CLS *WAI *OPC *OPC? *ESR? *STB? *ESE 32 *SRE? OUTP1 ON OUTP2:STAT 1
 OUTP? SOUR:CURR? CURR 0.05 CURR? MAX SOUR:CURR:LIM 90mA :SOUR2:TEMP:SPO 20 SYST:ERR? SYST:ERR:COUN?
-STAT:QUES? STAT:OPER:COND? STAT:PRES MEAS:TEMP? SENS4:VOLT:DATA? MEAS:POW2? *SAV 1 *RCL 1 LIM? : ;"""
+STAT:QUES? STAT:OPER:COND? STAT:PRES MEAS:TEMP? SENS4:VOLT:DATA? MEAS:POW2? *SAV 1 *RCL 1
+LIM? : ;"""
 UNIT = st.one_of(
     st.sampled_from(UNITS.split()),
     st.tuples(st.sampled_from(UNITS.split()), st.text(max_size=4)).map(" ".join),
