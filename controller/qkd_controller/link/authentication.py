@@ -125,6 +125,7 @@ class Conversation:
 
     def _count(self, payload: bytes) -> None:
         self._bytes += _LENGTH_BYTES + len(payload)
+        # Half of it, so that headers and lengths are covered many times over.
         if self._bytes > MAX_TRANSCRIPT_BYTES // 2:
             raise LinkError("the session has grown too long to be authenticated; starting anew")
 

@@ -28,7 +28,8 @@ from qkd_controller.link.handshake import (
 from qkd_controller.link.resumption import Resumption
 from qkd_controller.link.session import Session, SessionTiming
 from qkd_controller.link.terms import Agreement, LinkTerms
-from qkd_controller.link.wire import StreamPipe, Wire, network_cause
+from qkd_controller.link.tls_pipe import TlsPipe
+from qkd_controller.link.wire import Wire, network_cause
 
 _MAX_PENDING = 32
 _LINGER_S = 1.0
@@ -133,7 +134,7 @@ class _Service:
     on_event: OnEvent
     failures: int = 0
 
-    async def introduce(self, pipe: StreamPipe) -> _Connection:
+    async def introduce(self, pipe: TlsPipe) -> _Connection:
         """Certificate and handshake; the pipe is closed if they fail."""
         end = self.end
         wire = Wire(pipe, end.terms.peer, MAX_HANDSHAKE_BYTES)
@@ -257,7 +258,7 @@ class _Listener:
         timeout_s = service.end.timing.handshake_timeout_s
         try:
             async with asyncio.timeout(2 * timeout_s):
-                pipe = await _network(stranger, timeout_s, _admit(guest, context, timeout_s))
+                pipe = await _network(stranger, timeout_s, _admit(guest, context))
                 connection = await service.introduce(pipe)
         except (LinkError, TimeoutError) as error:
             cause = str(error) or "it did not finish its greeting in time"
@@ -297,26 +298,24 @@ class _Listener:
         serving.result()
 
 
-async def _connect(host: str, port: int, context: ssl.SSLContext) -> StreamPipe:
-    return StreamPipe(
-        *await asyncio.open_connection(
-            host, port, limit=_BUFFER_BYTES, ssl=context, ssl_shutdown_timeout=_LINGER_S
-        )
-    )
+async def _connect(host: str, port: int, context: ssl.SSLContext) -> TlsPipe:
+    streams = await asyncio.open_connection(host, port, limit=_BUFFER_BYTES)
+    return await _secured(TlsPipe(*streams, context, server_side=False))
 
 
-async def _admit(guest: socket.socket, context: ssl.SSLContext, timeout_s: float) -> StreamPipe:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(_BUFFER_BYTES, loop)
-    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    transport, _ = await loop.connect_accepted_socket(
-        lambda: protocol,
-        guest,
-        ssl=context,
-        ssl_handshake_timeout=timeout_s,
-        ssl_shutdown_timeout=_LINGER_S,
-    )
-    return StreamPipe(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+async def _admit(guest: socket.socket, context: ssl.SSLContext) -> TlsPipe:
+    streams = await asyncio.open_connection(sock=guest, limit=_BUFFER_BYTES)
+    return await _secured(TlsPipe(*streams, context, server_side=True))
+
+
+async def _secured(pipe: TlsPipe) -> TlsPipe:
+    try:
+        await pipe.handshake()
+    except BaseException:
+        pipe.close()
+        await pipe.closed()
+        raise
+    return pipe
 
 
 @contextlib.asynccontextmanager

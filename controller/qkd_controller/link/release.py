@@ -29,8 +29,8 @@ class Tagging(Protocol):
 
     async def send_commit(
         self, kind: type[Prepared] | type[Released], block: int, cursor: int, pad: memoryview
-    ) -> None:
-        """Tags all transcripts as they are now and queues the message."""
+    ) -> Prepared | Released:
+        """Tags all transcripts as they are now, queues the message and returns it."""
 
 
 async def follow(
@@ -44,7 +44,7 @@ async def follow(
     await channel.send(Summary(block.block, len(block.key), block.refill_bytes))
     async with tagging.pad(COMMIT_PAD_BYTES) as (cursor, pad):
         await store.call(lambda s: s.prepare(block))
-        await tagging.send_commit(Prepared, block.block, cursor, pad)
+        channel.enter(await tagging.send_commit(Prepared, block.block, cursor, pad))
     try:
         await channel.receive(Released)
     except BlockDiscarded as discarded:
@@ -72,13 +72,15 @@ async def lead(
         )
     await channel.receive(Prepared)
     # Once it is released the follower should hear of it, even if this task is being cancelled.
-    await finish(_release(tagging, store, block))
+    await finish(_release(tagging, store, block, channel))
 
 
-async def _release(tagging: Tagging, store: Lease, block: AmplifiedBlock) -> None:
+async def _release(
+    tagging: Tagging, store: Lease, block: AmplifiedBlock, channel: BlockChannel
+) -> None:
     async with tagging.pad(COMMIT_PAD_BYTES) as (cursor, pad):
         await store.call(lambda s: s.release(block))
-        await tagging.send_commit(Released, block.block, cursor, pad)
+        channel.enter(await tagging.send_commit(Released, block.block, cursor, pad))
 
 
 def _check_reserve(store: LinkStore) -> None:

@@ -1,10 +1,10 @@
 """One session with the peer: numbered, authenticated messages over one connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from qkd_controller.config.errors import QkdError
 from qkd_controller.keys.contract import AmplifiedBlock, LinkStore, PairingKeys
@@ -129,8 +129,8 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._guard(self._receive())),
-                    group.create_task(self._guard(self._keep_alive())),
+                    group.create_task(self._guard(self._receive)),
+                    group.create_task(self._guard(self._keep_alive)),
                 ]
                 await self._ended.wait()
                 for task in tasks:
@@ -310,29 +310,31 @@ class Session:
 
     async def send_commit(
         self, kind: type[Prepared] | type[Released], block: int, cursor: int, pad: memoryview
-    ) -> None:
+    ) -> Prepared | Released:
         """Tags block and session as they are now; see release.Tagging."""
         conversation = self._conversation(block)
         if conversation is None:
             raise LinkError(f"block {block} was closed while it was being released")
         half = Statement.BYTES_OF_PAD
-        await self._send_tagged(
-            lambda: kind(
-                block, cursor, conversation.state(pad[:half]), self._session.state(pad[half:])
-            ),
-            block,
-        )
+
+        def tagged() -> Prepared | Released:
+            on_block, on_session = conversation.state(pad[:half]), self._session.state(pad[half:])
+            return kind(block, cursor, on_block, on_session)
+
+        return await self._send_tagged(tagged, block)
 
     async def _checkpoint(self) -> None:
         self._since_checkpoint = 0
         async with self.pad(Statement.BYTES_OF_PAD) as (cursor, pad):
             await self._send_tagged(lambda: Checkpoint(cursor, self._session.state(pad)), SESSION)
 
-    async def _send_tagged(self, build: Callable[[], Message], transcript: int) -> None:
+    async def _send_tagged(self, build: Callable[[], M], transcript: int) -> M:
         # Nothing may be sent or received between reading the hashes and sending the tags.
         async with self._sending, self._receiving:
-            self._wire.write(self._numbered(build(), transcript))
+            message = build()
+            self._wire.write(self._numbered(message, transcript))
         await self._wire.drain(self._timing.silence_timeout_s)
+        return message
 
     async def _send_about_block(self, message: BlockMessage) -> None:
         block = self._blocks.get(message.block)
@@ -391,9 +393,9 @@ class Session:
         if self._failure is not None:
             raise LinkError(f"the session has ended: {self._failure}")
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except QkdError as error:
             self._fail(error)
 

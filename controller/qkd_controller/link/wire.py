@@ -7,9 +7,6 @@ from typing import Protocol
 from qkd_controller.link.errors import LinkError
 from qkd_controller.link.framing import MAX_FRAME_BYTES, FrameDecoder, frame
 
-_CHUNK_BYTES = 256 * 1024
-_CLOSE_TIMEOUT_S = 2.0
-
 
 class BytePipe(Protocol):
     """Both directions of one connection."""
@@ -27,38 +24,6 @@ class BytePipe(Protocol):
 
     async def closed(self) -> None:
         """Waits until it is closed."""
-
-
-class StreamPipe:
-    """A pipe over a pair of asyncio streams."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def read(self) -> bytes:
-        return await self._reader.read(_CHUNK_BYTES)
-
-    def write(self, data: bytes) -> None:
-        self._writer.write(data)
-
-    async def drain(self) -> None:
-        await self._writer.drain()
-
-    def close(self) -> None:
-        self._writer.close()
-
-    async def closed(self) -> None:
-        try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._writer.wait_closed()
-        except (OSError, TimeoutError):
-            self._writer.transport.abort()
-
-    def certificate(self) -> bytes | None:
-        """The peer's certificate, DER."""
-        tls = self._writer.get_extra_info("ssl_object")
-        return None if tls is None else tls.getpeercert(binary_form=True)
 
 
 class Wire:
@@ -90,7 +55,11 @@ class Wire:
 
     def write(self, payload: bytes) -> None:
         """Queues one frame; it goes out whole or the connection ends."""
-        self._pipe.write(frame(payload))
+        data = frame(payload)
+        try:
+            self._pipe.write(data)
+        except OSError as error:
+            raise self._broken(error) from None
 
     async def drain(self, timeout_s: float) -> None:
         """Waits until the queue is short again; raises LinkError if the peer does not read."""

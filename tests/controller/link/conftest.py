@@ -186,7 +186,9 @@ class MemoryPipe:
 
     def write(self, data: bytes) -> None:
         if not self._closed and not self._peer._closed:
-            self._peer._incoming.put_nowait(self.on_write(data))
+            data = self.on_write(data)
+            if data:
+                self._peer._incoming.put_nowait(data)
 
     async def drain(self) -> None:
         if self._closed:

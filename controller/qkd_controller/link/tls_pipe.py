@@ -1,0 +1,111 @@
+"""TLS over a TCP connection, with the alerts that tell the peer why a handshake failed.
+
+asyncio's own TLS drops the alert of a failed handshake, so that the other end would only see the
+connection close; here the TLS machine of the standard library runs over memory buffers instead.
+"""
+
+import asyncio
+import contextlib
+import ssl
+
+_CHUNK_BYTES = 256 * 1024
+_CLOSE_TIMEOUT_S = 2.0
+_LINGER_S = 1.0
+
+
+class TlsPipe:
+    """A BytePipe; call handshake() before anything else."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        context: ssl.SSLContext,
+        server_side: bool,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        self._closing = False
+
+    async def handshake(self) -> None:
+        """Raises ssl.SSLError, once the peer has been told, or OSError if the peer is gone."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush()
+                if not await self._fill():
+                    raise ConnectionResetError("closed during the TLS handshake") from None
+            except ssl.SSLError:
+                self._flush()
+                await self._linger()
+                raise
+            else:
+                self._flush()
+                return
+
+    def certificate(self) -> bytes | None:
+        """The peer's certificate, DER."""
+        return self._tls.getpeercert(binary_form=True)
+
+    async def read(self) -> bytes:
+        """Some bytes, or none at the end of the stream."""
+        while True:
+            try:
+                return self._tls.read(_CHUNK_BYTES)
+            except ssl.SSLWantReadError:
+                self._flush()
+                if not await self._fill():
+                    return b""
+            except ssl.SSLZeroReturnError:
+                return b""
+
+    def write(self, data: bytes) -> None:
+        """Queues the bytes; they are lost if the pipe is closed."""
+        if self._closing:
+            return
+        view = memoryview(data)
+        while view:
+            view = view[self._tls.write(view) :]
+        self._flush()
+
+    async def drain(self) -> None:
+        """Waits until the peer has read enough for more to be written."""
+        await self._writer.drain()
+
+    def close(self) -> None:
+        """Says goodbye and begins to close."""
+        if not self._closing:
+            self._closing = True
+            # Wants to read the peer's goodbye, for which nobody waits; fails within a handshake.
+            with contextlib.suppress(ssl.SSLError):
+                self._tls.unwrap()
+            self._flush()
+            self._writer.close()
+
+    async def closed(self) -> None:
+        """Waits until it is closed, by force if the peer does not read."""
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._writer.wait_closed()
+        except (OSError, TimeoutError):
+            self._writer.transport.abort()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._writer.write(self._outgoing.read())
+
+    async def _fill(self) -> bool:
+        chunk = await self._reader.read(_CHUNK_BYTES)
+        self._incoming.write(chunk)
+        return bool(chunk)
+
+    async def _linger(self) -> None:
+        # Closing over unread bytes would reset the connection and take the alert back.
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                while await self._reader.read(_CHUNK_BYTES):
+                    pass
