@@ -152,6 +152,29 @@ async def test_a_late_answer_comes_after_the_delay(tmp_path: Path) -> None:
             assert await in_thread(client.read, len(VOLTAGES)) == VOLTAGES
 
 
+async def test_delayed_output_longer_than_the_terminals_buffer_arrives_whole(
+    tmp_path: Path,
+) -> None:
+    async with opened(PtyPort(Spout(0), tmp_path / "p")) as port:
+        await port.wire.apply("delay", delay_s=0.01)
+        reading = asyncio.ensure_future(in_thread(read_all, port.path, 1 << 18))
+        port._session._emit(bytes(range(256)) * (1 << 10))
+        assert await reading == bytes(range(256)) * (1 << 10)
+
+
+async def test_a_connection_may_drop_in_the_middle_of_an_answer() -> None:
+    async with opened(TcpPort(Itc4000("M1").session)) as port:
+        await port.wire.apply("hang_up", size=4)
+        for answer in (b"Thor", b"Thorlabs,ITC4001,M1,1.8.0\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port.port)
+            writer.write(b"*IDN?\n")
+            assert await reader.readexactly(len(answer)) == answer
+            if answer == b"Thor":
+                with suppress(ConnectionResetError):
+                    assert await reader.read(1) == b""
+            writer.close()
+
+
 async def test_several_tcp_clients_each_get_their_own_answers() -> None:
     async with opened(TcpPort(Itc4000("M1").session)) as port:
         streams = [await asyncio.open_connection("127.0.0.1", port.port) for _ in range(3)]

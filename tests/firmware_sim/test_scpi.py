@@ -155,6 +155,32 @@ def test_a_split_line_is_one_message(itc: Itc4000) -> None:
     assert session.take(10) == b"1\n"
 
 
+UNITS = """*IDN? *RST *TST? *CLS *WAI *OPC *OPC? *ESR? *STB? *ESE 32 *SRE? OUTP1 ON OUTP2:STAT 1
+OUTP? SOUR:CURR? CURR 0.05 CURR? MAX SOUR:CURR:LIM 90mA :SOUR2:TEMP:SPO 20 SYST:ERR? SYST:ERR:COUN?
+STAT:QUES? STAT:OPER:COND? STAT:PRES MEAS:TEMP? SENS4:VOLT:DATA? MEAS:POW2? *SAV 1 *RCL 1
+LIM? : ;"""
+UNIT = st.one_of(
+    st.sampled_from(UNITS.split()),
+    st.tuples(st.sampled_from(UNITS.split()), st.text(max_size=4)).map(" ".join),
+)
+
+
+@given(st.lists(st.lists(UNIT, max_size=5).map(";".join), max_size=15))
+def test_any_sequence_of_commands_gets_well_formed_answers(messages: list[str]) -> None:
+    instrument = Itc4000("M00400004")
+    for now, message in enumerate(messages, 1):
+        answer = instrument.execute(message)
+        instrument.advance(now * 10**11)
+        assert answer is None or (answer and "\n" not in answer)
+        assert 0 <= instrument.current_a <= 1
+    for _ in range(33):
+        code, _, text = (instrument.execute(":SYST:ERR?") or "").partition(",")
+        assert -500 < int(code) <= 0
+        assert text.startswith('"')
+        assert text.endswith('"')
+    assert instrument.execute(":SYST:ERR:COUN?") == "0"
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_instrument(noise: bytes) -> None:
     instrument = Itc4000("M00400003")

@@ -1,5 +1,6 @@
 """What every instrument core is to the wire that carries it and to the clock that drives it."""
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -74,5 +75,5 @@ class Thermal:
 
     def step(self, target_c: float, elapsed_s: float) -> None:
         """The exact solution for a constant target, so the step size does not matter."""
-        share = 1.0 - 2.718281828459045 ** (-elapsed_s / self._time_constant_s)
+        share = -math.expm1(-elapsed_s / self._time_constant_s)
         self.temperature_c += (target_c - self.temperature_c) * share

@@ -11,9 +11,10 @@ FAULTS = {
     "restore": "ends every lasting fault",
     "silence": "the instrument hears but its answers get lost, until restored",
     "delay": "answers come delay_s late, until restored",
-    "truncate": "the next answer ends after `bytes` bytes",
-    "garble": "the next `bytes` bytes come out wrong",
-    "slip": "the next `bytes` bytes are lost",
+    "hang_up": "connections drop after `size` bytes of the next answer; new ones are let in",
+    "truncate": "the next answer ends after `size` bytes",
+    "garble": "the next `size` bytes come out wrong",
+    "slip": "the next `size` bytes are lost",
     "unsolicited": "the instrument sends `text` unasked",
 }
 
@@ -27,8 +28,10 @@ class Wire:
         self.delay_s = 0.0
         self.silent = False
         self._truncate: int | None = None
+        self._hang_up: int | None = None
         self._garble = 0
         self._slip = 0
+        self._hanging_up: asyncio.Task[None] | None = None
         self._changed: list[Callable[[], Awaitable[None]]] = []
         self._injectors: list[Callable[[bytes], None]] = []
 
@@ -53,11 +56,13 @@ class Wire:
             case "restore":
                 self.refused = self.cut = self.silent = False
                 self.delay_s = 0.0
-                self._truncate, self._garble, self._slip = None, 0, 0
+                self._truncate, self._hang_up, self._garble, self._slip = None, None, 0, 0
             case "silence":
                 self.silent = True
             case "delay":
                 self.delay_s = delay_s
+            case "hang_up":
+                self._hang_up = size
             case "truncate":
                 self._truncate = size
             case "garble":
@@ -68,8 +73,7 @@ class Wire:
                 for inject in self._injectors:
                     inject(text.encode() + b"\r\n")
         if fault in ("refuse", "cut", "restore"):
-            for changed in self._changed:
-                await changed()
+            await self._tell()
 
     def carry(self, data: bytes) -> bytes:
         """What arrives of one piece that the instrument sends."""
@@ -85,7 +89,20 @@ class Wire:
             data = bytes(byte ^ 0x55 for byte in data[:wrong]) + data[wrong:]
         if self._truncate is not None and data:
             data, self._truncate = data[: self._truncate], None
+        if self._hang_up is not None and data:
+            data, self._hang_up = data[: self._hang_up], None
+            self._hanging_up = asyncio.ensure_future(self._drop_connections())
         return data
+
+    async def _drop_connections(self) -> None:
+        self.cut = True
+        await self._tell()
+        self.cut = False
+        await self._tell()
+
+    async def _tell(self) -> None:
+        for changed in self._changed:
+            await changed()
 
 
 class Outlet:
