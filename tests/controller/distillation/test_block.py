@@ -280,6 +280,23 @@ async def test_ledgers_that_differ_make_no_key(make_codes, make_plan, run_pair) 
     assert "leaked_x_bits" in bob.cause
 
 
+@pytest.mark.parametrize("string", ["z", "x"])
+async def test_more_errors_than_the_leakage_can_have_found_are_a_fault(
+    make_codes, make_plan, run_pair, string
+) -> None:
+    def tamper(sender: str, message: BlockMessage) -> BlockMessage:
+        if isinstance(message, ErrorCounts):
+            return msgspec.structs.replace(message, **{string: 2_000})
+        return message
+
+    codes = make_codes(np.random.default_rng(10), 24_000, 0.02)
+    alice, bob, _ = await run_pair(codes, make_plan(), tamper=tamper)
+    assert isinstance(alice, BlockDiscarded)
+    assert isinstance(bob, BlockDiscarded)
+    assert "below the information bound" in alice.cause
+    assert bob.by_peer
+
+
 async def test_mean_leakage_is_watched(make_codes, make_plan, run_pair) -> None:
     monitor = LeakageMonitor()
     codes = make_codes(np.random.default_rng(10), 24_000, 0.02)
