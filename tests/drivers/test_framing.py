@@ -7,6 +7,7 @@ import tty
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from bench import eventually
 
 from qkd_drivers.errors import DeviceProtocolError, DeviceRefused, DeviceTimeout
 from qkd_drivers.framing import OzWire, S15Wire, Wire
@@ -52,7 +53,7 @@ class SlowBox:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Wire, "reply_timeout_s", 0.15)
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.4)
 
 
 def s15_answer(command: str) -> bytes:
@@ -80,7 +81,7 @@ async def s15() -> AsyncIterator[tuple[S15Wire, SlowBox]]:
 
 async def test_s15_drops_the_answer_to_a_question_given_up(s15: tuple[S15Wire, SlowBox]) -> None:
     wire, box = s15
-    box.pause_s["HVOLT?"] = 0.5
+    box.pause_s["HVOLT?"] = 0.8
     with pytest.raises(DeviceTimeout, match=r"box.*HVOLT"):
         await wire.query("HVOLT?")
     assert await wire.query("TEMP?") == "-15.0"
@@ -93,7 +94,7 @@ async def test_s15_finds_its_place_after_a_cancelled_question(
     wire, box = s15
     box.pause_s["HVOLT?"] = 0.3
     asking = asyncio.create_task(wire.query("HVOLT?", timeout_s=5))
-    await asyncio.sleep(0.1)
+    await eventually(lambda: not box.pause_s)  # the box has begun to work on it
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -129,7 +130,7 @@ async def test_oz_drops_the_answer_to_a_question_given_up() -> None:
     wire = OzWire(make_transport(f"serial:{box.path}"), "box")
     await wire.open()
     for late in ("V?", "V1,5"):
-        box.pause_s[late] = 0.4
+        box.pause_s[late] = 0.7
         with pytest.raises(DeviceTimeout):
             await wire.ask(late)
         assert await wire.ask("M?") == "DC"
