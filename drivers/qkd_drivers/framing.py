@@ -200,7 +200,7 @@ class ScpiWire(Wire):
             answer = await self.exchange(f"{command}\n".encode(), rb"\n", timeout_s=timeout_s)
         except DeviceTimeout as late:
             # A device that does not understand a query stays silent and queues an error.
-            if errors := await self.errors():
+            if errors := await self._errors_if_alive():
                 raise DeviceRefused(
                     f"{self.device}: {command!r}: the device says {'; '.join(errors)}"
                 ) from late
@@ -228,6 +228,12 @@ class ScpiWire(Wire):
         """Takes all entries from the error queue, oldest first."""
         async with self.transaction("'SYST:ERR?'") as transport:
             return await self._error_queue(transport)
+
+    async def _errors_if_alive(self) -> list[str]:
+        try:
+            return await self.errors()
+        except DeviceError:
+            return []
 
     async def _error_queue(self, transport: Transport) -> list[str]:
         errors: list[str] = []

@@ -40,6 +40,7 @@ _CLOCKS = {"auto": 0, "external": 1, "internal": 2}
 _STATUS = rb"[0-9A-Fa-f]{4} \r\n"
 _STATUS_BYTES = 7
 _FLUSH_AFTER_S = 0.2
+_FIRST_FLUSH_S = 0.02  # the first word carries the host's time, so it must not wait in a packet
 _SILENCE_S = 3.0
 _PACE_S = 0.02  # bytes gather in the transport meanwhile: fewer, larger chunks
 _THREAD_BYTES = 1 << 18  # from here decoding would hold up the event loop
@@ -165,9 +166,10 @@ class _Tdc1Run(Run):
         return tags
 
     async def _read(self, transport: Transport) -> bytes:
+        flush_after_s = _FLUSH_AFTER_S if self._decoder.words else _FIRST_FLUSH_S
         while True:
             try:
-                data = await transport.read_some(timeout_s=_FLUSH_AFTER_S)
+                data = await transport.read_some(timeout_s=flush_after_s)
             except DeviceTimeout:
                 if time.monotonic() - self._last_word_s > _SILENCE_S:
                     raise DeviceLost(

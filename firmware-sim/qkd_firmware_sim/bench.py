@@ -1,7 +1,6 @@
 """A running lab: the world, the wires of its instruments, and the control socket."""
 
 import asyncio
-import contextlib
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +8,7 @@ import msgspec
 
 from qkd_firmware_sim import actions
 from qkd_firmware_sim.actions import Action
+from qkd_firmware_sim.control import ControlSocket
 from qkd_firmware_sim.cores.core import PS_PER_S, SerialCore
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.frontends.hislip import HislipPort
@@ -45,10 +45,14 @@ class Bench:
         self._wires: dict[str, Wire] = {}
         self._ports: list[tuple[str, Port]] = []
         self._ptys: dict[str, PtyPort] = {}
-        self._control: asyncio.Server | None = None
+        self._control = ControlSocket(directory / CONTROL_SOCKET, self._answer)
         self._due = sorted(lab.events, key=lambda event: event.time_s)
         for instrument in lab.instruments:
             self._wire(instrument)
+        for event in lab.events:
+            device = getattr(event.action, "device", None)
+            if device is not None and device not in self._wires:
+                raise LabError(f"[[at]] time_s = {event.time_s:g}: there is no device {device!r}")
 
     @property
     def addresses(self) -> list[tuple[str, str]]:
@@ -56,11 +60,14 @@ class Bench:
         return [(name, port.address) for name, port in self._ports]
 
     async def __aenter__(self) -> "Bench":
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            for _, port in self._ports:
-                await port.open()
-            await self._open_control()
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise LabError(f"cannot make {self.directory}: {error.strerror}") from None
+        await self._control.open()
+        try:
+            for name, port in self._ports:
+                await self._open_port(name, port)
         except BaseException:
             await self.close()
             raise
@@ -71,10 +78,7 @@ class Bench:
 
     async def close(self) -> None:
         """Takes every wire away and removes what was published."""
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-            (self.directory / CONTROL_SOCKET).unlink(missing_ok=True)
+        await self._control.close()
         for _, port in self._ports:
             await port.close()
 
@@ -139,25 +143,17 @@ class Bench:
 
     async def _act_on_schedule(self) -> None:
         while self._due and self._due[0].time_s * PS_PER_S <= self.world.now_ps:
-            await self.act(self._due.pop(0).action)
+            event = self._due.pop(0)
+            try:
+                await self.act(event.action)
+            except WorldError as error:
+                raise LabError(f"[[at]] time_s = {event.time_s:g}: {error}") from None
 
-    async def _open_control(self) -> None:
-        path = self.directory / CONTROL_SOCKET
-        path.unlink(missing_ok=True)
+    async def _open_port(self, name: str, port: Port) -> None:
         try:
-            self._control = await asyncio.start_unix_server(self._serve_control, path)
+            await port.open()
         except OSError as error:
-            raise LabError(f"cannot open the control socket {path}: {error.strerror}") from None
-        path.chmod(0o600)
-
-    async def _serve_control(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        with contextlib.suppress(ConnectionError, ValueError, asyncio.CancelledError):
-            while line := await reader.readline():
-                writer.write(await self._answer(line) + b"\n")
-                await writer.drain()
-        writer.close()
+            raise LabError(f"cannot open {port.address} for {name}: {error.strerror}") from None
 
     async def _answer(self, line: bytes) -> bytes:
         try:

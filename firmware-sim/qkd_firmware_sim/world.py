@@ -1,6 +1,6 @@
 """The optical world: couples the instruments through light, tick by tick of virtual time."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,18 @@ from qkd_firmware_sim.optics import Emission, correlations, emission, rotation, 
 from qkd_native.photons import Eight, PhotonSource, PhotonTable
 
 _DARK = Response(0.0, 0.0)
+_NONE = (0.0,) * 8
+# The table while nobody counts: time passes, nothing is drawn.
+_UNSEEN = PhotonTable(
+    pair_rate_hz=0.0,
+    transmission=(0.0, 0.0),
+    basis_z_probability=(0.5, 0.5),
+    correlation=(0.0, 0.0, 0.0, 0.0),
+    efficiency=_NONE,
+    dark_rate_hz=_NONE,
+    jitter_ps=_NONE,
+    dead_time_ps=(0,) * 8,
+)
 
 
 class WorldError(ValueError):
@@ -56,6 +68,7 @@ class World:
         self._photons = PhotonSource(int(seeds[0].generate_state(1, np.uint64)[0]))
         self._walk = np.random.default_rng(seeds[1])
         self._fibre = rotation(lab.fibre.rotation_rad)
+        self._scrambled_mv: tuple[int, ...] = (0, 0, 0, 0)
         self._attack_fraction = 0.0
         self._pump: Itc4000 | None = None
         self._oven: SpdcDriver | None = None
@@ -68,18 +81,13 @@ class World:
         for instrument in lab.instruments:
             core = self._install(instrument, tagger_seeds[ENDS.index(instrument.end)])
             self.cores[instrument.name] = core
-        self._table = self._look()
 
     def tick(self) -> None:
         """Moves the whole table on by one tick."""
         until_ps = self.now_ps + self._tick_ps
         self._walk_fibre()
-        self._table = self._look()
-        wanted = [self._wanted(place) for place in self._places]
-        table = self._table
-        if not any(wanted):
-            table = replace(table, pair_rate_hz=0.0, dark_rate_hz=_eight([0.0] * 8))
-        clicks = self._photons.generate(table, until_ps)
+        seen = any(self._wanted(place) for place in self._places)
+        clicks = self._photons.generate(self._look() if seen else _UNSEEN, until_ps)
         for place, (times_ps, channels) in zip(self._places, clicks, strict=True):
             self._deliver(place, times_ps, channels)
         self.now_ps = until_ps
@@ -129,16 +137,17 @@ class World:
     def status(self) -> dict[str, object]:
         """The true state of the table, which no instrument can tell."""
         light = self._emission()
-        zz, _, _, xx = self._table.correlation
+        table = self._look()
+        zz, _, _, xx = table.correlation
         return {
             "time_s": self.now_ps / PS_PER_S,
             "pair_rate_hz": light.pair_rate_hz,
             "visibility": light.visibility,
             "qber_z": (1.0 - zz) / 2.0,
             "qber_x": (1.0 - xx) / 2.0,
-            "transmission": list(self._table.transmission),
-            "efficiency": list(self._table.efficiency),
-            "dark_rate_hz": list(self._table.dark_rate_hz),
+            "transmission": list(table.transmission),
+            "efficiency": list(table.efficiency),
+            "dark_rate_hz": list(table.dark_rate_hz),
             "clock_error_ppm": [place.clock.rate_error * 1e6 for place in self._places],
             "attack_fraction": self._attack_fraction,
         }
@@ -212,6 +221,8 @@ class World:
         step = self.lab.fibre.walk_rad_per_sqrt_s * (self._tick_ps / PS_PER_S) ** 0.5
         turned = rotation(self._walk.standard_normal(3) * step) @ self._fibre
         # One Newton step back to orthogonality, so that rounding never adds up.
+        if self._epc is not None and self._epc.scrambling:
+            self._scrambled_mv = tuple(int(v) for v in self._walk.integers(-5000, 5001, 4))
         self._fibre = 1.5 * turned - 0.5 * turned @ turned.T @ turned
 
     def _emission(self) -> Emission:
@@ -225,9 +236,7 @@ class World:
         light = self._emission()
         channel = self._fibre
         if self._epc is not None:
-            volts = self._epc.voltages_mv
-            if self._epc.scrambling:
-                volts = tuple(int(v) for v in self._walk.integers(-5000, 5001, 4))
+            volts = self._scrambled_mv if self._epc.scrambling else self._epc.voltages_mv
             channel = squeezers(volts, self.lab.fibre.half_wave_voltage_mv) @ channel
         responses = [
             place.detectors[number].response() if number in place.detectors else _DARK

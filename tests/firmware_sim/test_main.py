@@ -13,7 +13,7 @@ import serial
 
 from qkd_firmware_sim import actions
 from qkd_firmware_sim.bench import Bench
-from qkd_firmware_sim.lab import Event, Lab
+from qkd_firmware_sim.lab import Event, Lab, LabError
 from qkd_firmware_sim.main import main
 
 pytestmark = pytest.mark.system
@@ -132,6 +132,29 @@ async def when(condition: Any) -> None:
     async with asyncio.timeout(15):
         while not condition():  # noqa: ASYNC110 - the condition has no event of its own
             await asyncio.sleep(0.002)
+
+
+async def test_two_labs_do_not_share_a_directory(demo: Lab, tmp_path: Path) -> None:
+    async with Bench(demo, tmp_path / "lab"):
+        with pytest.raises(LabError, match="already runs"):
+            async with Bench(demo, tmp_path / "lab"):
+                pass
+        assert (tmp_path / "lab" / "oven").is_symlink()
+
+
+async def test_what_cannot_be_opened_or_done_is_an_error_of_the_lab(
+    demo: Lab, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        pump = msgspec.structs.replace(demo.instruments[0], tcp_port=port)
+        lab = msgspec.structs.replace(demo, instruments=(pump,))
+        with pytest.raises(LabError, match=f"{port} for pump: "):
+            async with Bench(lab, tmp_path / "lab"):
+                pass
+    event = Event(time_s=1, action=actions.Latch("nobody"))
+    with pytest.raises(LabError, match="no device 'nobody'"):
+        Bench(msgspec.structs.replace(demo, events=(event,)), tmp_path)
 
 
 async def test_events_of_the_scenario_happen_in_their_time(demo: Lab, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ class AnnouncingEnd(TagEnd):
         for epoch, stream in list(self._streams.items()):
             if stream.ended and not stream.clean:
                 del self._streams[epoch]
+                self._consumed.pop(epoch, None)
 
     def add(
         self, epoch: int, times: Times, codes: Codes, complete_until_ps: int | None = None
@@ -84,7 +85,7 @@ class AnnouncingEnd(TagEnd):
         """
         stream = self._run(epoch)
         new = stream.next_index
-        stream.add(times, codes, complete_until_ps)
+        self._take(stream, times, codes, complete_until_ps)
         messages = self._announcements(stream, stream.since(new)) if self._open else []
         return messages + self._shed()
 
@@ -149,6 +150,9 @@ class AnnouncingEnd(TagEnd):
             if message.peer_epoch > self._newest_epoch:
                 raise refuse(f"a match in epoch {message.peer_epoch}, which never was")
             return self._refuse_slice(slice_id, "its events are gone")
+        if stream.ended and not stream.clean:
+            self.counts.unsafe += 1
+            return self._say(DropSlices((slice_id,), "its run was unsafe"))
         if len(indices):
             if int(indices[0]) < self._consumed.get(stream.epoch, 0):
                 raise refuse(f"slice {tuple(slice_id)} matches an event for the second time")
@@ -208,13 +212,10 @@ class AnnouncingEnd(TagEnd):
             first = int(part[0]) if len(part) else 0
             last = begin + _EVENTS_A_MESSAGE >= len(ticks)
             # Rounding may move the next event back by half a tick, never behind this one.
-            complete = (
-                max(stream.complete_until_ps - resolution, int(part[-1]) * resolution)
-                if last and len(part)
-                else int(part[-1]) * resolution
-                if len(part)
-                else stream.complete_until_ps - resolution
-            )
+            complete = stream.complete_until_ps - resolution
+            if len(part):
+                latest = int(part[-1]) * resolution
+                complete = max(complete, latest) if last else latest
             messages.append(
                 TimesAnnounced(
                     stream.epoch,
@@ -243,7 +244,7 @@ class AnnouncingEnd(TagEnd):
             events = stream.since(0)
             if len(events.times):
                 stream.drop_before(int(events.times[0]) + self._slice_ps)
-                self.counts.dropped += 1
+                self.counts.events_dropped += len(events.times) - len(stream.since(0).times)
             elif stream.ended:
                 del self._streams[epoch]
             else:

@@ -86,13 +86,17 @@ class TagEnd:
         return self._say(EpochBegun(epoch, utc_ns, first_ps, first_ps))
 
     def end_epoch(self, epoch: int, end_ps: int, clean: bool, cause: str = "") -> list[Message]:
-        """The run is over at end_ps, with its verdict; unless clean, nothing of it becomes key."""
-        stream = self._streams.get(epoch)
+        """The run is over at end_ps, with its verdict; unless clean, nothing of it becomes key.
+
+        A channel delay may have moved the last events beyond end_ps; the run then ends with them.
+        Raises ValueError for an epoch that is not running.
+        """
+        stream = self._run(epoch)
+        end_ps = max(end_ps, stream.complete_until_ps)
+        stream.end(end_ps, clean, cause)
         self._queue.verdict(self._own, epoch, clean)
-        if stream is not None:
-            stream.end(end_ps, clean, cause)
-            if not clean:
-                stream.drop_below(stream.next_index)
+        if not clean:
+            stream.drop_below(stream.next_index)
         return self._say(RunEnded(epoch, end_ps, clean, cause))
 
     def _run(self, epoch: int) -> EventStream:
@@ -100,6 +104,15 @@ class TagEnd:
         if stream is None or stream.ended:
             raise ValueError(f"epoch {epoch} is not running")
         return stream
+
+    def _take(
+        self, stream: EventStream, times: Times, codes: Codes, complete_until_ps: int | None
+    ) -> None:
+        if stream.next_index == 0 and len(times) and int(times[0]) < stream.first_ps:
+            # A channel delay has moved them before the stream's own beginning.
+            begun = int(np.searchsorted(times, stream.first_ps))
+            times, codes = times[begun:], codes[begun:]
+        stream.add(times, codes, complete_until_ps)
 
     def _say(self, *messages: Message) -> list[Message]:
         return list(messages) if self._open else []

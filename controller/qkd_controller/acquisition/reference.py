@@ -73,7 +73,9 @@ class ReferenceEnd(TagEnd):
 
     def bytes_held(self) -> int:
         """Memory that events of both ends and slices take, which the byte limit bounds."""
-        return super().bytes_held() + sum(stream.bytes_held for stream in self._peers.values())
+        tests = sum(len(codes) for codes, _ in self._tests.values())
+        streams = sum(stream.bytes_held for stream in self._peers.values())
+        return super().bytes_held() + streams + tests
 
     def begin_session(self) -> list[Message]:
         """A session has begun: what to tell the peer first."""
@@ -104,7 +106,7 @@ class ReferenceEnd(TagEnd):
 
         Raises ValueError for an epoch that is not running or events out of order.
         """
-        self._run(epoch).add(times, codes, complete_until_ps)
+        self._take(self._run(epoch), times, codes, complete_until_ps)
         return self._shed()
 
     def set_mode(self, mode: Mode, guard_ps: int) -> ModeChange:

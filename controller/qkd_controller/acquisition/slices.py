@@ -50,6 +50,8 @@ class SliceCounts:
     unsafe: int = 0
     dropped: int = 0
     taken: int = 0
+    events_dropped: int = 0
+    """Announced events that fell to the byte limit before anything was said about them."""
     lost_by_cause: dict[str, int] = field(default_factory=dict)
 
 
@@ -116,6 +118,7 @@ class SliceQueue:
         self._entries: OrderedDict[SliceId, _Entry] = OrderedDict()
         self._verdicts: dict[tuple[End, int], bool] = {}
         self._latest: dict[End, int] = {}
+        self._bytes_held = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -126,7 +129,7 @@ class SliceQueue:
     @property
     def bytes_held(self) -> int:
         """Memory that the slices take."""
-        return sum(len(e.codes) + _BYTES_A_SLICE for e in self._entries.values())
+        return self._bytes_held
 
     @property
     def settled_pairs(self) -> int:
@@ -153,6 +156,7 @@ class SliceQueue:
             self._counts.unsafe += 1
         else:
             self._entries[slice_id] = _Entry(epochs, codes.copy())
+            self._bytes_held += len(codes) + _BYTES_A_SLICE
         self._latest = epochs
         self._prune()
 
@@ -163,7 +167,7 @@ class SliceQueue:
             unsafe = [s for s, e in self._entries.items() if e.epochs[end] == epoch]
             self._counts.unsafe += len(unsafe)
             for slice_id in unsafe:
-                del self._entries[slice_id]
+                self._remove(slice_id)
 
     def take(self, slices: Iterable[SliceId]) -> Codes:
         """Removes these slices and returns their codes, joined.
@@ -172,7 +176,7 @@ class SliceQueue:
         there are removed all the same, since they can be of no other use.
         """
         slices = list(slices)
-        entries = [self._entries.pop(s, None) for s in slices]
+        entries = [self._remove(s) for s in slices]
         self._counts.taken += sum(e is not None for e in entries)
         parts: list[Codes] = [np.empty(0, np.uint8)]
         for slice_id, entry in zip(slices, entries, strict=True):
@@ -186,13 +190,14 @@ class SliceQueue:
     def drop(self, slices: Iterable[SliceId]) -> None:
         """Forgets slices, as far as they are here, and counts them."""
         for slice_id in slices:
-            self._counts.dropped += self._entries.pop(slice_id, None) is not None
+            self._counts.dropped += self._remove(slice_id) is not None
 
     def drop_oldest(self) -> SliceId | None:
         """Forgets and counts the oldest slice; None if there is none."""
         if not self._entries:
             return None
-        slice_id, _ = self._entries.popitem(last=False)
+        slice_id = next(iter(self._entries))
+        self._remove(slice_id)
         self._counts.dropped += 1
         return slice_id
 
@@ -200,8 +205,15 @@ class SliceQueue:
         """Forgets and counts all slices, and all verdicts of the peer's making."""
         self._counts.dropped += len(self._entries)
         self._entries.clear()
+        self._bytes_held = 0
         self._verdicts.clear()
         self._latest = {}
+
+    def _remove(self, slice_id: SliceId) -> _Entry | None:
+        entry = self._entries.pop(slice_id, None)
+        if entry is not None:
+            self._bytes_held -= len(entry.codes) + _BYTES_A_SLICE
+        return entry
 
     def _settled(self, entry: _Entry) -> bool:
         return all(self._verdicts.get(run) for run in entry.epochs.items())

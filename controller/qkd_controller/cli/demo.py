@@ -14,7 +14,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from qkd_controller.cli.draw import client_context, request_keys, request_keys_by_id
+from qkd_controller.cli.draw import KeyClient
 from qkd_controller.cli.site import DemoSite, SiteError, build_site
 from qkd_controller.cli.table import status_table
 from qkd_controller.config.errors import QkdError
@@ -113,33 +113,27 @@ async def _watch(
 async def _draw_keys(site: DemoSite, drawn: _Drawn) -> None:
     """Every few seconds one key at Alice's end, and the same by its ID at Bob's."""
     alice, bob = site.nodes.values()
-    at_alice, at_bob = (
-        client_context(
-            node.application.own.certificate, node.application.own.key, node.application.ca
-        )
-        for node in (alice, bob)
-    )
-    while True:
-        try:
-            (ours,) = await request_keys(
-                alice.delivery_url, at_alice, bob.sae_id, size_bits=DRAWN_KEY_BITS
-            )
-            (theirs,) = await request_keys_by_id(
-                bob.delivery_url, at_bob, alice.sae_id, [ours.key_id]
-            )
-        except QkdError as error:
-            if not drawn.matched:
-                drawn.latest = f"no key yet: {error}"
-        else:
-            matches = ours.fingerprint == theirs.fingerprint
-            drawn.matched += matches
-            drawn.mismatched += not matches
-            drawn.latest = (
-                f"key {ours.key_id}: fingerprint {ours.fingerprint} at alice, "
-                f"{theirs.fingerprint} at bob: {'match' if matches else 'MISMATCH'} "
-                f"({drawn.matched} so far)"
-            )
-        await asyncio.sleep(DRAW_EVERY_S if drawn.matched else 1.0)
+    async with (
+        KeyClient(alice.delivery_url, alice.application) as at_alice,
+        KeyClient(bob.delivery_url, bob.application) as at_bob,
+    ):
+        while True:
+            try:
+                (ours,) = await at_alice.request_keys(bob.sae_id, 1, DRAWN_KEY_BITS)
+                (theirs,) = await at_bob.request_keys_by_id(alice.sae_id, [ours.key_id])
+            except QkdError as error:
+                if not drawn.matched:
+                    drawn.latest = f"no key yet: {error}"
+            else:
+                matches = ours.fingerprint == theirs.fingerprint
+                drawn.matched += matches
+                drawn.mismatched += not matches
+                drawn.latest = (
+                    f"key {ours.key_id}: fingerprint {ours.fingerprint} at alice, "
+                    f"{theirs.fingerprint} at bob: {'match' if matches else 'MISMATCH'} "
+                    f"({drawn.matched} so far)"
+                )
+            await asyncio.sleep(DRAW_EVERY_S if drawn.matched else 1.0)
 
 
 async def _both_started(
@@ -195,7 +189,13 @@ async def _running(site: DemoSite) -> AsyncIterator[list[asyncio.subprocess.Proc
     """The simulator and both nodes as processes; all are stopped at the end, nodes first."""
     processes: list[asyncio.subprocess.Process] = []
     try:
-        simulator = await _start(site.directory / "sim.err", "qkd_firmware_sim.main", site.lab, "--dir", site.directory / "lab")
+        simulator = await _start(
+            site.directory / "sim.err",
+            "qkd_firmware_sim.main",
+            site.lab,
+            "--dir",
+            site.directory / "lab",
+        )
         processes.append(simulator)
         await _ready(simulator)
         for node in site.nodes.values():

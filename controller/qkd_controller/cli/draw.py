@@ -105,8 +105,7 @@ class KeyClient:
         except aiohttp.InvalidURL as error:
             raise DrawError(f"{self._url!r} is no URL; give https://host:port") from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            reason = str(error) or "time is out"
-            raise DrawError(f"{self._url} does not answer: {reason}") from error
+            raise DrawError(f"{self._url} does not answer: {_reason(error)}") from error
         if status != 200:
             raise DrawError(f"{self._url} refused ({status}): {_message(content)}", status)
         return _parsed(self._url, content)
@@ -194,6 +193,14 @@ class _Container(msgspec.Struct):
 
 class _Error(msgspec.Struct):
     message: str
+
+
+def _reason(error: aiohttp.ClientError | TimeoutError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    return str(error) or "time is out"
 
 
 def _message(content: bytes) -> str:

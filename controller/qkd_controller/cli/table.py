@@ -4,6 +4,7 @@ from rich.table import Table
 
 from qkd_controller.node.status import LinkStatus, NodeStatus
 
+CAUSE_WIDTH = 64
 STATE_STYLE = {"keying": "bold green", "alarm": "bold red", "down": "red"}
 
 
@@ -27,6 +28,10 @@ def status_table(nodes: list[NodeStatus | None], names: list[str]) -> Table:
 def _state(link: LinkStatus) -> str:
     style = STATE_STYLE.get(link.state, "yellow")
     return f"[{style}]{link.state}[/]"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= CAUSE_WIDTH else text[: CAUSE_WIDTH - 1] + "…"
 
 
 def _si(value: float, unit: str) -> str:
@@ -57,7 +62,7 @@ def _outcomes(link: LinkStatus) -> str:
 
 _ROWS = {
     "link state": _state,
-    "cause": lambda link: link.cause,
+    "cause": lambda link: _short(link.cause),
     "singles": lambda link: _si(link.singles_hz, "cps"),
     "coincidences": lambda link: _si(link.coincidences_hz, "cps"),
     "CAR": lambda link: _optional(link.car_ratio, "{:.0f}"),
@@ -71,5 +76,5 @@ _ROWS = {
     "block": _block,
     "blocks released / discarded": _outcomes,
     "clock drift": lambda link: _optional(link.clock_drift_ppm, "{:+.3f} ppm"),
-    "alarms": lambda link: "; ".join(link.alarms) or "none",
+    "alarms": lambda link: _short("; ".join(link.alarms)) or "none",
 }

@@ -1,6 +1,7 @@
 """The actor that keeps one device connected and at its set-points."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from qkd_drivers.errors import DeviceError, DeviceLost, DeviceMismatch, DeviceTr
 from qkd_drivers.framing import Trace
 
 SHUTDOWN_S = 5.0
+_LAST_RESORT_S = 0.5
 
 
 class DeviceActor:
@@ -147,16 +149,22 @@ class DeviceActor:
         await self._procedure.make_safe()
 
     async def shutdown(self, *, timeout_s: float = SHUTDOWN_S) -> None:
-        """Brings the device to rest in its safe order, within timeout_s; ``run`` then returns."""
+        """Brings the device to rest in its safe order; ``run`` then returns.
+
+        What takes longer than timeout_s is cut short by switching the dangerous output off.
+        """
         self._stopping = True
         if self._supervision is not None:
             await _end(self._supervision)
         try:
-            if self._state in (State.SETTLING, State.READY, State.TRIPPED):
+            if self._state is not State.DISCONNECTED:
                 async with asyncio.timeout(timeout_s):
                     await self._procedure.rest()
         except (DeviceError, TimeoutError) as error:
             self._enter(State.DISCONNECTED, f"not brought to rest: {error or 'it took too long'}")
+            with contextlib.suppress(DeviceError, TimeoutError):
+                async with asyncio.timeout(_LAST_RESORT_S):
+                    await self._procedure.make_safe()
         finally:
             self._stopped.set()
 
@@ -204,8 +212,7 @@ class DeviceActor:
                 cause = await self._watch()
             except DeviceTripped as tripped:
                 self._trip = str(tripped)
-                self._enter(State.TRIPPED, self._trip)
-                await self._procedure.make_safe()
+                self._rearmed = False
 
     async def _watch(self) -> str:
         """Polls until something differs from the desired state; returns what."""
@@ -218,11 +225,12 @@ class DeviceActor:
             await self._pause()
 
     async def _stand_by(self) -> None:
-        """Reads on, but drives nothing, until re-armed."""
+        """Makes the device safe and reads on, but drives nothing, until re-armed."""
+        self._enter(State.TRIPPED, self._trip)
+        await self._procedure.make_safe()
         while self._trip:
             async with self._work:
                 self._readings.update(await self.device.readings())
-            self._enter(State.TRIPPED, self._trip)
             await self._pause()
 
     async def _pause(self) -> None:

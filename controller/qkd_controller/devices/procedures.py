@@ -171,11 +171,9 @@ class _Laser(Procedure):
         await self._device.set_current_a(0.0)
 
     async def rest(self) -> None:
-        try:
-            if await self._device.laser():
-                await self._device.set_current_a(0.0, ramp_a_per_s=self._wanted.ramp_a_per_s)
-        finally:
-            await self._device.emergency_stop()
+        if await self._device.laser():
+            await self._device.set_current_a(0.0, ramp_a_per_s=self._wanted.ramp_a_per_s)
+        await self._device.emergency_stop()
 
 
 class _Oven(Procedure):
@@ -252,7 +250,7 @@ async def _settle(measure: Callable[[], Awaitable[float]], wanted: _Thermal) -> 
                 return
         if now > deadline:
             raise DeviceTimeout(
-                f"temperature does not settle: {celsius:.2f} °C, wanted {wanted.temperature_c:g} °C, "
-                f"after {wanted.settle_timeout_s:g} s"
+                f"temperature does not settle: {celsius:.2f} °C after "
+                f"{wanted.settle_timeout_s:g} s, wanted {wanted.temperature_c:g} °C"
             )
         await asyncio.sleep(pause_s)

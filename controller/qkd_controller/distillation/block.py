@@ -23,6 +23,7 @@ from qkd_controller.distillation.report import BlockReport, StringReport
 from qkd_controller.distillation.sifting import choose_subset, pack_bases, sift, unpack_bases
 from qkd_controller.distillation.threads import in_thread
 from qkd_controller.link.block_messages import (
+    TAG_BYTES,
     AmplificationSeed,
     Bases,
     ErrorCounts,
@@ -237,13 +238,14 @@ class _Distillation:
         """Only the key string has a budget; the test string may be told whole, more than once."""
         plan = self._plan
         is_key = name == plan.key_basis
+        covered = min(covered_confirmation_bits(plan.epsilon_correctness), 8 * TAG_BYTES)
         agreement = Agreement(
             name=name,
             bits=string,
             channel=self._channel,
             is_reference=self._part.bit_reference,
             expected_qber=self._expected_qber,
-            covered_bits=covered_confirmation_bits(plan.epsilon_correctness) if is_key else 0,
+            covered_bits=covered if is_key else 0,
             leak_limit_bits=plan.leakage_budget_bits if is_key else 3 * string.size + 1024,
         )
         return await agreement.run()

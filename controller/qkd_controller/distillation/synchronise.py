@@ -152,7 +152,7 @@ class ClockTracker:
     slice's median residual is one measurement, so that accidentals hardly pull.
     """
 
-    def __init__(self, fit: ClockFit, slice_ps: int, rate_wander: float = 2e-8) -> None:
+    def __init__(self, fit: ClockFit, slice_ps: int, rate_wander: float = 1e-8) -> None:
         self.model = fit.model
         self.residual_rms_ps = fit.jitter_ps
         self._wander_variance = (rate_wander * 1e-6) ** 2  # (ps/ps)² per ps: (1/√s)² = 1e-12 / ps

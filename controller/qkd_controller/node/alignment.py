@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from qkd_controller.config.errors import QkdError
 
 
+IDLE_SWEEP_RATIO = 0.003
+"""A sweep that gains less has found the bottom of where it is."""
+
+
 class AlignmentFailed(QkdError):
     """No usable measurement came back."""
 
@@ -58,9 +62,9 @@ async def align(
     set_voltage: SetVoltage,
     probe: Probe,
     good_enough_ratio: float,
-    max_sweeps: int = 4,
+    max_sweeps: int = 6,
 ) -> AlignmentOutcome:
-    """Sweeps over the channels until the error rate is good enough or stops falling.
+    """Sweeps over the channels until the error rate is good enough, or max_sweeps are spent.
 
     set_voltage takes a channel index from 0 and millivolts within ± half_wave_voltage_mv, a full
     turn; probe measures the present setting.
@@ -68,7 +72,8 @@ async def align(
     voltages = list(voltages_mv)
     steps = 1
     here = (await probe()).qber_ratio()
-    for _ in range(max_sweeps):
+    best, best_voltages = here, list(voltages)
+    for sweep in range(max_sweeps):
         before = here
         for channel in range(len(voltages)):
             here = await _minimise(
@@ -77,9 +82,23 @@ async def align(
             steps += 2
         here = (await probe()).qber_ratio()
         steps += 1
-        if here <= good_enough_ratio or before - here < 0.002:
+        if here < best:
+            best, best_voltages = here, list(voltages)
+        if best <= good_enough_ratio:
             break
-    return AlignmentOutcome(tuple(voltages), here, steps)
+        if before - here < IDLE_SWEEP_RATIO and sweep + 1 < max_sweeps:
+            # Where two axes have fallen together the sweeps creep; a quarter turn frees them.
+            channel = sweep % len(voltages)
+            voltages[channel] = _wrapped(
+                voltages[channel] + half_wave_voltage_mv / 2, half_wave_voltage_mv
+            )
+            await set_voltage(channel, voltages[channel])
+            here = (await probe()).qber_ratio()
+            steps += 1
+    if voltages != best_voltages:
+        for channel, voltage in enumerate(best_voltages):
+            await set_voltage(channel, voltage)
+    return AlignmentOutcome(tuple(best_voltages), best, steps)
 
 
 async def _minimise(

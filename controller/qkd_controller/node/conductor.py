@@ -18,6 +18,8 @@ from qkd_controller.node.alignment import AlignmentFailed, Errors
 from qkd_controller.node.state import LinkState
 
 ALARM_RETRY_S = 20.0
+LOCK_GRACE_S = 3.0
+"""A new run of a tagger is found again well within this time, and loses nothing meanwhile."""
 WATCHED_TEST_SLICES = 3
 MIN_WATCHED_SIFTED = 200
 
@@ -139,10 +141,13 @@ class Conductor:
         """Returns when key-making must stop; raises _Fallen when something is lost."""
         since = self._table.next_slice()
         ceiling = max(self._limits.start_above_qber_ratio, 1.5 * self._accepted_ratio)
+        locked_at = time.monotonic()
         while True:
             await self._next_change()
             self._ready()
-            if not self._table.locked():
+            if self._table.locked():
+                locked_at = time.monotonic()
+            elif time.monotonic() > locked_at + LOCK_GRACE_S:
                 self._table.enter(LinkState.SYNCHRONISING, "lost the clock's lock")
                 raise _Fallen
             recent = _total([t for t in self._tested if t.slice_id >= since][-WATCHED_TEST_SLICES:])

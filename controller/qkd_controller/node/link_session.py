@@ -32,6 +32,8 @@ from qkd_controller.security.leakage import LeakageMonitor
 
 # Photons that are already on their way through tagger, wire and host when a slice is announced.
 ANNOUNCE_GUARD_PS = 250_000_000_000
+# A probe only measures: photons of the old setting would blur it, not harm it.
+PROBE_GUARD_PS = 120_000_000_000
 
 
 class Owner(Protocol):
@@ -151,7 +153,7 @@ class LinkSession:
         self._owner.matching.tell(lambda _: [engine.set_mode(mode, ANNOUNCE_GUARD_PS)])
 
     def next_slice(self) -> SliceId:
-        return self._engine().next_slice(ANNOUNCE_GUARD_PS)
+        return self._engine().next_slice(PROBE_GUARD_PS)
 
     async def align(self, cause: str, probe: Callable[[], Awaitable[Errors]]) -> float:
         actor = self._owner.instruments.polarisation

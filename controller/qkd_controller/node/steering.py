@@ -7,6 +7,9 @@ from qkd_controller.devices.set_points import PolarisationSetPoints
 from qkd_controller.node.alignment import AlignmentFailed, AlignmentOutcome, Probe, align
 from qkd_drivers.errors import DeviceError
 
+GOOD_ENOUGH = 0.7
+"""Of the error rate that starts an alignment: so far below, another sweep is not worth its time."""
+
 
 async def steer(actor: DeviceActor, probe: Probe, limits: Alignment) -> AlignmentOutcome:
     """Aligns by changing the actor's set-points, so that a reconnect restores what was found.
@@ -28,7 +31,7 @@ async def steer(actor: DeviceActor, probe: Probe, limits: Alignment) -> Alignmen
             set_points.half_wave_voltage_mv,
             set_voltage,
             probe,
-            limits.start_above_qber_ratio / 2,
+            GOOD_ENOUGH * limits.start_above_qber_ratio,
         )
     except (DeviceError, DeviceNotReady) as error:
         raise AlignmentFailed(f"{actor.name}: {error}") from None

@@ -7,6 +7,7 @@ instruments that users know by a VISA name, not for streams.
 
 import asyncio
 import contextlib
+import logging
 import queue
 import re
 import threading
@@ -162,6 +163,11 @@ class VisaTransport(Transport):
 
     def _translate(self, error: Exception, what: str) -> DeviceError:
         told = f"{self.address}: {what}: {error}"
+        if what == "open" and _tcp_target(self._resource) is not None:
+            # The probe got through, so the instrument is there and declines.
+            return DeviceRefused(
+                f"{self.address} took the connection but opens no session: {error}"
+            )
         if isinstance(error, pyvisa.errors.VisaIOError):
             match error.error_code:
                 case StatusCode.error_timeout:
@@ -180,6 +186,8 @@ class VisaTransport(Transport):
         return DeviceLost(told)
 
     def _open_session(self) -> Any:
+        # PyVISA-py logs a stack trace for each fault, which is told to the caller anyway.
+        logging.getLogger("pyvisa").setLevel(logging.CRITICAL)
         manager = pyvisa.ResourceManager("@py")
         session: Any = manager.open_resource(self._resource)
         if not _MESSAGE_BASED.search(self._resource) or self._resource.upper().startswith("ASRL"):

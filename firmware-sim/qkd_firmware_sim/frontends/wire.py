@@ -139,9 +139,7 @@ class Outlet:
     def _pause(self, seconds: float) -> None:
         def resume() -> None:
             self._timer = None
-            if not self._closed and self._held:
-                sent = self._send(self._held)
-                self._held = self._held[sent:]
-            self.pump()
+            # The front-end's own pump, which also watches for room.
+            self._session.on_output()
 
         self._timer = asyncio.get_running_loop().call_later(seconds, resume)

@@ -135,8 +135,19 @@ async def test_a_file_is_neither_overwritten_nor_left_empty(
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1", "nonsense", "https://"])
 async def test_no_answer_is_one_clear_error(pki: dict[str, Credentials], url: str) -> None:
     async with client(url, pki, "app-a") as nowhere:
-        with pytest.raises(draw.DrawError):
+        with pytest.raises(draw.DrawError) as failure:
             await nowhere.request_keys("app-b")
+    assert "object at" not in str(failure.value)
+
+
+async def test_a_node_of_another_authority_is_not_trusted(
+    urls: dict[str, str], pki: dict[str, Credentials], tmp_path: Path
+) -> None:
+    foreign = make_authority(tmp_path / "foreign").certificate
+    application = draw.AppCredentials(foreign, pki["app-a"])
+    async with draw.KeyClient(urls["alice"], application) as client:
+        with pytest.raises(draw.DrawError, match="certificate verify failed"):
+            await client.request_keys("app-b")
 
 
 def test_certificates_that_cannot_be_read_are_one_clear_error(tmp_path: Path) -> None:

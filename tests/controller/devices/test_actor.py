@@ -205,6 +205,26 @@ async def test_shutdown_ramps_down_and_cools_last(bench: Bench) -> None:
     assert actor.state is State.DISCONNECTED
 
 
+async def test_shutdown_puts_out_a_laser_that_waits_for_another_device(bench: Bench) -> None:
+    oven, oven_wire = await bench.plug(lab.spdc())
+    core = lab.itc()
+    pump, pump_wire = await bench.plug(core, front="tcp")
+    first = actor_for(oven, "crystal_oven", "s15-spdc", OVEN)
+    second = actor_for(pump, "laser", "thorlabs-itc4000", LASER, after=[first])
+    async with running(first), asyncio.TaskGroup() as group:
+        group.create_task(second.run())
+        await until(second, State.READY)
+        await oven_wire.apply("cut")
+        await until(first, State.DISCONNECTED)
+        await pump_wire.apply("cut")
+        await until(second, State.DISCONNECTED)
+        await pump_wire.apply("restore")
+        await eventually(lambda: second.cause == "waits for it")
+        assert core.current_a > 0
+        await second.shutdown()
+    assert core.current_a == 0
+
+
 async def test_shutdown_of_a_dead_device_is_bounded(bench: Bench) -> None:
     _, wire, actor = await laser(bench)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:

@@ -12,6 +12,7 @@ from qkd_controller.distillation import reconciliation
 from qkd_controller.distillation.agreement import Agreement, Tally
 from qkd_controller.distillation.bits import pack_bits, unpack_bits
 from qkd_controller.link.block_messages import (
+    Confirmation,
     FailingFrames,
     FrameChecks,
     FramesDisclosed,
@@ -98,6 +99,8 @@ async def test_a_wrong_frame_is_found_and_repaired(pair_of_channels, monkeypatch
     assert tally.repaired_frames >= 1
     failing = [message for _, message in pair.sent if isinstance(message, FailingFrames)]
     assert 0 in failing[0].frames
+    costs = [message.cost_bits() for _, message in pair.sent if isinstance(message, Confirmation)]
+    assert costs == [98] + [128] * (tally.confirmations - 1), "the bound covers the first one only"
     checks = next(message for _, message in pair.sent if isinstance(message, FrameChecks))
     assert checks.cost_bits() == 32 * 8
 

@@ -240,6 +240,15 @@ async def test_a_block_too_small_for_any_key_is_discarded(make_codes, make_plan,
     assert "leaves no key" in alice.cause
 
 
+async def test_a_correctness_that_no_hash_can_give_is_refused(
+    make_codes, make_plan, run_pair
+) -> None:
+    plan = make_plan(epsilon_correctness=1e-45)
+    alice, bob, pair = await run_pair(make_codes(np.random.default_rng(7), 24_000, 0.01), plan)
+    assert_sound(alice, bob, pair, plan)
+    assert "epsilon_correctness" in alice.cause
+
+
 @pytest.mark.parametrize("change_bits", [-1, 1])
 async def test_the_independent_check_refuses_a_changed_ledger(
     make_codes, make_plan, run_pair, monkeypatch, change_bits
@@ -269,6 +278,23 @@ async def test_ledgers_that_differ_make_no_key(make_codes, make_plan, run_pair) 
     _, bob, _ = await run_pair(codes, make_plan(), tamper=tamper)
     assert isinstance(bob, BlockDiscarded)
     assert "leaked_x_bits" in bob.cause
+
+
+@pytest.mark.parametrize("string", ["z", "x"])
+async def test_more_errors_than_the_leakage_can_have_found_are_a_fault(
+    make_codes, make_plan, run_pair, string
+) -> None:
+    def tamper(sender: str, message: BlockMessage) -> BlockMessage:
+        if isinstance(message, ErrorCounts):
+            return msgspec.structs.replace(message, **{string: 2_000})
+        return message
+
+    codes = make_codes(np.random.default_rng(10), 24_000, 0.02)
+    alice, bob, _ = await run_pair(codes, make_plan(), tamper=tamper)
+    assert isinstance(alice, BlockDiscarded)
+    assert isinstance(bob, BlockDiscarded)
+    assert "below the information bound" in alice.cause
+    assert bob.by_peer
 
 
 async def test_mean_leakage_is_watched(make_codes, make_plan, run_pair) -> None:

@@ -46,7 +46,7 @@ class Table:
 
 async def aligned(table: Table) -> AlignmentOutcome:
     return await align(
-        list(table.voltages), HALF_WAVE_MV, table.set_voltage, table.probe, 0.03, max_sweeps=6
+        list(table.voltages), HALF_WAVE_MV, table.set_voltage, table.probe, 0.03, max_sweeps=10
     )
 
 

@@ -10,7 +10,7 @@ from bench import Bench
 from qkd_drivers.catalogue import make_device, open_device
 from qkd_drivers.contract import Instrument, TimeTagger
 from qkd_drivers.errors import DeviceError, DeviceMismatch, DeviceTimeout
-from qkd_drivers.framing import Wire
+from qkd_drivers.framing import TraceEntry, Wire
 
 CASES = [
     ("s15-tdc1", lab.tdc1, "pty", "TDC1"),
@@ -116,6 +116,39 @@ async def test_cancelling_a_request_leaves_the_device_usable(
         await asking
     await wire.apply("restore")
     await ask(device)
+    await device.close()
+
+
+@every_instrument
+@pytest.mark.parametrize("fault", ["garble", "truncate"])
+async def test_a_damaged_reply_is_an_error_and_the_next_one_is_whole(
+    bench: Bench, model: str, make: Any, front: str, identity: str, fault: str
+) -> None:
+    address, wire = await bench.plug(make(), front=front)
+    device = await open_device(model, address, "probe")
+    await wire.apply(fault, size=1 if fault == "truncate" else 40)
+    with pytest.raises(DeviceError, match="probe"):
+        await ask_quickly(device)
+    await wire.apply("restore")
+    await ask(device)
+    await device.close()
+
+
+@every_instrument
+async def test_an_unasked_line_is_no_answer(
+    bench: Bench, model: str, make: Any, front: str, identity: str
+) -> None:
+    if front == "hislip":
+        pytest.skip("HiSLIP numbers its messages: nothing can come unasked")
+    trace: list[TraceEntry] = []
+    address, wire = await bench.plug(make(), front=front)
+    device = await open_device(model, address, "probe", trace.append)
+    before = await device.readings()
+    await wire.apply("unsolicited", text="4711")
+    await asyncio.sleep(0.02)
+    await ask(device)
+    assert (await device.readings()).keys() == before.keys()
+    assert any(entry.data == b"4711\r\n" for entry in trace)
     await device.close()
 
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from bench import Bench, itc
+from bench import Bench, eventually, itc
 
 from qkd_drivers.errors import (
     DeviceBusy,
@@ -231,14 +231,26 @@ async def test_a_visa_call_can_be_cancelled_and_its_thread_ends(bench: Bench) ->
             await visa.read_until(b"\n", timeout_s=0.5)
     with pytest.raises(DeviceLost, match="not open"):
         await visa.write(b"*IDN?\n")
-    async with asyncio.timeout(3):
-        while any(thread.name.startswith("visa") for thread in threading.enumerate()):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not any(t.name.startswith("visa") for t in threading.enumerate()))
     await wire.apply("restore")
     await visa.open()
     await visa.write(b"*IDN?\n")
     assert b"ITC4001" in await visa.read_until(b"\n", timeout_s=1)
     await visa.close()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # PyVISA-py drops its sockets unclosed
+async def test_a_visa_server_that_hangs_up_at_once_is_refused_without_a_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        return
+
+    async with listening(hang_up) as address:
+        port = address.rpartition(":")[2]
+        with pytest.raises(DeviceRefused, match="hislip0"):
+            await open_transport(f"visa:TCPIP::127.0.0.1::hislip0,{port}::INSTR")
+    assert not caplog.records
 
 
 async def test_visa_reaches_serial_instruments_too(terminal: Terminal) -> None:

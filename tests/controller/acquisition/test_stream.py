@@ -1,0 +1,77 @@
+"""An event stream against a plain list."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qkd_controller.acquisition.stream import EventStream
+
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.lists(st.integers(0, 9), max_size=1500)),
+        st.tuples(st.just("drop"), st.integers(-5, 50_000)),
+        st.tuples(st.just("drop below"), st.integers(0, 20_000)),
+    ),
+    max_size=8,
+)
+
+
+@given(actions, st.integers(0, 40_000), st.integers(0, 20_000))
+def test_events_keep_their_index_and_order(todo, low, span):
+    stream = EventStream(3, 0, 10)
+    everything: list[int] = []
+    kept = 0
+    for what, argument in todo:
+        if what == "add":
+            start = everything[-1] if everything else 10
+            times = start + np.cumsum(np.array(argument, np.int64), dtype=np.int64)
+            stream.add(times, (times % 7).astype(np.uint8))
+            everything += times.tolist()
+        elif what == "drop":
+            stream.drop_before(argument)
+            while kept < len(everything) and everything[kept] < argument:
+                kept += 1
+        else:
+            stream.drop_below(argument)
+            kept = max(kept, min(argument, len(everything)))
+        held = stream.since(0)
+        assert held.first_index == kept == stream.first_index
+        assert held.times.tolist() == everything[kept:]
+        assert np.array_equal(held.codes, held.times % 7)
+        assert stream.next_index == len(everything)
+        assert kept == len(everything) or stream.complete_from_ps <= everything[kept] + 1
+    some = stream.between(low, low + span)
+    assert some.times.tolist() == [t for t in everything[kept:] if low <= t < low + span]
+    if len(some.times):
+        assert everything[some.first_index] == some.times[0]
+
+
+def test_views_stay_what_they_were_when_events_come_and_go():
+    stream = EventStream(1, 0, 0)
+    stream.add(np.arange(4000, dtype=np.int64), np.zeros(4000, np.uint8))
+    view = stream.between(1000, 1010).times
+    stream.drop_before(2000)
+    stream.add(np.arange(4000, 90_000, dtype=np.int64), np.zeros(86_000, np.uint8))
+    assert view.tolist() == list(range(1000, 1010))
+
+
+def test_disorder_wrong_arrays_and_late_events_are_refused():
+    stream = EventStream(1, 0, 100)
+    codes = np.zeros(2, np.uint8)
+    with pytest.raises(ValueError, match="order"):
+        stream.add(np.array([99, 100], np.int64), codes)
+    with pytest.raises(ValueError, match="order"):
+        stream.add(np.array([105, 104], np.int64), codes)
+    with pytest.raises(ValueError, match="int64"):
+        stream.add(np.array([105.0, 106.0]), codes)  # type: ignore[arg-type]
+    stream.add(np.array([105, 106], np.int64), codes, complete_until_ps=200)
+    with pytest.raises(ValueError, match="order"):
+        stream.add(np.array([199, 210], np.int64), codes)
+    with pytest.raises(ValueError, match="last event"):
+        stream.end(105, True, "")
+    stream.end(300, True, "")
+    with pytest.raises(ValueError, match="has ended"):
+        stream.add(np.array([400, 401], np.int64), codes)
+    with pytest.raises(ValueError, match="ended already"):
+        stream.end(500, True, "")

@@ -1,0 +1,196 @@
+"""Decoders of time tag words against plain Python ones, and against the hazards of real streams."""
+
+import struct
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qkd_native.decode import (
+    T2Decoder,
+    Tdc1Decoder,
+    decode_a1,
+    decode_idq,
+    decode_legacy,
+    decode_qutag,
+)
+
+WRAP = 1 << 27
+DUMMY = 0x10
+Word = tuple[int, int]
+"""Step in ticks since the word before, and the low five bits."""
+
+steps = st.one_of(st.integers(0, 1000), st.integers(0, 75_000_000), st.integers(-(1 << 16), -1))
+words = st.lists(st.tuples(steps, st.integers(0, 31)), max_size=60)
+
+
+def tdc1_bytes(start: int, steps_and_flags: list[Word]) -> bytes:
+    ticks, packed = start, bytearray()
+    for step, flags in steps_and_flags:
+        ticks += step
+        packed += struct.pack("<I", (ticks % WRAP) << 5 | flags)
+    return bytes(packed)
+
+
+def oracle(steps_and_flags: list[Word]) -> list[tuple[int, int]]:
+    tags, ticks = [], 0
+    for i, (step, flags) in enumerate(steps_and_flags):
+        ticks += step if i else 0
+        if not flags & DUMMY:
+            tags += [(2000 * ticks, bit + 1) for bit in range(4) if flags >> bit & 1]
+    return tags
+
+
+@given(st.integers(0, WRAP - 1), words, st.lists(st.integers(0, 240), max_size=6))
+def test_tdc1_matches_the_oracle_however_the_bytes_are_cut(
+    start: int, stream: list[Word], cuts: list[int]
+) -> None:
+    data = tdc1_bytes(start, stream)
+    decoder = Tdc1Decoder()
+    tags: list[tuple[int, int]] = []
+    edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    for begin, end in pairwise(edges):
+        times, channels = decoder.feed(data[begin:end])
+        assert times.dtype == np.int64 and channels.dtype == np.uint8
+        tags += zip(times.tolist(), channels.tolist(), strict=True)
+    assert tags == oracle(stream)
+    assert decoder.words == len(stream)
+    assert decoder.dummies == sum(flags >> 4 for _, flags in stream)
+    assert decoder.backward_steps == sum(step < 0 for step, _ in stream[1:])
+    assert decoder.implausible == sum(flags == 0 for _, flags in stream)
+    assert decoder.end_ps == 2000 * sum(step for step, _ in stream[1:])
+
+
+def test_tdc1_keeps_time_on_dummies_alone() -> None:
+    """At 140 ms a dummy the top bit of the counter alone would miss wraps."""
+    decoder = Tdc1Decoder()
+    times, _ = decoder.feed(tdc1_bytes(12345, [(70_000_000, DUMMY)] * 1000 + [(5, 1)]))
+    assert times.tolist() == [2000 * (999 * 70_000_000 + 5)]
+    assert decoder.dummies == 1000 and decoder.implausible == 0
+
+
+@given(st.integers(0, 199), st.integers(20, 5000))
+def test_two_lost_bytes_are_noticed(at: int, spacing: int) -> None:
+    data = tdc1_bytes(99_999_999, [(spacing, 1 << i % 4) for i in range(400)])
+    decoder = Tdc1Decoder()
+    decoder.feed(data[: 4 * at + 1] + data[4 * at + 3 :])
+    assert decoder.implausible > 0 or decoder.partial_bytes
+    assert decoder.partial_bytes == 2
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, (1 << 54) - 1), st.integers(0, 63)), max_size=40),
+    st.booleans(),
+    st.integers(0, 7),
+)
+def test_a1_matches_the_oracle(events: list[Word], swapped: bool, torn: int) -> None:
+    packed = bytearray()
+    for time, flags in events:
+        raw = struct.pack("<Q", time << 10 | 0b1100 << 6 | flags)
+        packed += raw[4:] + raw[:4] if swapped else raw
+    found = decode_a1(bytes(packed) + bytes(torn), swapped=swapped)
+    wanted = [
+        (time * 1000 // 256, bit + 1)
+        for time, flags in events
+        if not flags & DUMMY
+        for bit in range(4)
+        if flags >> bit & 1
+    ]
+    assert list(zip(found.times_ps.tolist(), found.channels.tolist(), strict=True)) == wanted
+    assert found.words == len(events)
+    assert found.dummies == sum(flags >> 4 & 1 for _, flags in events)
+
+
+@given(st.lists(st.tuples(st.integers(0, (1 << 49) - 1), st.integers(0, 15)), max_size=40))
+def test_legacy_matches_the_oracle(events: list[Word]) -> None:
+    packed = b"".join(
+        struct.pack("<II", time >> 17, (time & 0x1FFFF) << 15 | pattern) for time, pattern in events
+    )
+    found = decode_legacy(packed)
+    wanted = [
+        (time * 125, bit + 1) for time, pattern in events for bit in range(4) if pattern >> bit & 1
+    ]
+    assert list(zip(found.times_ps.tolist(), found.channels.tolist(), strict=True)) == wanted
+
+
+t2_words = st.lists(
+    st.tuples(
+        st.sampled_from(["input", "sync", "marker", "overflow"]),
+        st.integers(0, (1 << 25) - 1),
+        st.integers(1, 15),
+    ),
+    max_size=40,
+)
+
+
+@given(t2_words, st.integers(0, 40))
+def test_t2_matches_the_oracle_however_it_is_cut(
+    records: list[tuple[str, int, int]], cut: int
+) -> None:
+    packed, wanted, base = bytearray(), [], 0
+    for kind, time, number in records:
+        match kind:
+            case "input":
+                word = (number - 1) << 25 | time
+                wanted.append((4 * (base + time), number))
+            case "sync":
+                word = 1 << 31 | time
+                wanted.append((4 * (base + time), 0))
+            case "marker":
+                word = 1 << 31 | number << 25 | time
+                wanted.append((4 * (base + time), 128 + number))
+            case _:
+                word = 1 << 31 | 63 << 25 | time
+                base += max(time, 1) << 25
+        packed += struct.pack("<I", word)
+    decoder = T2Decoder(0x01010204, 4)
+    found = []
+    for part in (packed[: 4 * cut], packed[4 * cut :]):
+        times, channels = decoder.feed(bytes(part))
+        found += zip(times.tolist(), channels.tolist(), strict=True)
+    assert found == wanted
+    assert decoder.overflow_records == sum(kind == "overflow" for kind, _, _ in records)
+
+
+def test_the_older_t2_boxes_have_their_own_overflow_periods() -> None:
+    hydraharp_1 = T2Decoder(0x00010204, 1)
+    times, _ = hydraharp_1.feed(struct.pack("<II", 1 << 31 | 63 << 25 | 9, 7))
+    assert times.tolist() == [33552007]
+    picoharp = T2Decoder(0x00010203, 4)
+    times, channels = picoharp.feed(struct.pack("<III", 15 << 28, 1 << 28 | 7, 15 << 28 | 0x23))
+    assert times.tolist() == [4 * 210698247, 4 * 210698272]
+    assert channels.tolist() == [1, 131]
+
+
+def test_t2_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(ValueError, match="record type"):
+        T2Decoder(0x01010304, 1)
+    with pytest.raises(ValueError, match="resolution_ps"):
+        T2Decoder(0x01010204, 0)
+
+
+def test_qutag_and_idq_vectors() -> None:
+    records = struct.pack("<QHQH", 5_000_000_000_000, 5, 4_999_999_999_000, 1)
+    raw = decode_qutag(records + b"torn", header="absent")
+    assert raw.times_ps.tolist() == [5_000_000_000_000, 4_999_999_999_000]
+    assert raw.channels.tolist() == [5, 1] and raw.backward_steps == 1
+    header = bytes.fromhex("87b391fa") + bytes(36)
+    assert decode_qutag(header + records).words == 2
+    with pytest.raises(ValueError, match="magic"):
+        decode_qutag(records)
+    assert decode_idq(struct.pack("<QQ", 7, 9), channel=3).times_ps.tolist() == [7, 9]
+    indexed = decode_idq(struct.pack("<QQQ", 7, 1, 9), channel=3, reference_index=True)
+    assert indexed.times_ps.tolist() == [7] and indexed.channels.tolist() == [3]
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_upset_a_decoder(data: bytes) -> None:
+    Tdc1Decoder().feed(data)
+    decode_a1(data)
+    decode_legacy(data)
+    T2Decoder(0x00010203, 4).feed(data)
+    T2Decoder(0x01010204, 0.5).feed(data)
+    decode_qutag(data, header="absent")
+    decode_idq(data, channel=1, reference_index=True)
