@@ -41,7 +41,6 @@ def announcing():
     end.add(5, times, (times // 10**9 % 4).astype(np.uint8))
     end.receive(ModeChange("key", 1, 0))
     end.receive(EpochBegun(1, 10**18, 0, 0))
-    end.receive(ModeChange("key", 0, 0))
     return end
 
 
