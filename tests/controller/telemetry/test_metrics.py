@@ -21,3 +21,9 @@ def test_names_carry_the_prefix_and_a_base_unit() -> None:
 def test_the_registry_renders() -> None:
     text = generate_latest(Metrics("alice", "0", ["down", "keying"]).registry).decode()
     assert 'qkd_build_info{node="alice",version="0"} 1.0' in text
+
+
+def test_no_series_tells_when_it_was_created() -> None:
+    metrics = Metrics("alice", "0", ["down"])
+    metrics.secret.labels("demo").inc(1)
+    assert "_created" not in generate_latest(metrics.registry).decode()
