@@ -17,7 +17,7 @@ class Metrics:
     """Every metric of the node, in a registry of its own."""
 
     def __init__(self, node: str, version: str, link_states: list[str]) -> None:
-        disable_created_metrics()  # promtool objects to the _created series
+        disable_created_metrics()  # type: ignore[no-untyped-call] # promtool objects to the _created series
         self.registry = CollectorRegistry()
         registry, link, device = self.registry, ["link"], ["link", "device"]
         self.build = Info("qkd_build", "What runs here", registry=registry)
