@@ -1,5 +1,8 @@
 """Prometheus metrics of one node; rates, ratios and levels, never key material."""
 
+from collections import Counter as Counts
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info
 
 STAGE_BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -44,6 +47,7 @@ class Metrics:
             ["link", "outcome"],
             registry=registry,
         )
+        self._slices_told: Counts[tuple[str, str]] = Counts()
         self.sifted = Counter("qkd_sifted_bytes_total", "Sifted key", link, registry=registry)
         self.leaked = Counter(
             "qkd_error_correction_leaked_bytes_total",
@@ -98,3 +102,9 @@ class Metrics:
             [*device, "reading"],
             registry=registry,
         )
+
+    def tell_slices(self, link: str, totals: Mapping[str, int]) -> None:
+        """Takes how many slices of a link came to each outcome since the node started."""
+        for outcome, total in totals.items():
+            self.slices.labels(link, outcome).inc(total - self._slices_told[link, outcome])
+            self._slices_told[link, outcome] = total

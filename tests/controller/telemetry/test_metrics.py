@@ -21,3 +21,12 @@ def test_names_carry_the_prefix_and_a_base_unit() -> None:
 def test_the_registry_renders() -> None:
     text = generate_latest(Metrics("alice", "0", ["down", "keying"]).registry).decode()
     assert 'qkd_build_info{node="alice",version="0"} 1.0' in text
+
+
+def test_slices_are_counted_by_their_totals() -> None:
+    metrics = Metrics("alice", "0", ["down"])
+    for lost in (2, 2, 5):
+        metrics.tell_slices("demo", {"lost": lost, "matched": 7})
+    text = generate_latest(metrics.registry).decode()
+    assert 'qkd_slices_total{link="demo",outcome="lost"} 5.0' in text
+    assert 'qkd_slices_total{link="demo",outcome="matched"} 7.0' in text
