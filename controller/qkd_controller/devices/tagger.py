@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qkd_controller.devices.actor import DeviceActor
 from qkd_controller.devices.state import State
@@ -42,8 +43,8 @@ class TaggerActor(DeviceActor):
 
     _last_epoch = 0
     _last_word_s: float | None = None
-    _counts = np.zeros(256, np.int64)
-    _counted_from_ps = 0
+    _counts: NDArray[np.int64]
+    _counted_from_ps: int
 
     async def stream(self, run_duration_s: float) -> AsyncGenerator[RunEvent, None]:
         """Run after run, for ever, over losses of the device; one consumer at a time.

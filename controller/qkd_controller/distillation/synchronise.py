@@ -28,6 +28,9 @@ _CANDIDATES = 16
 _SEARCH_BIN_PS = 500_000
 _SEARCH_SPAN_PS = 500_000_000_000
 _KNOWN_RATE_TOLERANCE = 2e-7
+_WIDE_BIN_PS = 1_000_000
+_BRIGHT_PARTS = 5
+_LEAST_PART_PS = 50_000_000_000
 _FINER = 4
 _MOST_PAIRS = 2_000_000
 
@@ -119,23 +122,23 @@ def find_clock(
     span = end - begin
     if span <= 0:
         return None
-    if known_rate is None:
-        centre_rate, rate_range = 0.0, max_drift_ppm * 1e-6
-    else:
-        centre_rate, rate_range = known_rate, _KNOWN_RATE_TOLERANCE
-    centre = ClockModel(begin + span // 2, nominal_offset_ps, centre_rate)
+    limit = max_drift_ppm * 1e-6
+    centre = ClockModel(begin + span // 2, nominal_offset_ps, known_rate or 0.0)
     bin_ps = round(_SEARCH_BIN_PS * math.sqrt(min(4.0, max(0.1, span / _SEARCH_SPAN_PS))))
-    drifts = max(1, math.ceil(2 * rate_range * span / bin_ps))
-    step = 2 * rate_range / drifts
-    rates = step * (np.arange(drifts, dtype=np.float64) - (drifts - 1) / 2)
-    cells = _coarse(reference_times, announced_times, centre, rates, max_offset_ps, bin_ps)
-    for offset, rate in cells:
-        fit = _refine(
-            reference_times, announced_times, centre.moved(offset, rate), bin_ps, step, window_ps
+    search = _Search(reference_times, window_ps, max_offset_ps, 2 * limit)
+    if known_rate is not None:
+        return search.find(announced_times, centre, _KNOWN_RATE_TOLERANCE, bin_ps)
+    # Bright light shows in a fraction of the data; the rest sharpens what was found there.
+    if span >= _BRIGHT_PARTS * _LEAST_PART_PS:
+        middle = np.searchsorted(
+            announced_times,
+            (centre.t0_ps - span // _BRIGHT_PARTS // 2, centre.t0_ps + span // _BRIGHT_PARTS // 2),
         )
-        if fit is not None and abs(fit.model.rate) <= 2 * max_drift_ppm * 1e-6:
+        bright = search.find(announced_times[middle[0] : middle[1]], centre, limit, _WIDE_BIN_PS)
+        fit = bright and search.sharpen(announced_times, bright)
+        if fit is not None:
             return fit
-    return None
+    return search.find(announced_times, centre, limit, bin_ps)
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,45 @@ class ClockTracker:
         self._covariance = step @ self._covariance @ step.T + noise
 
 
+@dataclass(frozen=True)
+class _Search:
+    """A search in one reference stream."""
+
+    reference: Times
+    window_ps: int
+    max_offset_ps: int
+    rate_limit: float
+
+    def find(
+        self, announced: Times, centre: ClockModel, rate_range: float, bin_ps: int
+    ) -> ClockFit | None:
+        """The clock within the offset and rate ranges about the centre."""
+        if len(announced) < 2:
+            return None
+        span = int(announced[-1] - announced[0])
+        drifts = max(1, math.ceil(2 * rate_range * span / bin_ps))
+        step = 2 * rate_range / drifts
+        rates = step * (np.arange(drifts, dtype=np.float64) - (drifts - 1) / 2)
+        cells = _coarse(self.reference, announced, centre, rates, self.max_offset_ps, bin_ps)
+        for offset, rate in cells:
+            fit = self._refined(announced, centre.moved(offset, rate), bin_ps, step)
+            if fit is not None:
+                return fit
+        return None
+
+    def sharpen(self, announced: Times, rough: ClockFit) -> ClockFit | None:
+        """The fit to all announced times, close to one to a part of them."""
+        middle = (int(announced[0]) + int(announced[-1])) // 2
+        step = max(10 * math.sqrt(rough.rate_variance), _KNOWN_RATE_TOLERANCE / 100)
+        return self._refined(announced, rough.model.at(middle), 64 * self.window_ps, step)
+
+    def _refined(
+        self, announced: Times, model: ClockModel, bin_ps: int, step: float
+    ) -> ClockFit | None:
+        fit = _refine(self.reference, announced, model, bin_ps, step, self.window_ps)
+        return fit if fit is not None and abs(fit.model.rate) <= self.rate_limit else None
+
+
 def _coarse(
     reference: Times,
     announced: Times,
@@ -218,8 +260,8 @@ def _coarse(
     lags = 2 * (max_offset_ps // bin_ps + 2)
     steepest = float(np.abs(rates).max())
     span = int(announced[-1] - announced[0]) + 1
-    # Two bins of smear over a segment at most; few segments where there is little drift to resolve.
-    segments = max(1, math.ceil(steepest * span / bin_ps))
+    # Two bins of smear over a segment at most; enough of them to tell one drift from another.
+    segments = max(8 if len(rates) > 1 else 1, math.ceil(steepest * span / bin_ps))
     length = -(-span // segments)
     mapped = centre.to_reference(announced)
     total = np.zeros((len(rates), lags), np.float32)
@@ -276,7 +318,8 @@ def _refine(
 ) -> ClockFit | None:
     """Narrows a cell to the window by pair differences; None where too little is left."""
     span = int(announced[-1] - announced[0])
-    reach = 2 * bin_ps + round(step * span)
+    tilt = 2 * step
+    reach = 2 * bin_ps + round(tilt * span / 2)
     index, residuals = pair_differences(
         model.to_reference(announced), reference, -reach, reach, _MOST_PAIRS
     )
@@ -286,7 +329,7 @@ def _refine(
     elapsed = (announced[index] - model.t0_ps).astype(np.float64)
     left = residuals.astype(np.float64)
     offset = rate = 0.0
-    width, tilt = float(bin_ps), step
+    width = float(bin_ps)
     while width > window_ps:
         width = max(width / _FINER, float(window_ps))
         tilts = np.arange(-tilt, tilt * 1.001, max(width / span, tilt / 64))

@@ -26,7 +26,10 @@ class _Greeting(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Hello(_Greeting, frozen=True):
-    """Who speaks, to whom, under what terms."""
+    """Who speaks, to whom, under what terms.
+
+    These fields keep their places in every version, so that versions can be compared.
+    """
 
     version: int
     sender: str

@@ -24,14 +24,16 @@ WIRE: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[ACQUISITION_M
 
 @dataclass(frozen=True)
 class Clock:
-    """A tagger's clock against true time: rate error, and a frequency that wanders."""
+    """A tagger's clock against true time: rate error, a frequency that wanders, and one step."""
 
     drift_ppm: float = 0.0
     wander_ppb: float = 0.0
     period_s: float = 8.0
+    step_at_s: float = 1e9
+    step_s: float = 0.0
 
     def stream_ps(self, true_s, begin_s):
-        elapsed = true_s - begin_s
+        elapsed = true_s - begin_s + self.step_s * (true_s >= self.step_at_s)
         swing = self.wander_ppb * 1e-9 * self.period_s / (2 * np.pi)
         wander = swing * (1 - np.cos(2 * np.pi * true_s / self.period_s))
         wander -= swing * (1 - np.cos(2 * np.pi * begin_s / self.period_s))

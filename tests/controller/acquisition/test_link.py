@@ -143,6 +143,20 @@ def test_light_that_comes_and_goes_loses_only_its_slices(link_kit):
     assert link.announcing.counts.lost_by_cause == causes
 
 
+def test_a_clock_that_steps_costs_one_slice(link_kit):
+    link = make(link_kit, link_kit.Light(4.0))
+    link.clocks["announcing"] = link_kit.Clock(13.0, step_at_s=2.13, step_s=0.02)
+    link.connect()
+    link.play(4.0)
+    ids, _ = consistent(link, link_kit.qber)
+    indices = {index for _, index in ids}
+    missing = {i for i in range(1, 38) if i % 20} - indices
+    # Slice 21 still has a third of its pairs; where 22 finds none, the new clock is looked for.
+    assert 22 in missing and len(missing) <= 2
+    moved = link.reference.records[-1].offset_ps - link.reference.records[5].offset_ps
+    assert moved == pytest.approx(-0.02e12, rel=0.01)
+
+
 def test_streams_without_common_light_are_never_matched(link_kit):
     link = make(link_kit, link_kit.Light(2.0, pairs=0.0))
     link.connect()

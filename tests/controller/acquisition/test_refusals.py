@@ -39,6 +39,7 @@ def announcing():
     end.begin_epoch(5, 10**18)
     times = np.arange(1, 101, dtype=np.int64) * 10**9
     end.add(5, times, (times // 10**9 % 4).astype(np.uint8))
+    end.receive(ModeChange("key", 1, 0))
     end.receive(EpochBegun(1, 10**18, 0, 0))
     return end
 

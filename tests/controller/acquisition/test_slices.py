@@ -19,6 +19,8 @@ def codes(count):
 
 def test_the_plan_holds_from_its_slice_on_over_all_epochs():
     plan = ModePlan(4)
+    assert plan.mode(SliceId(0, 1)) == "test", "until a change says otherwise"
+    plan.add(ModeChange("key", 1, 0))
     plan.add(ModeChange("test", 2, 5))
     plan.add(ModeChange("key", 4, 1))
     expected = {(1, 9): "key", (2, 4): "test", (2, 5): "test", (3, 1): "test", (4, 1): "key"}
@@ -27,10 +29,14 @@ def test_the_plan_holds_from_its_slice_on_over_all_epochs():
     with pytest.raises(ValueError, match="before the last"):
         plan.add(ModeChange("test", 4, 0))
     plan.forget_before(SliceId(3, 0))
-    assert len(plan.changes()) == 2 and plan.mode(SliceId(3, 1)) == "test"
+    assert len(plan.changes()) == 2
+    assert plan.mode(SliceId(3, 1)) == "test"
     plan.forget_before(SliceId(5, 0))
-    assert len(plan.changes()) == 1 and plan.mode(SliceId(5, 1)) == "key"
-    assert ModePlan(0).mode(SliceId(0, 0)) == "key"
+    assert len(plan.changes()) == 1
+    assert plan.mode(SliceId(5, 1)) == "key"
+    never = ModePlan(0)
+    never.add(ModeChange("key", 0, 0))
+    assert never.mode(SliceId(0, 0)) == "key"
 
 
 def test_slices_settle_in_order_when_both_runs_are_clean():

@@ -170,6 +170,16 @@ async def test_a_trip_stays_until_the_operator_rearms(bench: Bench) -> None:
         assert core.current_a == 0.05
 
 
+async def test_a_laser_that_loses_its_cooling_is_put_out(bench: Bench) -> None:
+    core, _, actor = await laser(bench)
+    async with running(actor):
+        await until(actor, State.READY)
+        core._tec_on = False
+        await until(actor, State.TRIPPED)
+        assert "temperature control" in actor.cause
+        await eventually(lambda: core.current_a == 0)
+
+
 async def test_rearming_with_the_interlock_open_trips_again(bench: Bench) -> None:
     core, _, actor = await laser(bench)
     causes: list[StateChange] = []

@@ -12,9 +12,9 @@ import pytest
 from qkd_controller.config.link import BlockPlan, LinkFile, Roles
 from qkd_controller.keys.contract import AmplifiedBlock, Direction, PairingKeys
 from qkd_controller.keys.errors import PadExhausted, PadReused, StoreError
-from qkd_controller.link.connection import greet
 from qkd_controller.link.durable import DurableStore
 from qkd_controller.link.message import BlockMessage, Message
+from qkd_controller.link.serving import greet
 from qkd_controller.link.session import Session, SessionTiming, session_codec
 from qkd_controller.link.terms import LinkTerms
 from qkd_controller.link.wire import Wire
