@@ -47,7 +47,7 @@ _QUICK = {
         ("crystal_optimum_c = 45.0", "crystal_optimum_c = 28.0"),
         ("rotation_rad = [0.45, 0.50, 0.60]", "rotation_rad = [0.04, 0.05, 0.06]"),
         ("walk_rad_per_sqrt_s = 0.006", "walk_rad_per_sqrt_s = 0.002"),
-        ("loss_db = 2.6", "loss_db = 1.8"),
+        ("loss_db = 2.6", "loss_db = 1.2"),
     ],
     "links/demo.toml": [
         ("test_slice_every = 20 ", "test_slice_every = 10 "),
@@ -57,14 +57,14 @@ _QUICK = {
         ("leakage_budget_bits = 16_500", "leakage_budget_bits = 12_800"),
     ],
     "nodes/demo-alice.toml": [
-        ("run_duration_s = 5.0", "run_duration_s = 2.0"),
+        ("run_duration_s = 5.0", "run_duration_s = 1.0"),
         ("temperature_c = 45.0", "temperature_c = 28.0"),
         ("settle_s = 0.5", "settle_s = 0.2"),
         ("settle_s = 1.0", "settle_s = 0.2"),
         ("ramp_a_per_s = 0.05", "ramp_a_per_s = 0.2"),
     ],
     "nodes/demo-bob.toml": [
-        ("run_duration_s = 5.0", "run_duration_s = 2.0"),
+        ("run_duration_s = 5.0", "run_duration_s = 1.0"),
         ("settle_s = 0.5", "settle_s = 0.2"),
     ],
 }
@@ -369,6 +369,10 @@ class Testbed:
                         if error.status != 503:
                             raise
                         await asyncio.sleep(_POLL_S)
+
+    def sessions(self) -> list[int]:
+        """How many sessions each end has begun since the very start."""
+        return [len(node.log.events("link_up")) for node in self.nodes.values()]
 
     def assert_calm(self) -> None:
         """No process died, complained, or had the program itself fail."""

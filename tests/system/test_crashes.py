@@ -70,12 +70,14 @@ def test_both_ends_die_at_once(bed: Testbed) -> None:
 def crash(bed: Testbed, name: str) -> None:
     """SIGKILL and restart of one end; both recover by themselves with equal pools."""
     peer = bed.nodes[PEER[name]]
+    sessions = bed.sessions()
     mark = peer.log.mark()
     store = kill(bed.nodes[name])
     down = until(lambda: peer.log.events("link_down", mark), f"{peer.name} misses its peer")
     assert down[0]["cause"]
     bed.nodes[name].start()
     assert_recovered(bed, [store])
+    assert bed.sessions() == [count + 1 for count in sessions]
 
 
 def kill(node: Node) -> Store:
