@@ -7,6 +7,7 @@ needs no lock, and the event loop never waits for it.
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from qkd_controller.acquisition.announcing import AnnouncingEnd
@@ -67,11 +68,19 @@ class _Attach:
     outbox: Outbox
 
 
+@dataclass(frozen=True)
+class _Question:
+    """Something that is wanted of the engine besides its messages."""
+
+    ask: Callable[[Any], Any]
+    answer: asyncio.Future[Any]
+
+
 @dataclass
 class _Batch:
     """Work for one visit to the engine, bounded in bytes of tags."""
 
-    works: "list[Work | _Attach]" = field(default_factory=list)
+    works: "list[Work | _Attach | _Question]" = field(default_factory=list)
     held_bytes: int = 0
 
 
@@ -81,6 +90,7 @@ class _Done:
 
     attached: Outbox | None = None
     messages: list[Message] = field(default_factory=list)
+    answers: list[Callable[[], None]] = field(default_factory=list)
     fault: LinkError | None = None
     pending: bool = False
 
@@ -128,20 +138,12 @@ class Matching:
         self._put(work)
 
     async def call(self, ask: Callable[[Any], R]) -> R:
-        """Asks the engine something in its turn, after all that was fed before."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[R] = loop.create_future()
+        """Asks the engine something in its turn, after all that was fed before.
 
-        def work(engine: Engine) -> list[Message]:
-            try:
-                result = ask(engine)
-            except QkdError as error:
-                loop.call_soon_threadsafe(_settle, answer, None, error)
-            else:
-                loop.call_soon_threadsafe(_settle, answer, result, None)
-            return []
-
-        self._put(work)
+        The answer comes once everything that the engine said before it is on its way to the peer.
+        """
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._put(_Question(ask, answer))
         return await answer
 
     def attach(self, outbox: Outbox) -> None:
@@ -168,22 +170,27 @@ class Matching:
             for message in done.messages:
                 self._on_message(message)
                 self._send(message)
+            for settle in done.answers:
+                settle()
             if done.fault is not None:
                 self._on_fault(done.fault)
             if done.pending:
                 self._wake.set()
 
-    def _put(self, work: "Work | _Attach") -> None:
+    def _put(self, work: "Work | _Attach | _Question") -> None:
         self._batch.works.append(work)
         self._wake.set()
 
-    def _work(self, works: "list[Work | _Attach]") -> "_Done":
+    def _work(self, works: "list[Work | _Attach | _Question]") -> "_Done":
         done = _Done()
         for work in works:
             try:
                 if isinstance(work, _Attach):
                     self.engine.reset_peer()
-                    done = _Done(work.outbox, self.engine.begin_session())
+                    done.attached, done.messages = work.outbox, self.engine.begin_session()
+                    done.fault = None
+                elif isinstance(work, _Question):
+                    done.answers.append(_asked(work, self.engine))
                 else:
                     done.messages += work(self.engine)
             except LinkError as error:
@@ -208,10 +215,11 @@ def _forget_peer(engine: Engine) -> list[Message]:
     return []
 
 
-def _settle(answer: "asyncio.Future[Any]", result: Any, error: QkdError | None) -> None:
-    if answer.done():
-        return
-    if error is not None:
-        answer.set_exception(error)
-    else:
-        answer.set_result(result)
+def _asked(question: _Question, engine: Engine) -> Callable[[], None]:
+    """Asks the engine now; what it returns gives the answer, on the event loop."""
+    answer = question.answer
+    try:
+        give = partial(answer.set_result, question.ask(engine))
+    except QkdError as error:
+        give = partial(answer.set_exception, error)
+    return lambda: None if answer.done() else give()

@@ -90,6 +90,7 @@ def export(status: LinkStatus, metrics: Metrics) -> None:
     if status.clock_offset_ps is not None and status.clock_drift_ppm is not None:
         metrics.clock_offset.labels(name).set(status.clock_offset_ps * 1e-12)
         metrics.clock_drift.labels(name).set(status.clock_drift_ppm * 1e-6)
+    metrics.tell_slices(name, status.slices)
     metrics.epsilon.labels(name).set(status.accumulated_epsilon)
     metrics.store.labels(name, "own").set(status.own_key_bits / 8)
     metrics.store.labels(name, "redeemable").set(status.redeemable_key_bits / 8)

@@ -1,5 +1,8 @@
 """Prometheus metrics of one node; rates, ratios and levels, never key material."""
 
+from collections import Counter as Counts
+from collections.abc import Mapping
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -53,6 +56,7 @@ class Metrics:
             ["link", "outcome"],
             registry=registry,
         )
+        self._slices_told: Counts[tuple[str, str]] = Counts()
         self.sifted = Counter("qkd_sifted_bytes_total", "Sifted key", link, registry=registry)
         self.leaked = Counter(
             "qkd_error_correction_leaked_bytes_total",
@@ -110,3 +114,9 @@ class Metrics:
             [*device, "reading"],
             registry=registry,
         )
+
+    def tell_slices(self, link: str, totals: Mapping[str, int]) -> None:
+        """Takes how many slices of a link came to each outcome since the node started."""
+        for outcome, total in totals.items():
+            self.slices.labels(link, outcome).inc(total - self._slices_told[link, outcome])
+            self._slices_told[link, outcome] = total
