@@ -64,6 +64,7 @@ _QUICK = {
         ("ramp_a_per_s = 0.05", "ramp_a_per_s = 0.2"),
     ],
     "nodes/demo-bob.toml": [
+        ("voltages_mv = [0, 0, 0, 0]", "voltages_mv = [120, 0, -80, 0]"),
         ("run_duration_s = 5.0", "run_duration_s = 1.0"),
         ("settle_s = 0.5", "settle_s = 0.2"),
     ],
