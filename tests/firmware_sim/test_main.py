@@ -135,7 +135,7 @@ async def test_a_slow_reader_holds_time_back_and_an_absent_one_overflows(
 async def when(condition: Any) -> None:
     """Waits until a condition holds."""
     async with asyncio.timeout(15):
-        while not condition():  # noqa: ASYNC110 - the condition has no event of its own
+        while not condition():
             await asyncio.sleep(0.002)
 
 

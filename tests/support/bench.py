@@ -106,5 +106,5 @@ def epc() -> Epc400:
 async def eventually(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
     """Returns as soon as a condition holds."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - nobody tells a test when a core changes
+        while not condition():
             await asyncio.sleep(0.005)

@@ -64,6 +64,11 @@ class Figures:
         self._seen: SliceRecord | None = None
         self._seen_s = 0.0
 
+    def begin(self) -> None:
+        """Key is being made: from now on its rates count silence too."""
+        self.sifted_bits.begin()
+        self.secret_bits.begin()
+
     def released_block(self, report: BlockReport) -> None:
         """Counts a block that made key."""
         self.released += 1

@@ -234,6 +234,8 @@ class LinkRuntime:
 
     def _on_state(self, before: LinkState, after: LinkState, cause: str) -> None:
         self._metrics.link_state.labels(self.link.name).state(after.value)
+        if after is LinkState.KEYING:
+            self.figures.begin()
         tell = self._log.warn if after is LinkState.ALARM else self._log.emit
         tell(
             "link_state",

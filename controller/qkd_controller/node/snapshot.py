@@ -98,6 +98,9 @@ def export(status: LinkStatus, metrics: Metrics) -> None:
         label = direction.name.lower()
         metrics.pad.labels(name, label).set(status.pad_bytes[direction])
     for device in status.devices:
+        if device.kind == "detector" and "temperature_c" in device.readings:
+            celsius, _ = device.readings["temperature_c"]
+            metrics.detector_temperature.labels(name, device.name).set(celsius)
         for reading, (value, _) in device.readings.items():
             metrics.device_reading.labels(name, device.name, reading).set(value)
 

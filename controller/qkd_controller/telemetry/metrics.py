@@ -3,7 +3,15 @@
 from collections import Counter as Counts
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Enum,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+)
 
 STAGE_BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
@@ -12,6 +20,7 @@ class Metrics:
     """Every metric of the node, in a registry of its own."""
 
     def __init__(self, node: str, version: str, link_states: list[str]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # promtool objects to the _created series
         self.registry = CollectorRegistry()
         registry, link, device = self.registry, ["link"], ["link", "device"]
         self.build = Info("qkd_build", "What runs here", registry=registry)
@@ -95,6 +104,9 @@ class Metrics:
         )
         self.device_up = Gauge(
             "qkd_device_up", "1 while the device is ready", device, registry=registry
+        )
+        self.detector_temperature = Gauge(
+            "qkd_detector_temperature_celsius", "As measured", device, registry=registry
         )
         self.device_reading = Gauge(
             "qkd_device_reading",

@@ -1,0 +1,192 @@
+"""The conductor brings a link up by itself, and after each loss redoes only what was lost."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from qkd_controller.config.link import Alignment
+from qkd_controller.link.acquisition_messages import Mode
+from qkd_controller.node import conductor
+from qkd_controller.node.alignment import AlignmentFailed, Errors
+from qkd_controller.node.conductor import Conductor, SliceId, TestSlice
+from qkd_controller.node.state import LinkState
+
+LIMITS = Alignment(start_above_qber_ratio=0.04, alarm_above_qber_ratio=0.1, sifted_per_probe=900)
+
+
+class Bench:
+    """Two ends, their light and their clocks, as the conductor sees them."""
+
+    def __init__(self) -> None:
+        self.absent = "bob: oven settling"
+        self.lock = False
+        self.qber = 0.02
+        self.repaired_qber: float | None = 0.02
+        self.mode: Mode = "key"
+        self.modes: list[Mode] = []
+        self.states: list[LinkState] = []
+        self.alignments = 0
+        self.index = 0
+        self.entered = asyncio.Condition()
+
+    def missing(self) -> str:
+        return self.absent
+
+    def locked(self) -> bool:
+        return self.lock
+
+    def set_mode(self, mode: Mode) -> None:
+        self.mode = mode
+        self.modes.append(mode)
+
+    def next_slice(self) -> SliceId:
+        return (1, self.index + 1)
+
+    async def align(self, cause: str, probe: Callable[[], Awaitable[Errors]]) -> float:
+        assert cause
+        self.alignments += 1
+        if self.repaired_qber is None:
+            raise AlignmentFailed("the controller is away")
+        await probe()
+        self.qber = self.repaired_qber
+        return self.qber
+
+    def enter(self, state: LinkState, cause: str) -> None:
+        assert cause
+        if not self.states or self.states[-1] is not state:
+            self.states.append(state)
+
+
+class Play:
+    """A conductor at work on the bench; slices come as fast as the loop turns."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.conductor = Conductor(bench, LIMITS)
+
+    async def __aenter__(self) -> "Play":
+        self.tasks = [
+            asyncio.create_task(self.conductor.run()),
+            asyncio.create_task(self._shine()),
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def _shine(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.bench.index += 1
+            if self.bench.lock and not self.bench.absent:
+                errors = Errors(
+                    700, round(700 * self.bench.qber), 300, round(300 * self.bench.qber)
+                )
+                if self.bench.mode == "test" or self.bench.index % 5 == 0:
+                    self.conductor.tested(TestSlice((1, self.bench.index), errors))
+            self.conductor.notify()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0)
+
+    async def until_state(self, state: LinkState) -> None:
+        await self.until(lambda: bool(self.bench.states) and self.bench.states[-1] is state)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def climbed(play: Play) -> None:
+    play.bench.absent = ""
+    play.bench.lock = True
+    await play.until_state(LinkState.KEYING)
+
+
+async def test_it_climbs_from_nothing_to_key(bench: Bench) -> None:
+    async with Play(bench) as play:
+        await play.until_state(LinkState.PREPARING)
+        assert bench.mode == "test"
+        bench.absent = ""
+        await play.until_state(LinkState.SYNCHRONISING)
+        assert bench.mode == "test"
+        bench.lock = True
+        await play.until_state(LinkState.KEYING)
+    assert bench.states == [
+        LinkState.PREPARING,
+        LinkState.SYNCHRONISING,
+        LinkState.ALIGNING,
+        LinkState.KEYING,
+    ]
+    assert bench.alignments == 0
+    assert bench.mode == "key"
+
+
+async def test_a_risen_error_rate_is_aligned_again_on_test_slices(bench: Bench) -> None:
+    async with Play(bench) as play:
+        await climbed(play)
+        bench.modes.clear()
+        bench.qber = 0.08
+        await play.until(lambda: bench.alignments == 1)
+        assert bench.modes == ["test"]
+        await play.until_state(LinkState.KEYING)
+        assert bench.modes == ["test", "key"]
+
+
+async def test_an_error_rate_that_stays_alarms_makes_no_key_and_ends_by_itself(
+    bench: Bench,
+) -> None:
+    async with Play(bench) as play:
+        await climbed(play)
+        bench.qber = bench.repaired_qber = 0.25
+        await play.until_state(LinkState.ALARM)
+        assert bench.mode == "test"
+        bench.qber = bench.repaired_qber = 0.02
+        await play.until_state(LinkState.KEYING)
+        assert bench.mode == "key"
+
+
+async def test_an_alarm_tries_to_align_now_and_then(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conductor, "ALARM_RETRY_S", 0.01)
+    async with Play(bench) as play:
+        await climbed(play)
+        bench.qber, bench.repaired_qber = 0.25, None
+        await play.until_state(LinkState.ALARM)
+        tried = bench.alignments
+        await play.until(lambda: bench.alignments > tried + 2)
+        bench.repaired_qber = 0.02
+        await play.until_state(LinkState.KEYING)
+
+
+async def test_a_device_that_leaves_stops_key_until_it_is_back(bench: Bench) -> None:
+    async with Play(bench) as play:
+        await climbed(play)
+        bench.absent = "alice: pump tripped"
+        await play.until_state(LinkState.PREPARING)
+        assert bench.mode == "test"
+        bench.absent = ""
+        await play.until_state(LinkState.KEYING)
+        assert LinkState.SYNCHRONISING not in bench.states[bench.states.index(LinkState.KEYING) :]
+
+
+async def test_a_short_unlock_is_ridden_out_and_a_long_one_is_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Play(bench) as play:
+        await climbed(play)
+        bench.lock = False
+        turned = bench.index
+        await play.until(lambda: bench.index > turned + 50)
+        assert bench.states[-1] is LinkState.KEYING
+        monkeypatch.setattr(conductor, "LOCK_GRACE_S", 0.0)
+        await play.until_state(LinkState.SYNCHRONISING)
+        bench.lock = True
+        await play.until_state(LinkState.KEYING)
