@@ -403,7 +403,7 @@ def assert_same_pools(alice: Store, bob: Store) -> None:
 
 
 @contextlib.contextmanager
-def testbed(directory: Path, configs: Path | None = None) -> Iterator[Testbed]:
+def set_up(directory: Path, configs: Path | None = None) -> Iterator[Testbed]:
     """A testbed that is set up but not started; at the end everything is stopped."""
     bed = Testbed(build_site(configs or quick_configs(directory / "configs"), directory / "site"))
     try:
