@@ -8,6 +8,7 @@ import pytest
 from qkd_controller.link.block_messages import (
     BLOCK_MESSAGES,
     Bases,
+    CascadeBegun,
     Confirmation,
     FrameChecks,
     FramesDisclosed,
