@@ -22,6 +22,9 @@ LOCK_GRACE_S = 3.0
 """A new run of a tagger is found again well within this time, and loses nothing meanwhile."""
 WATCHED_TEST_SLICES = 3
 MIN_WATCHED_SIFTED = 200
+VERDICT_PROBES = 4
+"""A verdict on the link is taken on so much more than a step of the alignment."""
+CEILING_FACTOR = 1.25
 
 SliceId = tuple[int, int]
 
@@ -97,9 +100,9 @@ class Conductor:
         await self._until(self._table.locked, guarded_by=self._ready)
         self._table.enter(LinkState.ALIGNING, "measuring the error rate on test slices")
         errors = await self._probe_or_fall()
-        if errors.worst_ratio() > self._limits.start_above_qber_ratio:
+        if errors.clearly_above(self._limits.start_above_qber_ratio):
             errors = await self._align(errors)
-        while errors.worst_ratio() > self._limits.alarm_above_qber_ratio:
+        while errors.clearly_above(self._limits.alarm_above_qber_ratio):
             errors = await self._alarm(errors)
         self._accepted_ratio = errors.worst_ratio()
         self._table.set_mode("key")
@@ -130,9 +133,9 @@ class Conductor:
         retry_at = time.monotonic() + ALARM_RETRY_S
         while time.monotonic() < retry_at:
             errors = await self._probe_or_fall()
-            if errors.worst_ratio() <= self._limits.alarm_above_qber_ratio:
+            if not errors.clearly_above(self._limits.alarm_above_qber_ratio):
                 self._table.enter(LinkState.ALIGNING, "the error rate has fallen")
-                if errors.worst_ratio() > self._limits.start_above_qber_ratio:
+                if errors.clearly_above(self._limits.start_above_qber_ratio):
                     return await self._align(errors)
                 return errors
         return await self._align(errors)
@@ -140,8 +143,13 @@ class Conductor:
     async def _watch(self) -> None:
         """Returns when key-making must stop; raises _Fallen when something is lost."""
         since = self._table.next_slice()
-        ceiling = max(self._limits.start_above_qber_ratio, 1.5 * self._accepted_ratio)
+        # What alignment could not better is no reason to align again, short of the alarm.
+        ceiling = min(
+            max(self._limits.start_above_qber_ratio, CEILING_FACTOR * self._accepted_ratio),
+            self._limits.alarm_above_qber_ratio,
+        )
         locked_at = time.monotonic()
+        told = ""
         while True:
             await self._next_change()
             self._ready()
@@ -151,24 +159,26 @@ class Conductor:
                 self._table.enter(LinkState.SYNCHRONISING, "lost the clock's lock")
                 raise _Fallen
             recent = _total([t for t in self._tested if t.slice_id >= since][-WATCHED_TEST_SLICES:])
-            if (
-                min(recent.sifted_z, recent.sifted_x) >= MIN_WATCHED_SIFTED
-                and recent.worst_ratio() > ceiling
-            ):
-                self._table.enter(
-                    LinkState.ALIGNING, f"error rate {recent.worst_ratio():.1%} on test slices"
-                )
+            if min(recent.sifted_z, recent.sifted_x) < MIN_WATCHED_SIFTED:
+                continue
+            cause = f"error rate {recent.worst_ratio():.1%} on test slices"
+            if recent.clearly_above(ceiling):
+                self._table.enter(LinkState.ALIGNING, cause)
                 return
+            if cause != told:
+                told = cause
+                self._table.enter(LinkState.KEYING, cause)
 
-    async def _probe(self) -> Errors:
-        """Errors on photons detected from now on; zeros if none come in time."""
+    async def _probe(self, probes: int = 1) -> Errors:
+        """Errors on photons detected from now on; what there is, if not enough come in time."""
+        wanted = probes * self._limits.sifted_per_probe
         start = self._table.next_slice()
         total = Errors(0, 0, 0, 0)
 
         def enough() -> bool:
             nonlocal total
             total = _total([t for t in self._tested if t.slice_id >= start])
-            return total.sifted_z + total.sifted_x >= self._limits.sifted_per_probe
+            return total.sifted_z + total.sifted_x >= wanted
 
         try:
             async with asyncio.timeout(self._limits.probe_timeout_s):
@@ -178,7 +188,7 @@ class Conductor:
         return total
 
     async def _probe_or_fall(self) -> Errors:
-        errors = await self._probe()
+        errors = await self._probe(VERDICT_PROBES)
         if errors.sifted_z == 0 or errors.sifted_x == 0:
             self._table.enter(LinkState.SYNCHRONISING, "no coincidences on the test slices")
             raise _Fallen

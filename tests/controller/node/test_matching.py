@@ -11,7 +11,8 @@ from qkd_controller.devices.tagger import RunEnded, RunStarted
 from qkd_controller.link.acquisition_messages import RunEnded as RunEndedMessage
 from qkd_controller.link.errors import BlockDiscarded
 from qkd_controller.link.message import Message
-from qkd_controller.node.matching import EventSource, Matching, Outbox
+from qkd_controller.node.matching import EventSource, Matching
+from qkd_controller.node.outbox import Outbox
 
 TIMING = Timing(search_span_ms=100)
 CHANNELS = (Channel(1, "z", 0), Channel(2, "z", 1), Channel(3, "x", 0), Channel(4, "x", 1))
@@ -23,7 +24,7 @@ async def test_an_answer_comes_after_all_that_was_said_before_it() -> None:
     engine = AnnouncingEnd(TIMING, 1 << 20)
     engine.begin_session()
     matching = Matching(engine, EventSource(TIMING, CHANNELS), spoken.append, lambda _: None)
-    outbox: Outbox = asyncio.Queue()
+    outbox = Outbox()
     matching.attach(outbox)
     running = asyncio.create_task(matching.run())
     try:
@@ -32,7 +33,7 @@ async def test_an_answer_comes_after_all_that_was_said_before_it() -> None:
         matching.feed(RunEnded(1, 10**12, True, "", 0.0))
         assert await matching.call(lambda engine: engine.settled_pairs) == 0
         assert any(isinstance(message, RunEndedMessage) for message in spoken)
-        assert outbox.qsize() == len(spoken)
+        assert [await outbox.get() for _ in spoken] == spoken
     finally:
         running.cancel()
 
