@@ -33,7 +33,8 @@ from qkd_controller.telemetry.events import EventLog
 from qkd_controller.telemetry.metrics import Metrics
 
 FIRST_QBER_RATIO = 0.03
-LOW_PAD_BYTES = 1 << 14
+BARREN_BLOCKS = 3
+"""So many blocks in a row without key are an alarm: the test slices alone do not tell of them."""
 
 
 class LinkRuntime:
@@ -61,6 +62,8 @@ class LinkRuntime:
         self._session: LinkSession | None = None
         self._conducted = (LinkState.SYNCHRONISING, "the peer has not reported yet")
         self._stopped = ""
+        self._barren = 0
+        self._barren_cause = ""
         engine_kind = ReferenceEnd if link.roles.time_reference == node.name else AnnouncingEnd
         engine = engine_kind(link.timing, end.buffer_limit_mib << 20)
         self.figures = Figures(engine, link.timing.slice_ms)
@@ -87,6 +90,8 @@ class LinkRuntime:
             alarms.append(f"link stopped: {self._stopped}")
         if self.machine.state is LinkState.ALARM:
             alarms.append(self.machine.cause)
+        if self._barren >= BARREN_BLOCKS:
+            alarms.append(f"{self._barren} blocks in a row made no key: {self._barren_cause}")
         alarms += [
             f"{name} tripped: {actor.cause}"
             for name, actor in self.instruments.actors.items()
@@ -132,6 +137,7 @@ class LinkRuntime:
 
     def on_released(self, block: int, report: BlockReport) -> None:
         self.figures.released_block(report)
+        self._barren = 0
         name, key, test = self.link.name, report.key_string, report.test_string
         metrics = self._metrics
         metrics.blocks.labels(name, "released").inc()
@@ -160,6 +166,9 @@ class LinkRuntime:
         self.figures.discarded[cause] += 1
         self._metrics.blocks.labels(self.link.name, "discarded").inc()
         self._emit("block_discarded", block=block, cause=cause)
+        self._barren, self._barren_cause = self._barren + 1, cause
+        if self._barren == BARREN_BLOCKS:
+            self._log.warn("no_key", link=self.link.name, blocks=self._barren, cause=cause)
 
     async def _stream(self) -> None:
         tagger = self.instruments.tagger
