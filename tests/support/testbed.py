@@ -58,7 +58,7 @@ _QUICK = {
         ("leakage_budget_bits = 16_500", "leakage_budget_bits = 12_800"),
     ],
     "nodes/demo-alice.toml": [
-        ("run_duration_s = 5.0", "run_duration_s = 1.0"),
+        ("run_duration_s = 5.0", "run_duration_s = 2.0"),
         ("temperature_c = 45.0", "temperature_c = 28.0"),
         ("settle_s = 0.5", "settle_s = 0.2"),
         ("settle_s = 1.0", "settle_s = 0.2"),
@@ -66,7 +66,7 @@ _QUICK = {
     ],
     "nodes/demo-bob.toml": [
         ("voltages_mv = [0, 0, 0, 0]", "voltages_mv = [120, 0, -80, 0]"),
-        ("run_duration_s = 5.0", "run_duration_s = 1.0"),
+        ("run_duration_s = 5.0", "run_duration_s = 2.0"),
         ("settle_s = 0.5", "settle_s = 0.2"),
     ],
 }

@@ -25,6 +25,7 @@ MIN_WATCHED_SIFTED = 200
 VERDICT_PROBES = 4
 """A verdict on the link is taken on so much more than a step of the alignment."""
 CEILING_FACTOR = 1.25
+_SUSPICION = ": eavesdropping or a fault in the optics; no key is made"
 
 SliceId = tuple[int, int]
 
@@ -74,6 +75,8 @@ class Conductor:
         self._changed = asyncio.Event()
         self._tested: deque[TestSlice] = deque(maxlen=400)
         self._accepted_ratio = 0.0
+        self._keyed = False
+        self._alarmed = False
 
     def notify(self) -> None:
         """Something may have changed: readiness, lock, results."""
@@ -98,13 +101,16 @@ class Conductor:
         if not self._table.locked():
             self._table.enter(LinkState.SYNCHRONISING, "seeking the clock offset in the photons")
         await self._until(self._table.locked, guarded_by=self._ready)
-        self._table.enter(LinkState.ALIGNING, "measuring the error rate on test slices")
+        self._table.enter(self._aligning(), "measuring the error rate on test slices")
         errors = await self._probe_or_fall()
+        if self._keyed and errors.clearly_above(self._limits.alarm_above_qber_ratio):
+            self._alarmed = True
         if errors.clearly_above(self._limits.start_above_qber_ratio):
             errors = await self._align(errors)
         while errors.clearly_above(self._limits.alarm_above_qber_ratio):
             errors = await self._alarm(errors)
         self._accepted_ratio = errors.worst_ratio()
+        self._keyed, self._alarmed = True, False
         self._table.set_mode("key")
         self._table.enter(LinkState.KEYING, f"error rate {errors.worst_ratio():.1%}")
         await self._watch()
@@ -116,24 +122,24 @@ class Conductor:
 
     async def _align(self, errors: Errors) -> Errors:
         cause = f"error rate {errors.worst_ratio():.1%}"
-        self._table.enter(LinkState.ALIGNING, cause)
+        self._table.enter(self._aligning(), f"{cause}{_SUSPICION if self._alarmed else ''}")
         try:
             await self._table.align(cause, self._probe)
         except AlignmentFailed as failure:
-            self._table.enter(LinkState.ALIGNING, str(failure))
+            self._table.enter(self._aligning(), str(failure))
         return await self._probe_or_fall()
 
     async def _alarm(self, errors: Errors) -> Errors:
         """Waits on test slices while the error rate is too high; tries to align now and then."""
+        self._alarmed = True
         self._table.enter(
-            LinkState.ALARM,
-            f"error rate {errors.worst_ratio():.1%} after alignment: eavesdropping or a fault "
-            "in the optics; no key is made",
+            LinkState.ALARM, f"error rate {errors.worst_ratio():.1%} after alignment{_SUSPICION}"
         )
         retry_at = time.monotonic() + ALARM_RETRY_S
         while time.monotonic() < retry_at:
             errors = await self._probe_or_fall()
             if not errors.clearly_above(self._limits.alarm_above_qber_ratio):
+                self._alarmed = False
                 self._table.enter(LinkState.ALIGNING, "the error rate has fallen")
                 if errors.clearly_above(self._limits.start_above_qber_ratio):
                     return await self._align(errors)
@@ -193,6 +199,13 @@ class Conductor:
             self._table.enter(LinkState.SYNCHRONISING, "no coincidences on the test slices")
             raise _Fallen
         return errors
+
+    def _aligning(self) -> LinkState:
+        """An alarm stands until the error rate has fallen, whatever is tried meanwhile.
+
+        While a link is first brought up a high error rate is no alarm: nothing is aligned yet.
+        """
+        return LinkState.ALARM if self._alarmed else LinkState.ALIGNING
 
     def _ready(self) -> None:
         if self._table.missing():

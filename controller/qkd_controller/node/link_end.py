@@ -107,7 +107,7 @@ class LinkRuntime:
         ]
         if self.figures.discards_in_row >= DISCARDS_TO_ALARM:
             alarms.append(
-                f"the last {self.figures.discards_in_row} blocks made no key: "
+                f"{self.figures.discards_in_row} blocks in a row made no key: "
                 f"{self.figures.last_discard}"
             )
         if min(pad_bytes) < LOW_PAD_BYTES:
@@ -194,6 +194,9 @@ class LinkRuntime:
         self.figures.discarded_block(cause)
         self._metrics.blocks.labels(self.link.name, "discarded").inc()
         self._emit("block_discarded", block=block, cause=cause)
+        in_row = self.figures.discards_in_row
+        if in_row == DISCARDS_TO_ALARM:
+            self._log.warn("no_key", link=self.link.name, blocks=in_row, cause=cause)
 
     async def _stream(self) -> None:
         tagger = self.instruments.tagger
