@@ -24,6 +24,9 @@ from qkd_native.mac import PolyHash, collision_bound
 
 MAX_TRANSCRIPT_BYTES = 2**40
 MAX_UNVERIFIED_MESSAGES = 2**16
+REFUSED_TAGS = 2**24
+"""Forgeries allowed for a block. A tag that is refused spends no pad, but costs its forger a
+session: at the shortest pause between two sessions, so many take over three months."""
 _LENGTH_BYTES = 8
 
 
@@ -31,15 +34,16 @@ def authentication_epsilon(tags: int) -> float:
     """Probability that any of so many verified tags is a forgery.
 
     Charged to each block with the number of tags that its refill pays for, it covers every tag
-    that will ever be verified but those paid by the provisioned pad.
+    that will ever be accepted but those paid by the provisioned pad.
     """
     return tags * collision_bound(MAX_TRANSCRIPT_BYTES)
 
 
 def block_epsilon(pad_refill_bits: int) -> float:
-    """The share of ε_auth of one block: at least its own commit, and all that it refills."""
+    """The share of ε_auth of one block: its own commit, or all that it refills, and forgeries."""
     commit = 2 * 2 * Statement.BYTES_OF_PAD
-    return authentication_epsilon(max(commit, pad_refill_bits // 8) // TAG_BYTES)
+    accepted = max(commit, pad_refill_bits // 8) // TAG_BYTES
+    return authentication_epsilon(accepted + REFUSED_TAGS)
 
 
 class Conversation:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from qkd_controller.config.errors import QkdError
-from qkd_controller.keys.contract import AmplifiedBlock, LinkStore, PairingKeys
-from qkd_controller.keys.errors import PadReused, StoreError
+from qkd_controller.keys.contract import AmplifiedBlock, PairingKeys
+from qkd_controller.keys.errors import PadExhausted, PadReused, StoreError
 from qkd_controller.link import release, resumption
 from qkd_controller.link.authentication import Conversation, wiped
 from qkd_controller.link.channel import BlockChannel, Discard
@@ -220,14 +220,18 @@ class Session:
         own = await store.call(resumption.standing)
         await self.send(own)
         peer = await self._expect(Resume)
-        await store.call(lambda s: resumption.meet_cursors(s, peer))
+        behind = resumption.is_behind(own, peer, terms.sending)
         if terms.leads:
             verdict = await store.call(lambda s: resumption.verdict(s, own, peer))
             await self.send(verdict)
-        await self._checkpoint()
+        if not behind:
+            await self._checkpoint()
         if not terms.leads:
             verdict = await self._expect(Verdict)
         await self._expect(Checkpoint)
+        if behind:
+            await store.call(lambda s: resumption.catch_up(s, peer, terms.sending))
+            await self._checkpoint()
         if terms.leads:
             return resumption.Resumption(resumption.next_block(own, peer))
         return await store.call(lambda s: resumption.settle(s, own, peer, verdict))
@@ -278,25 +282,25 @@ class Session:
             await self._inbox.add(message, size_bytes)
 
     async def _verify(self, cursor: int, statements: list[tuple[Conversation, Statement]]) -> None:
-        """Spends the peer's pad durably, then checks its tags."""
+        """Checks the peer's tags, and only then spends their pad and what lies before it."""
+        peer, direction = self._terms.peer, self._terms.receiving
         length = len(statements) * Statement.BYTES_OF_PAD
-        direction = self._terms.receiving
-
-        def take(store: LinkStore) -> bytearray:
-            if cursor - store.pad_cursor(direction) > resumption.MAX_SKIP_BYTES:
-                raise AuthenticationError(f"a tag of {self._terms.peer} burns pad without need")
-            return store.take_pad_at(direction, cursor, length)
-
         try:
-            pad = await self._store.call(take)
+            pad = await self._store.call(lambda s: s.read_pad(direction, cursor, length))
         except PadReused:
             raise AuthenticationError(
-                f"a tag of {self._terms.peer} uses pad that is spent: it is a replay"
+                f"a tag of {peer} uses pad that is spent: it is a replay"
+            ) from None
+        except PadExhausted:
+            raise AuthenticationError(
+                f"a tag of {peer} stands on pad that was never provided here: it is forged, or "
+                "the two stores do not belong together; if it comes again, pair the link anew"
             ) from None
         with wiped(pad) as view:
             for place, (conversation, statement) in enumerate(statements):
                 start = place * Statement.BYTES_OF_PAD
                 conversation.verify(statement, view[start : start + Statement.BYTES_OF_PAD])
+        await self._store.call(lambda s: s.move_pad_cursor(direction, cursor + length))
 
     @asynccontextmanager
     async def pad(self, length_bytes: int) -> AsyncIterator[tuple[int, memoryview]]:

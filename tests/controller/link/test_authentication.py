@@ -12,6 +12,7 @@ from qkd_controller.keys.contract import PairingKeys
 from qkd_controller.link import authentication
 from qkd_controller.link.authentication import (
     MAX_TRANSCRIPT_BYTES,
+    REFUSED_TAGS,
     Conversation,
     authentication_epsilon,
     block_epsilon,
@@ -155,9 +156,9 @@ def test_a_transcript_cannot_outgrow_its_collision_bound(monkeypatch):
 def test_epsilon_is_the_sum_of_the_collision_bounds_of_all_tags():
     assert authentication_epsilon(1) == (MAX_TRANSCRIPT_BYTES // 16 + 1) * 2.0**-128
     assert authentication_epsilon(10) == 10 * authentication_epsilon(1)
-    assert block_epsilon(0) == authentication_epsilon(8)
-    assert block_epsilon(2048) == authentication_epsilon(16)
-    assert block_epsilon(2048) < 1e-25
+    assert block_epsilon(0) == authentication_epsilon(8 + REFUSED_TAGS)
+    assert block_epsilon(2048) == authentication_epsilon(16 + REFUSED_TAGS)
+    assert block_epsilon(2048) < 1e-20
 
 
 def test_a_lent_secret_is_wiped_even_after_an_error():
