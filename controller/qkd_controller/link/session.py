@@ -313,9 +313,14 @@ class Session:
                 yield cursor, view
 
     async def send_commit(
-        self, kind: type[Prepared] | type[Released], block: int, cursor: int, pad: memoryview
-    ) -> Prepared | Released:
+        self,
+        kind: type[Prepared] | type[Released],
+        channel: BlockChannel,
+        cursor: int,
+        pad: memoryview,
+    ) -> None:
         """Tags block and session as they are now; see release.Tagging."""
+        block = channel.block
         conversation = self._conversation(block)
         if conversation is None:
             raise LinkError(f"block {block} was closed while it was being released")
@@ -323,22 +328,23 @@ class Session:
 
         def tagged() -> Prepared | Released:
             on_block, on_session = conversation.state(pad[:half]), self._session.state(pad[half:])
-            return kind(block, cursor, on_block, on_session)
+            message = kind(block, cursor, on_block, on_session)
+            channel.enter(message)
+            return message
 
-        return await self._send_tagged(tagged, block)
+        await self._send_tagged(tagged, block)
 
     async def _checkpoint(self) -> None:
         self._since_checkpoint = 0
         async with self.pad(Statement.BYTES_OF_PAD) as (cursor, pad):
             await self._send_tagged(lambda: Checkpoint(cursor, self._session.state(pad)), SESSION)
 
-    async def _send_tagged(self, build: Callable[[], M], transcript: int) -> M:
+    async def _send_tagged(self, build: Callable[[], Message], transcript: int) -> None:
         # Nothing may be sent or received between reading the hashes and sending the tags.
         async with self._sending, self._receiving:
             message = build()
             self._wire.write(self._numbered(message, transcript))
         await self._wire.drain(self._timing.silence_timeout_s)
-        return message
 
     async def _send_about_block(self, message: BlockMessage) -> None:
         block = self._blocks.get(message.block)

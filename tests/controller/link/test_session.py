@@ -19,6 +19,7 @@ from qkd_controller.link.errors import (
     ProtocolError,
 )
 from qkd_controller.link.framing import frame
+from qkd_controller.link.message import BlockMessage
 from qkd_controller.link.release import COMMIT_PAD_BYTES, RESERVED_PAD_BYTES
 from qkd_controller.link.session import SessionTiming
 from qkd_controller.security.ledger import BlockLedger
@@ -203,6 +204,32 @@ async def test_every_commit_is_entered_in_both_ledgers(bench, stores):
         await ends.release(1, channels)
         assert ledgers[0] == ledgers[1]
         assert ledgers[0].masked_bits == 2 * 8 * COMMIT_PAD_BYTES
+
+
+async def test_every_message_is_in_the_ledger_before_it_is_on_the_wire(bench, stores):
+    async with connected(bench, stores) as ends:
+        channels = ends.open(1)
+        behind = []
+
+        def watch(end, heard):
+            sent = 0
+
+            def on_write(data):
+                nonlocal sent
+                message = bench.CODEC.decode(data[4:]).message
+                if isinstance(message, BlockMessage):
+                    sent += 1
+                    if channels[end].ledger.messages < sent + heard:
+                        behind.append(type(message).__name__)
+                return data
+
+            return on_write
+
+        ends.pipes[0].on_write = watch(0, 0)
+        # The leader has heard both messages of the follower before it says its own.
+        ends.pipes[1].on_write = watch(1, 2)
+        assert await ends.release(1, channels) == [None, None]
+        assert not behind
 
 
 async def test_too_little_pad_stops_the_release_before_anything_is_prepared(bench):
