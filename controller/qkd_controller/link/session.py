@@ -120,6 +120,9 @@ class Session:
         except QkdError as error:
             self._fail(error)
             raise
+        except BaseException:
+            self._fail(LinkError("the session was given up"))
+            raise
         self.next_block = outcome.next_block
         self._last_released = outcome.next_block - 1
         return outcome
@@ -141,7 +144,7 @@ class Session:
             raise self._failure
 
     def close(self) -> None:
-        """Ends the session in good order; run() returns."""
+        """Ends the session in good order and wipes its keys; run() returns."""
         self._fail(_Closed("the session was closed"))
 
     async def send(self, message: Message) -> None:
@@ -297,6 +300,9 @@ class Session:
                 "the two stores do not belong together; if it comes again, pair the link anew"
             ) from None
         with wiped(pad) as view:
+            self._check_alive()
+            if any(conversation.over for conversation, _ in statements):
+                return  # The block was closed meanwhile: as if its tags had come later.
             for place, (conversation, statement) in enumerate(statements):
                 start = place * Statement.BYTES_OF_PAD
                 conversation.verify(statement, view[start : start + Statement.BYTES_OF_PAD])
@@ -395,6 +401,7 @@ class Session:
         return self._begin(transcript).conversation
 
     def _begin(self, number: int) -> _Block:
+        self._check_alive()
         block = _Block(Conversation(self.agreement, self._keys, number))
         self._blocks[number] = block
         return block
@@ -414,6 +421,9 @@ class Session:
         if self._failure is not None:
             return
         self._failure = error
+        self._session.wipe()
+        for block in self._blocks.values():
+            block.conversation.wipe()
         self._ended.set()
         self._wire.close()
         self._inbox.put_nowait(error)

@@ -8,6 +8,7 @@ import pytest
 
 from qkd_controller.keys.contract import AmplifiedBlock, Direction
 from qkd_controller.keys.errors import PadExhausted, StoreError
+from qkd_controller.link import authentication
 from qkd_controller.link import session as session_module
 from qkd_controller.link.channel import Discard
 from qkd_controller.link.codec import Envelope
@@ -329,6 +330,54 @@ async def test_the_end_of_a_session_reaches_everyone_who_waits(bench, stores):
         assert all(isinstance(result, LinkError) for result in results)
         with pytest.raises(LinkError, match="ended"):
             await ends.follower.send(bench.Note(b""))
+
+
+@pytest.fixture
+def unwiped(monkeypatch):
+    """The polynomial hashes that still know their key."""
+    alive = set()
+
+    class Watched(authentication.PolyHash):
+        def __init__(self, key):
+            super().__init__(key)
+            alive.add(self)
+
+        def wipe(self):
+            super().wipe()
+            alive.discard(self)
+
+    monkeypatch.setattr(authentication, "PolyHash", Watched)
+    return alive
+
+
+async def test_a_session_that_fails_to_resume_keeps_no_hash_key(bench, stores, unwiped):
+    stores[1].pads = [b"", b""]
+    with pytest.raises((LinkError, PadExhausted)):
+        async with connected(bench, stores, SessionTiming(5.0, 0.2, 5.0)):
+            """Never comes up."""
+    # The other end gives up by itself.
+    await until(lambda: not unwiped)
+
+
+@pytest.mark.parametrize("how", ["close", "cut", "cancel", "forged"])
+async def test_a_session_keeps_no_hash_key_however_it_ends(bench, stores, unwiped, how):
+    async with connected(bench, stores) as ends:
+        channels = ends.open(1)
+        ends.open(2)
+        await channels[0].send(bench.Seed(1, b"seed"))
+        await channels[1].receive(bench.Seed)
+        assert len(unwiped) == 2 * 3 * 4
+        if how == "close":
+            ends.leader.close()
+        elif how == "cut":
+            ends.pipes[1].close()
+        elif how == "cancel":
+            ends.runs[1].cancel()
+        else:
+            ends.pipes[1].on_write = lambda data: data + data
+            await ends.leader.send(bench.Note(b"twice"))
+        await asyncio.wait(ends.runs)
+        assert not unwiped
 
 
 async def test_a_replayed_or_dropped_message_is_named(bench, stores):
