@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from qkd_controller.config.errors import QkdError
-from qkd_controller.keys.contract import AmplifiedBlock, LinkStore, PairingKeys
-from qkd_controller.keys.errors import PadReused, StoreError
+from qkd_controller.keys.contract import AmplifiedBlock, PairingKeys
+from qkd_controller.keys.errors import PadExhausted, PadReused, StoreError
 from qkd_controller.link import release, resumption
 from qkd_controller.link.authentication import Conversation, wiped
 from qkd_controller.link.channel import BlockChannel, Discard
@@ -120,6 +120,9 @@ class Session:
         except QkdError as error:
             self._fail(error)
             raise
+        except BaseException:
+            self._fail(LinkError("the session was given up"))
+            raise
         self.next_block = outcome.next_block
         self._last_released = outcome.next_block - 1
         return outcome
@@ -141,7 +144,7 @@ class Session:
             raise self._failure
 
     def close(self) -> None:
-        """Ends the session in good order; run() returns."""
+        """Ends the session in good order and wipes its keys; run() returns."""
         self._fail(_Closed("the session was closed"))
 
     async def send(self, message: Message) -> None:
@@ -220,14 +223,18 @@ class Session:
         own = await store.call(resumption.standing)
         await self.send(own)
         peer = await self._expect(Resume)
-        await store.call(lambda s: resumption.meet_cursors(s, peer))
+        behind = resumption.is_behind(own, peer, terms.sending)
         if terms.leads:
             verdict = await store.call(lambda s: resumption.verdict(s, own, peer))
             await self.send(verdict)
-        await self._checkpoint()
+        if not behind:
+            await self._checkpoint()
         if not terms.leads:
             verdict = await self._expect(Verdict)
         await self._expect(Checkpoint)
+        if behind:
+            await store.call(lambda s: resumption.catch_up(s, peer, terms.sending))
+            await self._checkpoint()
         if terms.leads:
             return resumption.Resumption(resumption.next_block(own, peer))
         return await store.call(lambda s: resumption.settle(s, own, peer, verdict))
@@ -278,25 +285,28 @@ class Session:
             await self._inbox.add(message, size_bytes)
 
     async def _verify(self, cursor: int, statements: list[tuple[Conversation, Statement]]) -> None:
-        """Spends the peer's pad durably, then checks its tags."""
+        """Checks the peer's tags, and only then spends their pad and what lies before it."""
+        peer, direction = self._terms.peer, self._terms.receiving
         length = len(statements) * Statement.BYTES_OF_PAD
-        direction = self._terms.receiving
-
-        def take(store: LinkStore) -> bytearray:
-            if cursor - store.pad_cursor(direction) > resumption.MAX_SKIP_BYTES:
-                raise AuthenticationError(f"a tag of {self._terms.peer} burns pad without need")
-            return store.take_pad_at(direction, cursor, length)
-
         try:
-            pad = await self._store.call(take)
+            pad = await self._store.call(lambda s: s.read_pad(direction, cursor, length))
         except PadReused:
             raise AuthenticationError(
-                f"a tag of {self._terms.peer} uses pad that is spent: it is a replay"
+                f"a tag of {peer} uses pad that is spent: it is a replay"
+            ) from None
+        except PadExhausted:
+            raise AuthenticationError(
+                f"a tag of {peer} stands on pad that was never provided here: it is forged, or "
+                "the two stores do not belong together; if it comes again, pair the link anew"
             ) from None
         with wiped(pad) as view:
+            self._check_alive()
+            if any(conversation.over for conversation, _ in statements):
+                return  # The block was closed meanwhile: as if its tags had come later.
             for place, (conversation, statement) in enumerate(statements):
                 start = place * Statement.BYTES_OF_PAD
                 conversation.verify(statement, view[start : start + Statement.BYTES_OF_PAD])
+        await self._store.call(lambda s: s.move_pad_cursor(direction, cursor + length))
 
     @asynccontextmanager
     async def pad(self, length_bytes: int) -> AsyncIterator[tuple[int, memoryview]]:
@@ -309,9 +319,14 @@ class Session:
                 yield cursor, view
 
     async def send_commit(
-        self, kind: type[Prepared] | type[Released], block: int, cursor: int, pad: memoryview
-    ) -> Prepared | Released:
+        self,
+        kind: type[Prepared] | type[Released],
+        channel: BlockChannel,
+        cursor: int,
+        pad: memoryview,
+    ) -> None:
         """Tags block and session as they are now; see release.Tagging."""
+        block = channel.block
         conversation = self._conversation(block)
         if conversation is None:
             raise LinkError(f"block {block} was closed while it was being released")
@@ -319,22 +334,23 @@ class Session:
 
         def tagged() -> Prepared | Released:
             on_block, on_session = conversation.state(pad[:half]), self._session.state(pad[half:])
-            return kind(block, cursor, on_block, on_session)
+            message = kind(block, cursor, on_block, on_session)
+            channel.enter(message)
+            return message
 
-        return await self._send_tagged(tagged, block)
+        await self._send_tagged(tagged, block)
 
     async def _checkpoint(self) -> None:
         self._since_checkpoint = 0
         async with self.pad(Statement.BYTES_OF_PAD) as (cursor, pad):
             await self._send_tagged(lambda: Checkpoint(cursor, self._session.state(pad)), SESSION)
 
-    async def _send_tagged(self, build: Callable[[], M], transcript: int) -> M:
+    async def _send_tagged(self, build: Callable[[], Message], transcript: int) -> None:
         # Nothing may be sent or received between reading the hashes and sending the tags.
         async with self._sending, self._receiving:
             message = build()
             self._wire.write(self._numbered(message, transcript))
         await self._wire.drain(self._timing.silence_timeout_s)
-        return message
 
     async def _send_about_block(self, message: BlockMessage) -> None:
         block = self._blocks.get(message.block)
@@ -385,6 +401,7 @@ class Session:
         return self._begin(transcript).conversation
 
     def _begin(self, number: int) -> _Block:
+        self._check_alive()
         block = _Block(Conversation(self.agreement, self._keys, number))
         self._blocks[number] = block
         return block
@@ -404,6 +421,9 @@ class Session:
         if self._failure is not None:
             return
         self._failure = error
+        self._session.wipe()
+        for block in self._blocks.values():
+            block.conversation.wipe()
         self._ended.set()
         self._wire.close()
         self._inbox.put_nowait(error)
