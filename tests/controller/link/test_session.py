@@ -8,7 +8,7 @@ import pytest
 
 from qkd_controller.keys.contract import AmplifiedBlock, Direction
 from qkd_controller.keys.errors import PadExhausted, StoreError
-from qkd_controller.link import authentication
+from qkd_controller.link import authentication, dialogue
 from qkd_controller.link import session as session_module
 from qkd_controller.link.channel import Discard
 from qkd_controller.link.codec import Envelope
@@ -124,7 +124,7 @@ async def test_session_messages_arrive_in_order(bench, stores):
 async def test_large_messages_are_hashed_in_a_thread_and_still_verify(bench, stores):
     async with connected(bench, stores) as ends:
         channels = ends.open(1)
-        large = bench.Seed(1, bytes(session_module._HASH_IN_THREAD_BYTES))
+        large = bench.Seed(1, bytes(dialogue._HASH_IN_THREAD_BYTES))
         for sender, receiver in (channels, channels[::-1]):
             await sender.send(large)
             assert await receiver.receive(bench.Seed) == large
@@ -293,7 +293,7 @@ async def test_checkpoints_are_taken_when_no_block_is_released(bench, stores, mo
         before = list(stores[0].cursors)
         for _ in range(5):
             await ends.leader.send(bench.Note(b"times"))
-        await until(lambda: not ends.leader._session.unverified_messages)
+        await until(lambda: not ends.leader._dialogue._session.unverified_messages)
         assert stores[0].cursors[Direction.FOLLOWER_TO_LEADER] > before[1]
 
 
@@ -394,9 +394,9 @@ async def test_a_reflected_message_is_refused(bench, stores):
     """Sent back with the number that is due, a message still does not fit the tags."""
     async with connected(bench, stores) as ends:
         await ends.follower.send(bench.Note(b"mine"))
-        echo = bench.CODEC.encode(Envelope(ends.leader._sent + 1, 0, bench.Note(b"mine")))
-        ends.leader._sent += 1
-        ends.leader._wire.write(echo)
+        echo = bench.CODEC.encode(Envelope(ends.leader._dialogue._sent + 1, 0, bench.Note(b"mine")))
+        ends.leader._dialogue._sent += 1
+        ends.leader._dialogue._wire.write(echo)
         results = await ends.release(1)
         assert any(isinstance(result, AuthenticationError) for result in results)
         assert not stores[0].released and not stores[1].released
@@ -411,11 +411,11 @@ async def test_tags_of_an_earlier_session_are_refused(bench, stores):
 
     async with connected(bench, stores) as ends:
         ends.pipes[1].on_write = keep
-        await ends.leader._checkpoint()
+        await ends.leader._dialogue.checkpoint()
     async with connected(bench, stores) as ends:
         envelope = bench.CODEC.decode(kept[0][4:])
-        ends.leader._sent += 1
-        again = Envelope(ends.leader._sent, 0, envelope.message)
+        ends.leader._dialogue._sent += 1
+        again = Envelope(ends.leader._dialogue._sent, 0, envelope.message)
         ends.pipes[1].write(frame(bench.CODEC.encode(again)))
         error = await ends.why(0)
         assert isinstance(error, AuthenticationError)
