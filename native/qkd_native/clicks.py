@@ -31,7 +31,8 @@ class EventResolver:
 
     delays_ps are subtracted from the times first. A click at most reorder_ps (on top of the spread
     of the delays) behind the newest one is put in its place (a TDC1 is up to 131 µs out of order);
-    one further behind is dropped and counted. Channels without a code are ignored and counted.
+    one further behind is dropped and counted. Clicks on channels without a code make no event; they
+    are counted, and the dead time runs from them as from any other.
     """
 
     def __init__(
@@ -56,9 +57,8 @@ class EventResolver:
         self._codes = np.full(256, _UNMAPPED, np.uint8)
         for channel, code in codes.items():
             self._codes[channel] = code
-        spread = self._delays[list(codes)]
         self._order = ffi.new("qkd_click_order *")
-        self._order.reorder_ps = reorder_ps + int(spread.max() - spread.min())
+        self._order.reorder_ps = reorder_ps + int(np.ptp(self._delays))
         self._resolver = ffi.new("qkd_click_resolver *")
         self._resolver.window_ps = window_ps
         self._resolver.dead_time_ps = dead_time_ps
