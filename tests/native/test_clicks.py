@@ -114,3 +114,15 @@ def test_wrong_arrays_and_settings_are_refused():
     ):
         with pytest.raises(ValueError):
             bad()
+
+
+def test_codes_are_wiped_once_they_have_been_used():
+    resolver = EventResolver(1, 2, {}, CODES, reorder_ps=10)
+    resolver.feed(np.array([0, 100], np.int64), np.array([4, 4], np.uint8))
+    held = resolver._held_codes
+    assert (held & 3 == 3).all() and len(held) == 1
+    resolver.feed(np.array([200], np.int64), np.array([4], np.uint8))
+    assert not held.any()
+    held = resolver._held_codes
+    resolver.flush()
+    assert not held.any()
