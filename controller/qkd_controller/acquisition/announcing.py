@@ -163,7 +163,7 @@ class AnnouncingEnd(TagEnd):
                 stream.drop_below(int(indices[-1]) + 1)
                 return self._refuse_slice(slice_id, "its events are gone")
         held = stream.since(0)
-        codes = held.codes[indices - held.first_index].copy()
+        codes = held.codes[indices - held.first_index]
         stream.drop_below(self._consumed.get(stream.epoch, 0))
         self.counts.matched += 1
         self.records.append(_record(message))

@@ -273,7 +273,7 @@ class ReferenceEnd(TagEnd):
             middle.offset_ps,
             middle.rate * 1e6,
         )
-        codes = mine.codes[ia].copy()
+        codes = mine.codes[ia]
         messages.append(_matched(record, indices))
         self.records.append(record)
         self.counts.matched += 1
@@ -341,6 +341,7 @@ class ReferenceEnd(TagEnd):
 
     def _finish(self, own: EventStream) -> None:
         """All whole slices of the run are decided."""
+        own.drop_below(own.next_index)
         del self._streams[own.epoch]
         for key in [key for key in self._pairs if key[0] == own.epoch]:
             del self._pairs[key]
