@@ -62,7 +62,7 @@ class AnnouncingEnd(TagEnd):
             messages.append(self._announce_again(stream))
             messages += self._announcements(stream, stream.since(0))
             if stream.end_ps is not None:
-                messages.append(RunEnded(stream.epoch, stream.end_ps, stream.clean, stream.cause))
+                messages.append(self._ended(stream))
         return messages
 
     def reset_peer(self) -> None:
@@ -204,18 +204,15 @@ class AnnouncingEnd(TagEnd):
             raise refuse(str(error)) from None
 
     def _announcements(self, stream: EventStream, events: Events) -> list[Message]:
+        """All times are rounded down, which keeps their order: what is true of them stays true."""
         resolution = self._timing.announce_resolution_ps
-        ticks = (events.times + resolution // 2) // resolution
+        ticks = events.times // resolution
         messages: list[Message] = []
         for begin in range(0, max(1, len(ticks)), _EVENTS_A_MESSAGE):
             part = ticks[begin : begin + _EVENTS_A_MESSAGE]
             first = int(part[0]) if len(part) else 0
             last = begin + _EVENTS_A_MESSAGE >= len(ticks)
-            # Rounding may move the next event back by half a tick, never behind this one.
-            complete = stream.complete_until_ps - resolution
-            if len(part):
-                latest = int(part[-1]) * resolution
-                complete = max(complete, latest) if last else latest
+            complete = stream.complete_until_ps if last else int(part[-1]) * resolution
             messages.append(
                 TimesAnnounced(
                     stream.epoch,
@@ -223,7 +220,7 @@ class AnnouncingEnd(TagEnd):
                     first,
                     len(part),
                     deltas.encode(part, first),
-                    complete,
+                    self._said_ps(complete),
                 )
             )
         return messages

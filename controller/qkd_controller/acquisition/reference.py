@@ -86,7 +86,7 @@ class ReferenceEnd(TagEnd):
         for stream in self._streams.values():
             messages.append(self._announce_again(stream))
             if stream.end_ps is not None:
-                messages.append(RunEnded(stream.epoch, stream.end_ps, stream.clean, stream.cause))
+                messages.append(self._ended(stream))
         return messages
 
     def reset_peer(self) -> None:

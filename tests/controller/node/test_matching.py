@@ -22,7 +22,7 @@ async def test_an_answer_comes_after_all_that_was_said_before_it() -> None:
     spoken: list[Message] = []
     engine = AnnouncingEnd(TIMING, 1 << 20)
     engine.begin_session()
-    matching = Matching(engine, EventSource(TIMING, CHANNELS), spoken.append, lambda _: None)
+    matching = Matching(engine, EventSource(TIMING, CHANNELS, 2000), spoken.append, lambda _: None)
     outbox: Outbox = asyncio.Queue()
     matching.attach(outbox)
     running = asyncio.create_task(matching.run())
@@ -40,7 +40,7 @@ async def test_an_answer_comes_after_all_that_was_said_before_it() -> None:
 async def test_a_refusal_reaches_who_asked() -> None:
     """An error of the question is its answer; the engine and later questions are not touched."""
     engine = AnnouncingEnd(TIMING, 1 << 20)
-    matching = Matching(engine, EventSource(TIMING, CHANNELS), lambda _: None, lambda _: None)
+    matching = Matching(engine, EventSource(TIMING, CHANNELS, 2000), lambda _: None, lambda _: None)
     running = asyncio.create_task(matching.run())
     try:
         with pytest.raises(BlockDiscarded, match="unknown slice"):
