@@ -37,7 +37,8 @@ def unpack_bases(data: bytes, count: int) -> Bits:
 def sift(own_codes: Bits, peer_bases: Bits) -> dict[Basis, Bits]:
     """Own bits (0 or 1) of the events that both ends measured in z, and in x, in order.
 
-    The results are the only copies, for the caller to wipe. Raises ValueError where the two arrays differ in length.
+    The results are the only copies, for the caller to wipe. Raises ValueError where the two arrays
+    differ in length.
     """
     if own_codes.shape != peer_bases.shape:
         raise ValueError(f"{len(own_codes)} events, but {len(peer_bases)} bases of the peer")

@@ -200,18 +200,10 @@ class Matching:
             await asyncio.sleep(BATCH_S)
             self._wake.clear()
             batch, self._batch = self._batch, _Batch()
-            done = await asyncio.to_thread(self._work, batch.works)
-            if done.attached is not None:
-                self._outbox = done.attached
-            for message in done.messages:
-                self._on_message(message)
-                self._send(message)
-            for settle in done.answers:
-                settle()
-            if done.fault is not None:
-                self._on_fault(done.fault)
-            if done.pending:
-                self._wake.set()
+            self._finish(await asyncio.to_thread(self._work, batch.works))
+            if isinstance(self.engine, ReferenceEnd):
+                # On its own: a step may be long, and changes of mode must leave before it.
+                self._finish(await asyncio.to_thread(_step, self.engine))
 
     def _put(self, work: "Work | _Attach | _Question") -> None:
         self._batch.works.append(work)
@@ -231,10 +223,21 @@ class Matching:
                     done.messages += work(self.engine)
             except LinkError as error:
                 done.fault = error
-        if isinstance(self.engine, ReferenceEnd):
-            done.messages += self.engine.step()
-            done.pending = self.engine.pending
         return done
+
+    def _finish(self, done: "_Done") -> None:
+        """Passes on what a visit to the engine brought."""
+        if done.attached is not None:
+            self._outbox = done.attached
+        for message in done.messages:
+            self._on_message(message)
+            self._send(message)
+        for settle in done.answers:
+            settle()
+        if done.fault is not None:
+            self._on_fault(done.fault)
+        if done.pending:
+            self._wake.set()
 
     def _send(self, message: Message) -> None:
         if self._outbox is None:
@@ -244,6 +247,10 @@ class Matching:
         except asyncio.QueueFull:
             self._outbox = None
             self._on_fault(LinkError("the peer reads more slowly than this end measures"))
+
+
+def _step(engine: ReferenceEnd) -> _Done:
+    return _Done(messages=list(engine.step()), pending=engine.pending)
 
 
 def _forget_peer(engine: Engine) -> list[Message]:
