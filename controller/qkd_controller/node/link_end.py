@@ -73,9 +73,9 @@ class LinkRuntime:
         engine_kind = ReferenceEnd if link.roles.time_reference == node.name else AnnouncingEnd
         engine = engine_kind(link.timing, end.buffer_limit_mib << 20)
         self.figures = Figures(engine, link.timing.slice_ms)
-        self.matching = Matching(
-            engine, EventSource(link.timing, end.channels), self._on_engine, self._on_engine_fault
-        )
+        resolution_ps = self.instruments.tagger.resolution_ps
+        source = EventSource(link.timing, end.channels, resolution_ps)
+        self.matching = Matching(engine, source, self._on_engine, self._on_engine_fault)
         self._endpoint = LinkEndpoint(
             terms=LinkTerms.of(link, node.name),
             address=end.address,

@@ -1,6 +1,7 @@
 """What one link end does during one session with its peer."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -33,8 +34,8 @@ from qkd_controller.security.leakage import LeakageMonitor
 
 WAITING_WORDS = 16
 """Of an alignment; a peer that says more before it is answered waits."""
-# Photons that are already on their way through tagger, wire and host when a slice is announced.
-ANNOUNCE_GUARD_PS = 250_000_000_000
+# From the engine's word to the peer's engine, which refuses a change for what is recorded already.
+ANNOUNCE_GUARD_PS = 500_000_000_000
 # A probe only measures: photons of the old setting would blur it, not harm it.
 PROBE_GUARD_PS = 120_000_000_000
 
@@ -157,7 +158,10 @@ class LinkSession:
 
     def set_mode(self, mode: Mode) -> None:
         engine = self._engine()
-        self._owner.matching.tell(lambda _: [engine.set_mode(mode, ANNOUNCE_GUARD_PS)])
+        # The host's time is that at which the engine gets to it, not that of asking.
+        self._owner.matching.tell(
+            lambda _: [engine.set_mode(mode, ANNOUNCE_GUARD_PS, time.time_ns())]
+        )
 
     def next_slice(self) -> SliceId:
         return self._engine().next_slice(PROBE_GUARD_PS)
