@@ -83,7 +83,7 @@ def test_a_key_that_others_can_read_is_a_fault(site: DemoSite) -> None:
 
 
 def test_runs_too_short_for_a_test_slice_are_a_fault(site: DemoSite) -> None:
-    """Only the end that counts the slices is bound: those of the other end's runs have no number."""
+    """Only the end that counts the slices is bound: those of the other have none."""
     for name, bound in (("alice", True), ("bob", False)):
         config = site.nodes[name].config
         change(config, "run_duration_s = 5.0", "run_duration_s = 2.0")
