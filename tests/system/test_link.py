@@ -129,7 +129,7 @@ def test_an_overflow_makes_its_run_unsafe(bed: Testbed) -> None:
 
 def test_an_attacker_gets_no_key_and_is_told_of(bed: Testbed) -> None:
     """Intercept-resend on all photons: no key, an alarm; key again once it has left."""
-    until(lambda: 0.2 < bed.alice.link().block.progress_ratio < 0.6, "a block half full")
+    until(lambda: bed.alice.link().block.stage == "collecting", "a block is being collected")
     marks = {name: node.log.mark() for name, node in bed.nodes.items()}
     before = bed.stores()[0].highest
     bed.act("attack", fraction=1.0)
