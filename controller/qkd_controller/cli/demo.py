@@ -18,7 +18,8 @@ from qkd_controller.cli.draw import KeyClient
 from qkd_controller.cli.site import DemoSite, SiteError, build_site
 from qkd_controller.cli.table import status_table
 from qkd_controller.config.errors import QkdError
-from qkd_controller.node.status import NodeStatus, StatusUnavailable, read_status
+from qkd_controller.node.operator import StatusUnavailable, read_status
+from qkd_controller.node.status import NodeStatus
 
 REFRESH_S = 0.5
 DRAW_EVERY_S = 5.0

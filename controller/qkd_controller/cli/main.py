@@ -4,10 +4,10 @@ import argparse
 import sys
 from types import ModuleType
 
-from qkd_controller.cli import check, demo, draw, node, pair, pki, status
+from qkd_controller.cli import check, demo, draw, node, pair, pki, rearm, status
 from qkd_controller.config.errors import QkdError
 
-COMMANDS: tuple[ModuleType, ...] = (node, status, check, pki, pair, draw, demo)
+COMMANDS: tuple[ModuleType, ...] = (node, status, rearm, check, pki, pair, draw, demo)
 
 
 def main(argv: list[str] | None = None) -> int:

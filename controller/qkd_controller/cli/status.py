@@ -9,7 +9,8 @@ from rich.console import Console
 
 from qkd_controller.cli.table import status_table
 from qkd_controller.config.load import load_node
-from qkd_controller.node.status import LinkStatus, NodeStatus, read_status
+from qkd_controller.node.operator import read_status
+from qkd_controller.node.status import LinkStatus, NodeStatus
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 from qkd_controller.config.link import LinkFile
 from qkd_controller.config.node import LinkEnd, NodeFile, Tls
 
+MIN_PAD_REFILL_BITS = 1280
+"""A commit's tags cost 1024 bits of pad; the rest is for checkpoints and failed sessions."""
+
 
 def link_faults(link: LinkFile) -> list[str]:
     """Faults of a link file that parsed."""
@@ -61,8 +64,11 @@ def link_faults(link: LinkFile) -> list[str]:
             f"block.pairs: {block.pairs} pairs cannot give {block.key_bits} + "
             f"{block.test_bits} sifted bits"
         )
-    if block.pad_refill_bits < 0 or block.pad_refill_bits % 16:
-        faults.append("block.pad_refill_bits: must be a multiple of 16")
+    if block.pad_refill_bits < MIN_PAD_REFILL_BITS or block.pad_refill_bits % 16:
+        faults.append(
+            f"block.pad_refill_bits: must be a multiple of 16 and at least {MIN_PAD_REFILL_BITS}, "
+            "or blocks spend more authentication pad than they give back"
+        )
     return faults
 
 
@@ -79,6 +85,8 @@ def node_faults(node: NodeFile, links: Iterable[LinkFile | None]) -> list[str]:
                 f"{where}.link_file: {end.link_file} joins {' and '.join(link.nodes)}, "
                 f"not {node.name}"
             )
+        if link is not None and link.roles.time_reference == node.name:
+            faults += [f"{where}.{fault}" for fault in _run_faults(end, link)]
     faults += _address_faults("delivery.address", node.delivery.address)
     if node.telemetry.metrics_address:
         faults += _address_faults("telemetry.metrics_address", node.telemetry.metrics_address)
@@ -142,6 +150,18 @@ def _end_faults(end: LinkEnd) -> list[str]:
     if end.buffer_limit_mib <= 0:
         faults.append("buffer_limit_mib: must be above zero")
     return faults
+
+
+def _run_faults(end: LinkEnd, link: LinkFile) -> list[str]:
+    """Slices are counted from each run's start, and its first one is seldom whole at both ends."""
+    every_s = link.timing.slice_ms * link.timing.test_slice_every / 1e3
+    if end.run_duration_s > 1.5 * every_s:
+        return []
+    return [
+        f"run_duration_s: a run of {end.run_duration_s:g} s may hold no test slice, of which there "
+        f"is one every {every_s:g} s (timing.slice_ms, timing.test_slice_every); without them no "
+        "error rate is seen while key is made"
+    ]
 
 
 def _address_faults(where: str, address: str) -> list[str]:

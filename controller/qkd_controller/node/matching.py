@@ -22,15 +22,14 @@ from qkd_controller.config.node import Channel
 from qkd_controller.devices.tagger import RunEnded, RunEvent, RunStarted
 from qkd_controller.link.errors import LinkError
 from qkd_controller.link.message import Message
+from qkd_controller.node.outbox import Outbox, size_bytes
 from qkd_drivers.contract import Tags
 from qkd_native.clicks import EventResolver
 
 BATCH_S = 0.05
 INBOX_LIMIT_BYTES = 64 << 20
-OUTBOX_LIMIT = 4096
 
 Engine = ReferenceEnd | AnnouncingEnd
-Outbox = asyncio.Queue[Message]
 Work = Callable[[Engine], Iterable[Message]]
 R = TypeVar("R")
 Times = npt.NDArray[np.int64]
@@ -114,7 +113,7 @@ class _Question:
 
 @dataclass
 class _Batch:
-    """Work for one visit to the engine, bounded in bytes of tags."""
+    """Work for one visit to the engine, bounded in bytes of tags and messages."""
 
     works: "list[Work | _Attach | _Question]" = field(default_factory=list)
     held_bytes: int = 0
@@ -147,6 +146,7 @@ class Matching:
         self._on_fault = on_fault
         self._batch = _Batch()
         self._wake = asyncio.Event()
+        self._roomy = asyncio.Event()
         self._epoch = 0
         self._lossy_epoch: int | None = None
         self._outbox: Outbox | None = None
@@ -165,8 +165,11 @@ class Matching:
             item = RunEnded(item.epoch, item.end_ps, False, cause, item.dead_s)
         self._put(lambda engine: self._source.apply(item, engine))
 
-    def receive(self, message: Message) -> None:
-        """Takes a message of the peer's engine."""
+    async def receive(self, message: Message) -> None:
+        """Takes a message of the peer's engine, once there is room for it."""
+        while self._batch.held_bytes > INBOX_LIMIT_BYTES:
+            await self._roomy.wait()
+        self._batch.held_bytes += size_bytes(message)
         self._put(lambda engine: engine.receive(message))
 
     def tell(self, work: Work) -> None:
@@ -200,6 +203,8 @@ class Matching:
             await asyncio.sleep(BATCH_S)
             self._wake.clear()
             batch, self._batch = self._batch, _Batch()
+            self._roomy.set()
+            self._roomy.clear()
             self._finish(await asyncio.to_thread(self._work, batch.works))
             if isinstance(self.engine, ReferenceEnd):
                 # On its own: a step may be long, and changes of mode must leave before it.
@@ -243,10 +248,10 @@ class Matching:
         if self._outbox is None:
             return
         try:
-            self._outbox.put_nowait(message)
-        except asyncio.QueueFull:
+            self._outbox.put(message)
+        except LinkError as error:
             self._outbox = None
-            self._on_fault(LinkError("the peer reads more slowly than this end measures"))
+            self._on_fault(error)
 
 
 def _step(engine: ReferenceEnd) -> _Done:

@@ -13,7 +13,8 @@ from qkd_controller.link.acquisition_messages import RunEnded as RunEndedMessage
 from qkd_controller.link.acquisition_messages import TimesAnnounced
 from qkd_controller.link.errors import ProtocolError
 from qkd_controller.link.message import Message
-from qkd_controller.node.matching import EventSource, Matching, Outbox
+from qkd_controller.node.matching import EventSource, Matching
+from qkd_controller.node.outbox import Outbox
 from qkd_drivers.contract import Tags
 from qkd_native import deltas
 
@@ -30,7 +31,7 @@ async def test_an_answer_comes_after_all_that_was_said_before_it() -> None:
     engine = AnnouncingEnd(TIMING, 1 << 20)
     engine.begin_session()
     matching = Matching(engine, EventSource(TIMING, CHANNELS, 2000), spoken.append, lambda _: None)
-    outbox: Outbox = asyncio.Queue()
+    outbox = Outbox()
     matching.attach(outbox)
     running = asyncio.create_task(matching.run())
     try:
@@ -39,7 +40,7 @@ async def test_an_answer_comes_after_all_that_was_said_before_it() -> None:
         matching.feed(RunEnded(1, 10**12, True, "", 0.0))
         assert await matching.call(lambda engine: engine.settled_pairs) == 0
         assert any(isinstance(message, RunEndedMessage) for message in spoken)
-        assert outbox.qsize() == len(spoken)
+        assert [await outbox.get() for _ in spoken] == spoken
     finally:
         running.cancel()
 

@@ -80,3 +80,16 @@ def test_a_plan_that_leaves_no_key_is_a_fault(site: DemoSite) -> None:
 def test_a_key_that_others_can_read_is_a_fault(site: DemoSite) -> None:
     (site.directory / "pki/node-alice.key").chmod(0o644)
     assert any("chmod 600" in fault for fault in faults(site.nodes["alice"].config))
+
+
+def test_runs_too_short_for_a_test_slice_are_a_fault(site: DemoSite) -> None:
+    """Only the end that counts the slices is bound: the runs of the other end have no slices."""
+    for name, bound in (("alice", True), ("bob", False)):
+        config = site.nodes[name].config
+        change(config, "run_duration_s = 5.0", "run_duration_s = 2.0")
+        if bound:
+            (fault,) = faults(config)
+            assert "run_duration_s" in fault
+            assert "test slice" in fault
+        else:
+            validate(config)
