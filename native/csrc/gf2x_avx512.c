@@ -1,0 +1,201 @@
+/* The loops of products in GF(2)[x] with VPCLMULQDQ: eight elements of GF(2^64) a register. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "gf2x_impl.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq")
+#endif
+
+enum { LANES = 8 };
+
+/* Products of the even lanes and of the odd ones. */
+typedef struct {
+  __m512i even, odd;
+} products;
+
+static inline __m512i load(const uint64_t *x) { return _mm512_loadu_si512((const void *)x); }
+
+static inline void store(uint64_t *x, __m512i value) { _mm512_storeu_si512((void *)x, value); }
+
+static inline __m512i xor3(__m512i a, __m512i b, __m512i c) {
+  return _mm512_ternarylogic_epi64(a, b, c, 0x96);
+}
+
+static inline __m512i all(uint64_t x) { return _mm512_set1_epi64((long long)x); }
+
+/* x^64 = x^4 + x^3 + x + 1; the fold overflows by three bits, whose products are looked up. */
+static inline __m512i reduce(products p) {
+  const __m512i modulus = all(0x1B);
+  const __m512i overflow =
+      _mm512_broadcast_i32x4(_mm_set_epi64x(0, 0x415A776C2D361B00));
+  const __m512i even = _mm512_clmulepi64_epi128(p.even, modulus, 0x01);
+  const __m512i odd = _mm512_clmulepi64_epi128(p.odd, modulus, 0x01);
+  return xor3(_mm512_unpacklo_epi64(p.even, p.odd), _mm512_unpacklo_epi64(even, odd),
+              _mm512_shuffle_epi8(overflow, _mm512_unpackhi_epi64(even, odd)));
+}
+
+static inline __m512i multiply(__m512i a, __m512i b) {
+  const products p = {_mm512_clmulepi64_epi128(a, b, 0x00),
+                      _mm512_clmulepi64_epi128(a, b, 0x11)};
+  return reduce(p);
+}
+
+static inline void butterfly(__m512i *u, __m512i *v, __m512i twiddle) {
+  *u = _mm512_xor_si512(*u, multiply(*v, twiddle));
+  *v = _mm512_xor_si512(*v, *u);
+}
+
+static inline void butterfly_back(__m512i *u, __m512i *v, __m512i twiddle) {
+  *v = _mm512_xor_si512(*v, *u);
+  *u = _mm512_xor_si512(*u, multiply(*v, twiddle));
+}
+
+static void add(uint64_t *restrict sum, const uint64_t *restrict term, size_t words) {
+  size_t i = 0;
+  for (; i + LANES <= words; i += LANES) {
+    store(sum + i, _mm512_xor_si512(load(sum + i), load(term + i)));
+  }
+  if (i == words) return;
+  const __mmask8 rest = (__mmask8)((1u << (words - i)) - 1);
+  const __m512i last = _mm512_xor_si512(_mm512_maskz_loadu_epi64(rest, sum + i),
+                                        _mm512_maskz_loadu_epi64(rest, term + i));
+  _mm512_mask_storeu_epi64(sum + i, rest, last);
+}
+
+static void forward(uint64_t *x, size_t run, const uint64_t twiddle[2]) {
+  const __m512i upper = all(twiddle[0]);
+  const __m512i first = all(twiddle[1]);
+  const __m512i second = all(twiddle[1] ^ qkd_cantor_basis[1]);
+  for (size_t i = 0; i < run; i += LANES, x += LANES) {
+    __m512i a = load(x), b = load(x + run), c = load(x + 2 * run), d = load(x + 3 * run);
+    butterfly(&a, &c, upper);
+    butterfly(&b, &d, upper);
+    butterfly(&a, &b, first);
+    butterfly(&c, &d, second);
+    store(x, a);
+    store(x + run, b);
+    store(x + 2 * run, c);
+    store(x + 3 * run, d);
+  }
+}
+
+static void inverse(uint64_t *x, size_t run, const uint64_t twiddle[2]) {
+  const __m512i upper = all(twiddle[0]);
+  const __m512i first = all(twiddle[1]);
+  const __m512i second = all(twiddle[1] ^ qkd_cantor_basis[1]);
+  for (size_t i = 0; i < run; i += LANES, x += LANES) {
+    __m512i a = load(x), b = load(x + run), c = load(x + 2 * run), d = load(x + 3 * run);
+    butterfly_back(&a, &b, first);
+    butterfly_back(&c, &d, second);
+    butterfly_back(&a, &c, upper);
+    butterfly_back(&b, &d, upper);
+    store(x, a);
+    store(x + run, b);
+    store(x + 2 * run, c);
+    store(x + 3 * run, d);
+  }
+}
+
+/* Three layers of butterflies among eight registers, the twiddles of each layer's block 0 given. */
+static inline void three_layers(__m512i r[8], const __m512i twiddle[3]) {
+  const __m512i v1 = all(qkd_cantor_basis[1]), v2 = all(qkd_cantor_basis[2]);
+  for (size_t i = 0; i < 4; i++) butterfly(&r[i], &r[i + 4], twiddle[0]);
+  for (size_t i = 0; i < 2; i++) {
+    butterfly(&r[i], &r[i + 2], twiddle[1]);
+    butterfly(&r[i + 4], &r[i + 6], _mm512_xor_si512(twiddle[1], v1));
+  }
+  butterfly(&r[0], &r[1], twiddle[2]);
+  butterfly(&r[2], &r[3], _mm512_xor_si512(twiddle[2], v1));
+  butterfly(&r[4], &r[5], _mm512_xor_si512(twiddle[2], v2));
+  butterfly(&r[6], &r[7], xor3(twiddle[2], v1, v2));
+}
+
+static inline void three_layers_back(__m512i r[8], const __m512i twiddle[3]) {
+  const __m512i v1 = all(qkd_cantor_basis[1]), v2 = all(qkd_cantor_basis[2]);
+  butterfly_back(&r[0], &r[1], twiddle[2]);
+  butterfly_back(&r[2], &r[3], _mm512_xor_si512(twiddle[2], v1));
+  butterfly_back(&r[4], &r[5], _mm512_xor_si512(twiddle[2], v2));
+  butterfly_back(&r[6], &r[7], xor3(twiddle[2], v1, v2));
+  for (size_t i = 0; i < 2; i++) {
+    butterfly_back(&r[i], &r[i + 2], twiddle[1]);
+    butterfly_back(&r[i + 4], &r[i + 6], _mm512_xor_si512(twiddle[1], v1));
+  }
+  for (size_t i = 0; i < 4; i++) butterfly_back(&r[i], &r[i + 4], twiddle[0]);
+}
+
+static inline void transpose(__m512i r[8]) {
+  __m512i t[8];
+  for (size_t i = 0; i < 8; i += 2) {
+    t[i] = _mm512_unpacklo_epi64(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi64(r[i], r[i + 1]);
+  }
+  for (size_t i = 0; i < 2; i++) {
+    const __m512i a = _mm512_shuffle_i64x2(t[i], t[i + 2], 0x88);
+    const __m512i b = _mm512_shuffle_i64x2(t[i], t[i + 2], 0xDD);
+    const __m512i c = _mm512_shuffle_i64x2(t[i + 4], t[i + 6], 0x88);
+    const __m512i d = _mm512_shuffle_i64x2(t[i + 4], t[i + 6], 0xDD);
+    r[i] = _mm512_shuffle_i64x2(a, c, 0x88);
+    r[i + 2] = _mm512_shuffle_i64x2(b, d, 0x88);
+    r[i + 4] = _mm512_shuffle_i64x2(a, c, 0xDD);
+    r[i + 6] = _mm512_shuffle_i64x2(b, d, 0xDD);
+  }
+}
+
+/* Twiddle + w_(j << shift) in lane j: the lanes are blocks of their own after the transposition. */
+static inline __m512i lane_twiddles(uint64_t twiddle, size_t shift) {
+  const __m512i pairs = _mm512_mask_xor_epi64(all(twiddle), 0xAA, all(twiddle),
+                                              all(qkd_cantor_basis[shift]));
+  const __m512i fours =
+      _mm512_mask_xor_epi64(pairs, 0xCC, pairs, all(qkd_cantor_basis[shift + 1]));
+  return _mm512_mask_xor_epi64(fours, 0xF0, fours, all(qkd_cantor_basis[shift + 2]));
+}
+
+static void forward_leaf(uint64_t x[QKD_LEAF], const uint64_t twiddle[QKD_LEAF_LAYERS]) {
+  const __m512i rows[3] = {all(twiddle[0]), all(twiddle[1]), all(twiddle[2])};
+  const __m512i columns[3] = {lane_twiddles(twiddle[3], 1), lane_twiddles(twiddle[4], 2),
+                              lane_twiddles(twiddle[5], 3)};
+  __m512i r[8];
+  for (size_t i = 0; i < 8; i++) r[i] = load(x + LANES * i);
+  three_layers(r, rows);
+  transpose(r);
+  three_layers(r, columns);
+  for (size_t i = 0; i < 8; i++) store(x + LANES * i, r[i]);
+}
+
+static void inverse_leaf(uint64_t x[QKD_LEAF], const uint64_t twiddle[QKD_LEAF_LAYERS]) {
+  const __m512i rows[3] = {all(twiddle[0]), all(twiddle[1]), all(twiddle[2])};
+  const __m512i columns[3] = {lane_twiddles(twiddle[3], 1), lane_twiddles(twiddle[4], 2),
+                              lane_twiddles(twiddle[5], 3)};
+  __m512i r[8];
+  for (size_t i = 0; i < 8; i++) r[i] = load(x + LANES * i);
+  three_layers_back(r, columns);
+  transpose(r);
+  three_layers_back(r, rows);
+  for (size_t i = 0; i < 8; i++) store(x + LANES * i, r[i]);
+}
+
+static void dot(uint64_t *restrict sum, const uint64_t *restrict a, const uint64_t *restrict b,
+                size_t size, size_t terms) {
+  for (size_t i = 0; i < size; i += LANES) {
+    products total = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    for (size_t k = i; k < terms * size; k += size) {
+      const __m512i x = load(a + k), y = load(b + k);
+      total.even = _mm512_xor_si512(total.even, _mm512_clmulepi64_epi128(x, y, 0x00));
+      total.odd = _mm512_xor_si512(total.odd, _mm512_clmulepi64_epi128(x, y, 0x11));
+    }
+    store(sum + i, reduce(total));
+  }
+}
+
+const qkd_gf2x_kernels qkd_gf2x_avx512 = {
+    qkd_gf2x_base_pclmul, add, forward, inverse, forward_leaf, inverse_leaf, dot,
+};
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif
