@@ -173,7 +173,7 @@ static void dot(uint64_t *restrict sum, const uint64_t *restrict a, const uint64
 }
 
 const qkd_gf2x_kernels qkd_gf2x_avx2 = {
-    qkd_gf2x_base_pclmul, add, forward, inverse, forward_leaf, inverse_leaf, dot,
+    qkd_gf2x_base_pclmul, add, qkd_gf2x_to_basis, qkd_gf2x_from_basis, forward, inverse, forward_leaf, inverse_leaf, dot,
 };
 
 #if defined(__clang__)

@@ -66,6 +66,126 @@ static void add(uint64_t *restrict sum, const uint64_t *restrict term, size_t wo
   _mm512_mask_storeu_epi64(sum + i, rest, last);
 }
 
+/* --- The change of basis of 256 coefficients, in 32 registers --------------------------------- */
+
+enum { REGISTERS = 32 };
+
+/* x[lane] ^= x[lane + from] where the mask says so, around the register. */
+#define ADD_ROTATED(x, mask, from, source) \
+  (x) = _mm512_mask_xor_epi64((x), (mask), (x), _mm512_alignr_epi64((source), (source), (from)))
+
+/* Sixteen coefficients: s_2 = x^4 + x on all and on either half, then s_1 on fours and within. */
+static inline void to_basis_16(__m512i *low, __m512i *high) {
+  __m512i a = *low, b = *high;
+  ADD_ROTATED(b, 0x03, 6, b);
+  ADD_ROTATED(a, 0xFC, 6, b);
+  ADD_ROTATED(a, 0x10, 3, a);
+  ADD_ROTATED(b, 0x10, 3, b);
+  ADD_ROTATED(a, 0x0E, 3, a);
+  ADD_ROTATED(b, 0x0E, 3, b);
+  ADD_ROTATED(b, 0x0F, 4, b);
+  ADD_ROTATED(a, 0xF0, 4, b);
+  ADD_ROTATED(a, 0x44, 1, a);
+  ADD_ROTATED(b, 0x44, 1, b);
+  ADD_ROTATED(a, 0x22, 1, a);
+  ADD_ROTATED(b, 0x22, 1, b);
+  *low = a;
+  *high = b;
+}
+
+static inline void from_basis_16(__m512i *low, __m512i *high) {
+  __m512i a = *low, b = *high;
+  ADD_ROTATED(a, 0x22, 1, a);
+  ADD_ROTATED(b, 0x22, 1, b);
+  ADD_ROTATED(a, 0x44, 1, a);
+  ADD_ROTATED(b, 0x44, 1, b);
+  ADD_ROTATED(a, 0xF0, 4, b);
+  ADD_ROTATED(b, 0x0F, 4, b);
+  ADD_ROTATED(a, 0x0E, 3, a);
+  ADD_ROTATED(b, 0x0E, 3, b);
+  ADD_ROTATED(a, 0x10, 3, a);
+  ADD_ROTATED(b, 0x10, 3, b);
+  ADD_ROTATED(a, 0xFC, 6, b);
+  ADD_ROTATED(b, 0x03, 6, b);
+  *low = a;
+  *high = b;
+}
+
+/* Division of 2 half registers by x^(8 half) + x^shift, shift < 8 coefficients; and the way back. */
+static inline void divide_within(__m512i *r, size_t half, size_t shift) {
+  const __m512i lanes = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i moved = _mm512_add_epi64(lanes, all(8 - shift));
+  const __m512i zero = _mm512_setzero_si512();
+  __m512i *high = r + half;
+  high[0] = _mm512_xor_si512(high[0], _mm512_permutex2var_epi64(high[half - 1], moved, zero));
+  for (size_t i = half; i-- > 1;) {
+    r[i] = _mm512_xor_si512(r[i], _mm512_permutex2var_epi64(high[i - 1], moved, high[i]));
+  }
+  r[0] = _mm512_xor_si512(r[0], _mm512_permutex2var_epi64(zero, moved, high[0]));
+}
+
+static inline void multiply_within(__m512i *r, size_t half, size_t shift) {
+  const __m512i lanes = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i moved = _mm512_add_epi64(lanes, all(8 - shift));
+  const __m512i zero = _mm512_setzero_si512();
+  __m512i *high = r + half;
+  for (size_t i = half; i-- > 1;) {
+    r[i] = _mm512_xor_si512(r[i], _mm512_permutex2var_epi64(high[i - 1], moved, high[i]));
+  }
+  r[0] = _mm512_xor_si512(r[0], _mm512_permutex2var_epi64(zero, moved, high[0]));
+  high[0] = _mm512_xor_si512(high[0], _mm512_permutex2var_epi64(high[half - 1], moved, zero));
+}
+
+/* The same with a shift of whole registers. */
+static inline void divide(__m512i *r, size_t half, size_t shift) {
+  __m512i *high = r + half;
+  for (size_t i = 0; i < shift; i++) {
+    high[i] = _mm512_xor_si512(high[i], high[half - shift + i]);
+  }
+  for (size_t i = shift; i < half; i++) r[i] = _mm512_xor_si512(r[i], high[i - shift]);
+}
+
+static inline void multiply_back(__m512i *r, size_t half, size_t shift) {
+  __m512i *high = r + half;
+  for (size_t i = shift; i < half; i++) r[i] = _mm512_xor_si512(r[i], high[i - shift]);
+  for (size_t i = 0; i < shift; i++) {
+    high[i] = _mm512_xor_si512(high[i], high[half - shift + i]);
+  }
+}
+
+/* By s_4 = x^16 + x; the sixteen digits of two registers each by s_2 and s_1; then each digit. */
+static void to_basis(uint64_t x[QKD_BASIS]) {
+  __m512i r[REGISTERS];
+  for (size_t i = 0; i < REGISTERS; i++) r[i] = load(x + LANES * i);
+  divide(r, 16, 1);
+  for (size_t i = 0; i < REGISTERS; i += 16) divide_within(r + i, 8, 4);
+  for (size_t i = 0; i < REGISTERS; i += 8) divide_within(r + i, 4, 2);
+  for (size_t i = 0; i < REGISTERS; i += 4) divide_within(r + i, 2, 1);
+  divide(r, 16, 4);
+  for (size_t i = 0; i < REGISTERS; i += 16) divide(r + i, 8, 2);
+  divide(r, 16, 8);
+  for (size_t i = 0; i < REGISTERS; i += 8) divide(r + i, 4, 2);
+  for (size_t i = 0; i < REGISTERS; i += 2) to_basis_16(&r[i], &r[i + 1]);
+  for (size_t i = 0; i < REGISTERS; i++) store(x + LANES * i, r[i]);
+}
+
+static void from_basis(uint64_t x[QKD_BASIS]) {
+  __m512i r[REGISTERS];
+  for (size_t i = 0; i < REGISTERS; i++) r[i] = load(x + LANES * i);
+  for (size_t i = 0; i < REGISTERS; i += 2) from_basis_16(&r[i], &r[i + 1]);
+  for (size_t i = 0; i < REGISTERS; i += 8) multiply_back(r + i, 4, 2);
+  multiply_back(r, 16, 8);
+  for (size_t i = 0; i < REGISTERS; i += 16) multiply_back(r + i, 8, 2);
+  multiply_back(r, 16, 4);
+  for (size_t i = 0; i < REGISTERS; i += 4) multiply_within(r + i, 2, 1);
+  for (size_t i = 0; i < REGISTERS; i += 8) multiply_within(r + i, 4, 2);
+  for (size_t i = 0; i < REGISTERS; i += 16) multiply_within(r + i, 8, 4);
+  multiply_back(r, 16, 1);
+  for (size_t i = 0; i < REGISTERS; i++) store(x + LANES * i, r[i]);
+}
+
+/* --- Butterflies and products ------------------------------------------------------------------ */
+
 static void forward(uint64_t *x, size_t run, const uint64_t twiddle[2]) {
   const __m512i upper = all(twiddle[0]);
   const __m512i first = all(twiddle[1]);
@@ -192,7 +312,7 @@ static void dot(uint64_t *restrict sum, const uint64_t *restrict a, const uint64
 }
 
 const qkd_gf2x_kernels qkd_gf2x_avx512 = {
-    qkd_gf2x_base_pclmul, add, forward, inverse, forward_leaf, inverse_leaf, dot,
+    qkd_gf2x_base_pclmul, add, to_basis, from_basis, forward, inverse, forward_leaf, inverse_leaf, dot,
 };
 
 #if defined(__clang__)

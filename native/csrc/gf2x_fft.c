@@ -69,29 +69,6 @@ static void collapse(uint64_t *x, size_t half, size_t shift, size_t unit,
   kernels->add(x + half, x + 2 * half - shift, shift);
 }
 
-/* The same by s_2 = x^4 + x and then by s_1 = x^2 + x for sixteen coefficients: the recursion's end. */
-static void to_basis_16(uint64_t x[16]) {
-  for (size_t i = 15; i >= 8; i--) x[i - 6] ^= x[i];
-  for (size_t i = 15; i >= 12; i--) x[i - 3] ^= x[i];
-  for (size_t i = 7; i >= 4; i--) x[i - 3] ^= x[i];
-  for (size_t i = 15; i >= 8; i--) x[i - 4] ^= x[i];
-  for (size_t i = 0; i < 16; i += 4) {
-    x[i + 2] ^= x[i + 3];
-    x[i + 1] ^= x[i + 2];
-  }
-}
-
-static void from_basis_16(uint64_t x[16]) {
-  for (size_t i = 0; i < 16; i += 4) {
-    x[i + 1] ^= x[i + 2];
-    x[i + 2] ^= x[i + 3];
-  }
-  for (size_t i = 8; i < 16; i++) x[i - 4] ^= x[i];
-  for (size_t i = 4; i < 8; i++) x[i - 3] ^= x[i];
-  for (size_t i = 12; i < 16; i++) x[i - 3] ^= x[i];
-  for (size_t i = 8; i < 16; i++) x[i - 6] ^= x[i];
-}
-
 static unsigned largest_power_below(unsigned log) {
   unsigned power = 1;
   while (2 * power < log) power *= 2;
@@ -102,8 +79,8 @@ static unsigned largest_power_below(unsigned log) {
  * y = s_power, the digits in y are a polynomial again, and so is every coefficient. */
 static void to_basis(uint64_t *x, unsigned log, size_t unit, const qkd_gf2x_kernels *kernels) {
   if (log < 2) return;
-  if (log == 4 && unit == 1) {
-    to_basis_16(x);
+  if (log == QKD_BASIS_LOG && unit == 1) {
+    kernels->to_basis(x);
     return;
   }
   const unsigned power = largest_power_below(log);
@@ -115,8 +92,8 @@ static void to_basis(uint64_t *x, unsigned log, size_t unit, const qkd_gf2x_kern
 
 static void from_basis(uint64_t *x, unsigned log, size_t unit, const qkd_gf2x_kernels *kernels) {
   if (log < 2) return;
-  if (log == 4 && unit == 1) {
-    from_basis_16(x);
+  if (log == QKD_BASIS_LOG && unit == 1) {
+    kernels->from_basis(x);
     return;
   }
   const unsigned power = largest_power_below(log);
@@ -205,23 +182,38 @@ static plan choose(size_t count, size_t a_words) {
   return best;
 }
 
-/* Limbs of words first .. first + words - 1 of b, which is zero outside its b_words. */
-static void cut(uint64_t *restrict x, size_t limbs, const uint64_t *restrict b, size_t b_words,
-                ptrdiff_t first, size_t words) {
-  const ptrdiff_t end = (ptrdiff_t)b_words - first;
-  const size_t from = first < 0 ? (size_t)-first : 0;
-  const size_t to = end < 0 ? 0 : (size_t)end < words ? (size_t)end : words;
-  if (from >= to) {
-    memset(x, 0, limbs * sizeof *x);
-    return;
+/* Words of an operand, which is zero outside its own: the first may lie before it. */
+typedef struct {
+  const uint64_t *operand;
+  ptrdiff_t operand_words, first;
+  size_t words;
+} section;
+
+static section piece_of(const plan *p, size_t i, const uint64_t *a, size_t a_words) {
+  const size_t from = (p->pieces - 1 - i) * p->piece;
+  const section s = {a, (ptrdiff_t)a_words, (ptrdiff_t)from, p->piece};
+  return s;
+}
+
+static section window_of(const plan *p, size_t i, size_t first, const uint64_t *b, size_t b_words) {
+  const size_t stride = p->steps == 1 ? p->piece : p->step;
+  const ptrdiff_t from =
+      (ptrdiff_t)(first + i * stride) - (ptrdiff_t)((p->pieces - 1) * stride + p->piece);
+  const section s = {b, (ptrdiff_t)b_words, from, p->piece + p->step};
+  return s;
+}
+
+/* x ^= the limbs of a section, shifted; the limbs it has not are left alone. */
+static void add_limbs(uint64_t *restrict x, section s, unsigned shift) {
+  const ptrdiff_t end = s.operand_words - s.first;
+  const size_t from = s.first < 0 ? (size_t)-s.first : 0;
+  const size_t to = end < 0 ? 0 : (size_t)end < s.words ? (size_t)end : s.words;
+  if (from >= to) return;
+  const uint64_t *word = s.operand + (s.first + (ptrdiff_t)from);
+  for (size_t i = 2 * from; i < 2 * to; i += 2, word++) {
+    x[i] ^= (*word & UINT32_MAX) << shift;
+    x[i + 1] ^= (*word >> 32) << shift;
   }
-  memset(x, 0, 2 * from * sizeof *x);
-  const uint64_t *word = b + (first + (ptrdiff_t)from);
-  for (size_t i = from; i < to; i++, word++) {
-    x[2 * i] = *word & UINT32_MAX;
-    x[2 * i + 1] = *word >> 32;
-  }
-  memset(x + 2 * to, 0, (limbs - 2 * to) * sizeof *x);
 }
 
 /* Words first .. first + words - 1 of the sum of x[i] 2^(32 i), first > 0. */
@@ -247,21 +239,26 @@ void qkd_fft(uint64_t *restrict window, size_t first, size_t count, const uint64
   uint64_t *segments = pieces + p.pieces * limbs;
   tabulate_points(points);
 
-  /* The last piece comes first: window i is the sum of pieces[j] * segments[i + j]. */
-  for (size_t i = 0; i < p.pieces; i++) {
-    const size_t from = (p.pieces - 1 - i) * p.piece;
+  /* The last piece comes first: window i of the product is the sum of pieces[j] segments[i + j].
+   * Changes of basis only add, so that two polynomials of 32-bit limbs go through one at a time. */
+  const size_t inputs = p.pieces + windows(&p);
+  for (size_t i = 0; i < inputs; i += 2) {
     uint64_t *x = pieces + i * limbs;
-    cut(x, limbs, a, a_words, (ptrdiff_t)from, p.piece);
+    uint64_t *next = x + limbs;
+    memset(x, 0, limbs * sizeof *x);
+    for (size_t j = i; j < inputs && j < i + 2; j++) {
+      add_limbs(x, j < p.pieces ? piece_of(&p, j, a, a_words)
+                                : window_of(&p, j - p.pieces, first, b, b_words),
+                j == i ? 0 : 32);
+    }
     to_basis(x, p.log, 1, kernels);
-    evaluate(x, p.log, 0, points, kernels);
-  }
-  const size_t stride = p.steps == 1 ? p.piece : p.step;
-  for (size_t i = 0; i < windows(&p); i++) {
-    const ptrdiff_t from = (ptrdiff_t)(first + i * stride) -
-                           (ptrdiff_t)((p.pieces - 1) * stride + p.piece);
-    uint64_t *x = segments + i * limbs;
-    cut(x, limbs, b, b_words, from, p.piece + p.step);
-    to_basis(x, p.log, 1, kernels);
+    if (i + 1 < inputs) {
+      for (size_t j = 0; j < limbs; j++) {
+        next[j] = x[j] >> 32;
+        x[j] &= UINT32_MAX;
+      }
+      evaluate(next, p.log, 0, points, kernels);
+    }
     evaluate(x, p.log, 0, points, kernels);
   }
   for (size_t i = 0; i < p.steps; i++) {

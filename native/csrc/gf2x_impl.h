@@ -5,7 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { QKD_LEAF = 64, QKD_LEAF_LAYERS = 6, QKD_CANTOR_DIMENSION = 20 };
+enum {
+  QKD_LEAF = 64,
+  QKD_LEAF_LAYERS = 6,
+  QKD_BASIS = 256,
+  QKD_BASIS_LOG = 8,
+  QKD_CANTOR_DIMENSION = 20
+};
 
 /* A Cantor basis of GF(2^64) = GF(2)[x] / (x^64 + x^4 + x^3 + x + 1): v_0 = 1 and
  * v_(i+1)^2 + v_(i+1) = v_i. */
@@ -19,6 +25,9 @@ typedef struct {
                const uint64_t *restrict b, size_t b_words);
   /* sum += term. */
   void (*add)(uint64_t *restrict sum, const uint64_t *restrict term, size_t words);
+  /* 256 coefficients of powers of x become those of the X_j, and back. */
+  void (*to_basis)(uint64_t x[QKD_BASIS]);
+  void (*from_basis)(uint64_t x[QKD_BASIS]);
   /* Two layers of butterflies over four runs of elements: the upper with twiddle[0], the lower with
    * twiddle[1] and twiddle[1] + v_1. */
   void (*forward)(uint64_t *x, size_t run, const uint64_t twiddle[2]);
@@ -33,6 +42,9 @@ typedef struct {
 } qkd_gf2x_kernels;
 
 extern const qkd_gf2x_kernels qkd_gf2x_portable;
+void qkd_gf2x_to_basis(uint64_t x[QKD_BASIS]);
+void qkd_gf2x_from_basis(uint64_t x[QKD_BASIS]);
+
 #if defined(__x86_64__)
 void qkd_gf2x_base_pclmul(uint64_t *restrict product, const uint64_t *restrict a, size_t a_words,
                           const uint64_t *restrict b, size_t b_words);

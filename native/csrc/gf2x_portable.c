@@ -62,6 +62,63 @@ static void add(uint64_t *restrict sum, const uint64_t *restrict term, size_t wo
   for (size_t i = 0; i < words; i++) sum[i] ^= term[i];
 }
 
+/* Sixteen coefficients: s_2 = x^4 + x on all and on either half, then s_1 on fours and within. */
+static void to_basis_16(uint64_t x[16]) {
+  for (size_t i = 15; i >= 8; i--) x[i - 6] ^= x[i];
+  for (size_t i = 15; i >= 12; i--) x[i - 3] ^= x[i];
+  for (size_t i = 7; i >= 4; i--) x[i - 3] ^= x[i];
+  for (size_t i = 15; i >= 8; i--) x[i - 4] ^= x[i];
+  for (size_t i = 0; i < 16; i += 4) {
+    x[i + 2] ^= x[i + 3];
+    x[i + 1] ^= x[i + 2];
+  }
+}
+
+static void from_basis_16(uint64_t x[16]) {
+  for (size_t i = 0; i < 16; i += 4) {
+    x[i + 1] ^= x[i + 2];
+    x[i + 2] ^= x[i + 3];
+  }
+  for (size_t i = 8; i < 16; i++) x[i - 4] ^= x[i];
+  for (size_t i = 4; i < 8; i++) x[i - 3] ^= x[i];
+  for (size_t i = 12; i < 16; i++) x[i - 3] ^= x[i];
+  for (size_t i = 8; i < 16; i++) x[i - 6] ^= x[i];
+}
+
+/* Division of 2 half coefficients by x^half + x^shift, and the way back. */
+static void divide(uint64_t *x, size_t half, size_t shift) {
+  add(x + half, x + 2 * half - shift, shift);
+  add(x + shift, x + half, half - shift);
+}
+
+static void multiply_back(uint64_t *x, size_t half, size_t shift) {
+  add(x + shift, x + half, half - shift);
+  add(x + half, x + 2 * half - shift, shift);
+}
+
+/* By s_4 = x^16 + x; the sixteen digits by s_2 and s_1; then each digit. */
+void qkd_gf2x_to_basis(uint64_t x[QKD_BASIS]) {
+  for (size_t half = 128; half >= 16; half /= 2) {
+    for (size_t i = 0; i < QKD_BASIS; i += 2 * half) divide(x + i, half, half / 16);
+  }
+  divide(x, 128, 32);
+  for (size_t i = 0; i < QKD_BASIS; i += 128) divide(x + i, 64, 16);
+  divide(x, 128, 64);
+  for (size_t i = 0; i < QKD_BASIS; i += 64) divide(x + i, 32, 16);
+  for (size_t i = 0; i < QKD_BASIS; i += 16) to_basis_16(x + i);
+}
+
+void qkd_gf2x_from_basis(uint64_t x[QKD_BASIS]) {
+  for (size_t i = 0; i < QKD_BASIS; i += 16) from_basis_16(x + i);
+  for (size_t i = 0; i < QKD_BASIS; i += 64) multiply_back(x + i, 32, 16);
+  multiply_back(x, 128, 64);
+  for (size_t i = 0; i < QKD_BASIS; i += 128) multiply_back(x + i, 64, 16);
+  multiply_back(x, 128, 32);
+  for (size_t half = 16; half <= 128; half *= 2) {
+    for (size_t i = 0; i < QKD_BASIS; i += 2 * half) multiply_back(x + i, half, half / 16);
+  }
+}
+
 static void forward_layer(uint64_t *x, size_t run, uint64_t twiddle) {
   for (size_t i = 0; i < run; i++) {
     x[i] ^= multiply(twiddle, x[run + i]);
@@ -127,5 +184,5 @@ static void dot(uint64_t *restrict sum, const uint64_t *restrict a, const uint64
 }
 
 const qkd_gf2x_kernels qkd_gf2x_portable = {
-    base, add, forward, inverse, forward_leaf, inverse_leaf, dot,
+    base, add, qkd_gf2x_to_basis, qkd_gf2x_from_basis, forward, inverse, forward_leaf, inverse_leaf, dot,
 };
