@@ -159,11 +159,11 @@ static void inverse_leaf(uint64_t x[QKD_LEAF], const uint64_t twiddle[QKD_LEAF_L
   inverse(x, 16, twiddle);
 }
 
-static void dot(uint64_t *restrict sum, const uint64_t *restrict a, const uint64_t *restrict b,
-                size_t size, size_t terms) {
+static void dot(uint64_t *sum, const uint64_t *a, const uint64_t *b, size_t size, size_t stride,
+                size_t terms) {
   for (size_t i = 0; i < size; i += LANES) {
     __m128i even = _mm_setzero_si128(), odd = even;
-    for (size_t k = i; k < terms * size; k += size) {
+    for (size_t k = i; k < i + terms * stride; k += stride) {
       const __m128i x = load(a + k), y = load(b + k);
       even = _mm_xor_si128(even, _mm_clmulepi64_si128(x, y, 0x00));
       odd = _mm_xor_si128(odd, _mm_clmulepi64_si128(x, y, 0x11));

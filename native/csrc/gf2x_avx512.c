@@ -298,11 +298,11 @@ static void inverse_leaf(uint64_t x[QKD_LEAF], const uint64_t twiddle[QKD_LEAF_L
   for (size_t i = 0; i < 8; i++) store(x + LANES * i, r[i]);
 }
 
-static void dot(uint64_t *restrict sum, const uint64_t *restrict a, const uint64_t *restrict b,
-                size_t size, size_t terms) {
+static void dot(uint64_t *sum, const uint64_t *a, const uint64_t *b, size_t size, size_t stride,
+                size_t terms) {
   for (size_t i = 0; i < size; i += LANES) {
     products total = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    for (size_t k = i; k < terms * size; k += size) {
+    for (size_t k = i; k < i + terms * stride; k += stride) {
       const __m512i x = load(a + k), y = load(b + k);
       total.even = _mm512_xor_si512(total.even, _mm512_clmulepi64_epi128(x, y, 0x00));
       total.odd = _mm512_xor_si512(total.odd, _mm512_clmulepi64_epi128(x, y, 0x11));

@@ -189,6 +189,7 @@ typedef struct {
   size_t words;
 } section;
 
+/* The last piece comes first: window i of the product is the sum of piece j times segment i + j. */
 static section piece_of(const plan *p, size_t i, const uint64_t *a, size_t a_words) {
   const size_t from = (p->pieces - 1 - i) * p->piece;
   const section s = {a, (ptrdiff_t)a_words, (ptrdiff_t)from, p->piece};
@@ -223,9 +224,32 @@ static void join(uint64_t *restrict words, size_t count, const uint64_t *restric
   for (size_t i = 0; i < count; i++, x += 2) words[i] = x[0] ^ (x[1] << 32) ^ (x[-1] >> 32);
 }
 
+/* Transforms lie one behind the other with a gap, lest their like elements fall into one set of a
+ * cache: products are summed a slice of all transforms at a time. */
+enum { SLICE = 512 };
+
+static size_t stride_of(const plan *p) {
+  const size_t limbs = (size_t)1 << p->log;
+  return limbs + (limbs / 8 < SLICE ? limbs / 8 : SLICE);
+}
+
+/* segments[i] = the sum of pieces[j] segments[i + j], for all steps: segment i is not needed again. */
+static void multiply_all(const plan *p, uint64_t *segments, const uint64_t *pieces,
+                         const qkd_gf2x_kernels *kernels) {
+  const size_t limbs = (size_t)1 << p->log;
+  const size_t stride = stride_of(p);
+  const size_t slice = limbs < SLICE ? limbs : SLICE;
+  for (size_t at = 0; at < limbs; at += slice) {
+    for (size_t i = 0; i < p->steps; i++) {
+      uint64_t *segment = segments + i * stride + at;
+      kernels->dot(segment, pieces + at, segment, slice, stride, p->pieces);
+    }
+  }
+}
+
 size_t qkd_fft_scratch(size_t count, size_t a_words) {
   const plan p = choose(count, a_words);
-  return TABLE_WORDS + ((p.pieces + windows(&p) + 1) << p.log);
+  return TABLE_WORDS + (p.pieces + windows(&p)) * stride_of(&p);
 }
 
 void qkd_fft(uint64_t *restrict window, size_t first, size_t count, const uint64_t *restrict a,
@@ -233,18 +257,17 @@ void qkd_fft(uint64_t *restrict window, size_t first, size_t count, const uint64
              uint64_t *restrict scratch, const qkd_gf2x_kernels *kernels) {
   const plan p = choose(count, a_words);
   const size_t limbs = (size_t)1 << p.log;
+  const size_t stride = stride_of(&p);
+  const size_t inputs = p.pieces + windows(&p);
   uint64_t *points = scratch;
-  uint64_t *sum = points + TABLE_WORDS;
-  uint64_t *pieces = sum + limbs;
-  uint64_t *segments = pieces + p.pieces * limbs;
+  uint64_t *pieces = points + TABLE_WORDS;
+  uint64_t *segments = pieces + p.pieces * stride;
   tabulate_points(points);
 
-  /* The last piece comes first: window i of the product is the sum of pieces[j] segments[i + j].
-   * Changes of basis only add, so that two polynomials of 32-bit limbs go through one at a time. */
-  const size_t inputs = p.pieces + windows(&p);
+  /* Changes of basis only add, so that two polynomials of 32-bit limbs go through one at a time. */
   for (size_t i = 0; i < inputs; i += 2) {
-    uint64_t *x = pieces + i * limbs;
-    uint64_t *next = x + limbs;
+    uint64_t *x = pieces + i * stride;
+    uint64_t *next = x + stride;
     memset(x, 0, limbs * sizeof *x);
     for (size_t j = i; j < inputs && j < i + 2; j++) {
       add_limbs(x, j < p.pieces ? piece_of(&p, j, a, a_words)
@@ -261,11 +284,12 @@ void qkd_fft(uint64_t *restrict window, size_t first, size_t count, const uint64
     }
     evaluate(x, p.log, 0, points, kernels);
   }
+  multiply_all(&p, segments, pieces, kernels);
   for (size_t i = 0; i < p.steps; i++) {
     const size_t done = i * p.step;
-    kernels->dot(sum, pieces, segments + i * limbs, limbs, p.pieces);
-    interpolate(sum, p.log, 0, points, kernels);
-    from_basis(sum, p.log, 1, kernels);
-    join(window + done, count - done < p.step ? count - done : p.step, sum, p.piece);
+    uint64_t *x = segments + i * stride;
+    interpolate(x, p.log, 0, points, kernels);
+    from_basis(x, p.log, 1, kernels);
+    join(window + done, count - done < p.step ? count - done : p.step, x, p.piece);
   }
 }

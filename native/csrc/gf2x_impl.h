@@ -36,9 +36,10 @@ typedef struct {
    * Values come out in an order that only inverse_leaf of the same tier knows. */
   void (*forward_leaf)(uint64_t x[QKD_LEAF], const uint64_t twiddle[QKD_LEAF_LAYERS]);
   void (*inverse_leaf)(uint64_t x[QKD_LEAF], const uint64_t twiddle[QKD_LEAF_LAYERS]);
-  /* sum[i] = the sum over k < terms of a[k size + i] b[k size + i] in the field, i < size. */
-  void (*dot)(uint64_t *restrict sum, const uint64_t *restrict a, const uint64_t *restrict b,
-              size_t size, size_t terms);
+  /* sum[i] = the sum over k < terms of a[k stride + i] b[k stride + i] in the field, i < size; the
+   * sum may be written over the first term of a or b. */
+  void (*dot)(uint64_t *sum, const uint64_t *a, const uint64_t *b, size_t size, size_t stride,
+              size_t terms);
 } qkd_gf2x_kernels;
 
 extern const qkd_gf2x_kernels qkd_gf2x_portable;

@@ -170,12 +170,12 @@ static void inverse_leaf(uint64_t x[QKD_LEAF], const uint64_t twiddle[QKD_LEAF_L
   }
 }
 
-static void dot(uint64_t *restrict sum, const uint64_t *restrict a, const uint64_t *restrict b,
-                size_t size, size_t terms) {
+static void dot(uint64_t *sum, const uint64_t *a, const uint64_t *b, size_t size, size_t stride,
+                size_t terms) {
   for (size_t i = 0; i < size; i++) {
     product total = {0, 0};
     for (size_t k = 0; k < terms; k++) {
-      const product p = multiply_wide(a[k * size + i], b[k * size + i]);
+      const product p = multiply_wide(a[k * stride + i], b[k * stride + i]);
       total.low ^= p.low;
       total.high ^= p.high;
     }

@@ -91,7 +91,7 @@ static int check_basis(void) {
     const uint64_t v = qkd_cantor_basis[i + 1];
     const uint64_t again = v;
     uint64_t square;
-    qkd_gf2x_portable.dot(&square, &v, &again, 1, 1);
+    qkd_gf2x_portable.dot(&square, &v, &again, 1, 1, 1);
     failures += report((square ^ v) != qkd_cantor_basis[i], "Cantor basis", i, i, 0);
   }
   return failures;
