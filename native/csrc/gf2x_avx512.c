@@ -300,14 +300,20 @@ static void inverse_leaf(uint64_t x[QKD_LEAF], const uint64_t twiddle[QKD_LEAF_L
 
 static void dot(uint64_t *sum, const uint64_t *a, const uint64_t *b, size_t size, size_t stride,
                 size_t terms) {
-  for (size_t i = 0; i < size; i += LANES) {
-    products total = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    for (size_t k = i; k < i + terms * stride; k += stride) {
-      const __m512i x = load(a + k), y = load(b + k);
-      total.even = _mm512_xor_si512(total.even, _mm512_clmulepi64_epi128(x, y, 0x00));
-      total.odd = _mm512_xor_si512(total.odd, _mm512_clmulepi64_epi128(x, y, 0x11));
+  enum { UNROLLED = 4 };
+  for (size_t i = 0; i < size; i += UNROLLED * LANES) {
+    products total[UNROLLED];
+    for (size_t j = 0; j < UNROLLED; j++) {
+      total[j] = (products){_mm512_setzero_si512(), _mm512_setzero_si512()};
     }
-    store(sum + i, reduce(total));
+    for (size_t k = i; k < i + terms * stride; k += stride) {
+      for (size_t j = 0; j < UNROLLED; j++) {
+        const __m512i x = load(a + k + LANES * j), y = load(b + k + LANES * j);
+        total[j].even = _mm512_xor_si512(total[j].even, _mm512_clmulepi64_epi128(x, y, 0x00));
+        total[j].odd = _mm512_xor_si512(total[j].odd, _mm512_clmulepi64_epi128(x, y, 0x11));
+      }
+    }
+    for (size_t j = 0; j < UNROLLED; j++) store(sum + i + LANES * j, reduce(total[j]));
   }
 }
 

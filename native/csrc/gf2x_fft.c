@@ -224,13 +224,13 @@ static void join(uint64_t *restrict words, size_t count, const uint64_t *restric
   for (size_t i = 0; i < count; i++, x += 2) words[i] = x[0] ^ (x[1] << 32) ^ (x[-1] >> 32);
 }
 
-/* Transforms lie one behind the other with a gap, lest their like elements fall into one set of a
- * cache: products are summed a slice of all transforms at a time. */
-enum { SLICE = 512 };
+/* Products are summed a slice of all transforms at a time. Between two transforms lies a gap, lest
+ * their like elements fall into one set of a cache. */
+enum { SLICE = 512, LINE = 8 };
 
 static size_t stride_of(const plan *p) {
   const size_t limbs = (size_t)1 << p->log;
-  return limbs + (limbs / 8 < SLICE ? limbs / 8 : SLICE);
+  return limbs + (limbs / 8 < SLICE ? limbs / 8 : SLICE) + LINE;
 }
 
 /* segments[i] = the sum of pieces[j] segments[i + j], for all steps: segment i is not needed again. */
