@@ -36,6 +36,11 @@ native-test: .venv/ready ## the C unit tests, under the address and undefined-be
 soak: .venv/ready ## the long runs: 10^7-bit blocks, the full fault matrix
 	$(BIN)/python -m pytest -q -m soak --timeout 3600
 
+.PHONY: bench
+bench: .venv/ready ## the native kernels against their peers, one table
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@$(BIN)/python -m benchmarks
+
 .PHONY: lint
 lint: .venv/ready ## style, types and the floors between the rooms
 	$(BIN)/ruff format --check .
