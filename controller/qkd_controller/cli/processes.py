@@ -13,7 +13,7 @@ from qkd_controller.cli.site import DemoSite, SiteError
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
-_IN_USE = os.strerror(errno.EADDRINUSE)
+_IN_USE = os.strerror(errno.EADDRINUSE).lower()
 
 
 class PortTaken(SiteError):
@@ -58,7 +58,7 @@ async def running(site: DemoSite) -> AsyncIterator[list[Child]]:
 
 def failed(what: str, cause: str, file: Path) -> SiteError:
     """The error to raise for a part of the demo that failed, with its cause if it told one."""
-    kind = PortTaken if _IN_USE in cause else SiteError
+    kind = PortTaken if _IN_USE in cause.lower() else SiteError
     return kind(f"{what}: {cause}" if cause else f"{what}; see {file}")
 
 

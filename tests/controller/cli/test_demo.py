@@ -60,9 +60,9 @@ def test_a_second_demo_in_a_directory_is_refused(
 def test_a_failed_process_is_told_by_its_last_line(tmp_path: Path) -> None:
     errors = tmp_path / "node.err"
     assert last_line(errors) == ""
-    errors.write_text("qkd: first\nqkd: delivery: Address already in use\n\n")
+    errors.write_text("qkd: first\nqkd: delivery: address already in use\n\n")
     error = failed("alice ended", last_line(errors), errors)
-    assert str(error) == "alice ended: delivery: Address already in use"
+    assert str(error) == "alice ended: delivery: address already in use"
     assert isinstance(error, PortTaken)
     assert not isinstance(failed("alice ended", "", errors), PortTaken)
     assert str(errors) in str(failed("alice ended", "", errors))
