@@ -45,14 +45,14 @@ void qkd_gf2x_base_pclmul(
   product[a_words + b_words - 1] = carry;
 }
 
-/* x^64 = x^4 + x^3 + x + 1; the fold overflows by three bits, whose products are looked up. */
+/* x^64 = x^4 + x^3 + x + 1 = (x^3 + 1)(x + 1), once more for the bits that it moves past x^63. Shifts
+ * rather than a product, for multipliers are what the transform waits for. */
 static inline __m128i reduce(__m128i even, __m128i odd) {
-  const __m128i modulus = _mm_cvtsi32_si128(0x1B);
-  const __m128i overflow = _mm_set_epi64x(0, 0x415A776C2D361B00);
-  const __m128i even_fold = _mm_clmulepi64_si128(even, modulus, 0x01);
-  const __m128i odd_fold = _mm_clmulepi64_si128(odd, modulus, 0x01);
-  return xor3(_mm_unpacklo_epi64(even, odd), _mm_unpacklo_epi64(even_fold, odd_fold),
-              _mm_shuffle_epi8(overflow, _mm_unpackhi_epi64(even_fold, odd_fold)));
+  const __m128i low = _mm_unpacklo_epi64(even, odd);
+  const __m128i high = _mm_unpackhi_epi64(even, odd);
+  const __m128i whole = xor3(high, _mm_srli_epi64(high, 61), _mm_srli_epi64(high, 60));
+  const __m128i twice = _mm_xor_si128(whole, _mm_slli_epi64(whole, 1));
+  return xor3(low, twice, _mm_slli_epi64(twice, 3));
 }
 
 static inline __m128i multiply(__m128i a, __m128i b) {

@@ -27,15 +27,15 @@ static inline __m512i xor3(__m512i a, __m512i b, __m512i c) {
 
 static inline __m512i all(uint64_t x) { return _mm512_set1_epi64((long long)x); }
 
-/* x^64 = x^4 + x^3 + x + 1; the fold overflows by three bits, whose products are looked up. */
+/* x^64 = x^4 + x^3 + x + 1 = (x^3 + 1)(x + 1), once more for the bits that it moves past x^63. Shifts
+ * rather than a product, for multipliers are what the transform waits for. */
 static inline __m512i reduce(products p) {
-  const __m512i modulus = all(0x1B);
-  const __m512i overflow =
-      _mm512_broadcast_i32x4(_mm_set_epi64x(0, 0x415A776C2D361B00));
-  const __m512i even = _mm512_clmulepi64_epi128(p.even, modulus, 0x01);
-  const __m512i odd = _mm512_clmulepi64_epi128(p.odd, modulus, 0x01);
-  return xor3(_mm512_unpacklo_epi64(p.even, p.odd), _mm512_unpacklo_epi64(even, odd),
-              _mm512_shuffle_epi8(overflow, _mm512_unpackhi_epi64(even, odd)));
+  const __m512i low = _mm512_unpacklo_epi64(p.even, p.odd);
+  const __m512i high = _mm512_unpackhi_epi64(p.even, p.odd);
+  const __m512i whole =
+      xor3(high, _mm512_srli_epi64(high, 61), _mm512_srli_epi64(high, 60));
+  const __m512i twice = _mm512_xor_si512(whole, _mm512_slli_epi64(whole, 1));
+  return xor3(low, twice, _mm512_slli_epi64(twice, 3));
 }
 
 static inline __m512i multiply(__m512i a, __m512i b) {
