@@ -8,7 +8,7 @@
 #include "gf2x_impl.h"
 #include "tier.h"
 
-enum { MOST = 2600, MOST_SCRATCH = 1 << 20 };
+enum { MOST = 1300, MOST_SCRATCH = 1 << 18 };
 
 static uint64_t random_state = 1;
 
@@ -98,7 +98,7 @@ static int check_basis(void) {
 }
 
 int main(void) {
-  const size_t sizes[] = {1, 2, 3, 24, 25, 31, 49, 97, 130, 201, 260, 500, 1300, MOST};
+  const size_t sizes[] = {1, 2, 25, 49, 130, 201, 333, MOST};
   const size_t count = sizeof sizes / sizeof sizes[0];
   int failures = check_basis();
   for (size_t i = 0; i < count; i++) {
