@@ -11,7 +11,7 @@
 #include "gf2x.h"
 #include "gf2x_impl.h"
 
-enum { CROSSOVER_WORDS = 200 };
+enum { CROSSOVER_WORDS = 64 };
 
 static const qkd_gf2x_kernels *kernels_of(int tier) {
   switch (tier) {

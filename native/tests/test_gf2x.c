@@ -19,7 +19,8 @@ static uint64_t next_random(void) {
   return random_state;
 }
 
-static uint64_t a[MOST], b[MOST], expected[2 * MOST], window[2 * MOST + 1], scratch[MOST_SCRATCH];
+static uint64_t a[MOST], b[MOST], expected[2 * MOST], window[2 * MOST + 1];
+static uint64_t scratch[MOST_SCRATCH];
 
 static void fill(uint64_t *words, size_t count, int hostile) {
   for (size_t i = 0; i < count; i++) words[i] = hostile ? UINT64_MAX : next_random();
@@ -46,7 +47,9 @@ static const qkd_gf2x_kernels *kernels_of(int tier) {
 }
 
 static int report(int wrong, const char *what, size_t a_words, size_t b_words, int tier) {
-  if (wrong) fprintf(stderr, "failed: %s, %zu x %zu words, tier %d\n", what, a_words, b_words, tier);
+  if (wrong) {
+    fprintf(stderr, "failed: %s, %zu x %zu words, tier %d\n", what, a_words, b_words, tier);
+  }
   return wrong;
 }
 
