@@ -54,7 +54,7 @@ def _in_c(size: int) -> Case:
 
     return Case(
         f"tag, {supported()[-1].name.lower()}",
-        f"{size} B messages, one call",
+        f"{size} B messages, most of it the call through cffi",
         ours,
         (Peer("libsodium, in C", quoted=1 / 72e-9), Peer("OpenSSL, in C", quoted=1 / 105e-9)),
         "messages",
