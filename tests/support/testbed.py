@@ -55,7 +55,7 @@ _QUICK = {
         ("pairs = 172_000", "pairs = 130_000"),
         ("key_bits = 83_000", "key_bits = 62_700"),
         ("test_bits = 14_800", "test_bits = 11_000"),
-        ("leakage_budget_bits = 16_500", "leakage_budget_bits = 12_800"),
+        ("leakage_budget_bits = 18_500", "leakage_budget_bits = 14_000"),
     ],
     "nodes/demo-alice.toml": [
         ("run_duration_s = 5.0", "run_duration_s = 2.0"),

@@ -35,7 +35,7 @@ def link_status(runtime: LinkRuntime, stored: StoredFigures) -> LinkStatus:
     latest = records[-1] if records else None
     qber = figures.qber_ratio()
     collected = runtime.matching.engine.settled_pairs / plan.pairs
-    progress = collected if figures.stage == "collecting" else 1.0
+    progress = min(collected, 1.0) if figures.stage == "collecting" else 1.0
     counts = runtime.matching.engine.counts
     return LinkStatus(
         name=runtime.link.name,

@@ -1,5 +1,6 @@
 """Everything that can be said of a node file before it runs, with all faults at once."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from qkd_controller.config.node import NodeFile
 from qkd_controller.config.parts import Parts, every, link_ends
 from qkd_controller.delivery.etsi014 import limit_faults
 from qkd_controller.devices.set_points import validate_device
-from qkd_controller.security.bounds import released_bits
+from qkd_controller.security.bounds import binary_entropy, released_bits
 from qkd_drivers.catalogue import MODELS
+
+RECONCILIATION_F = 1.08
+"""What Cascade leaks over the Shannon limit on short blocks, confirmation included."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,21 @@ def validate(path: Path) -> Checked:
 
 
 def _plan_faults(link: LinkFile, released: int) -> list[str]:
-    block = link.block
-    if released > block.pad_refill_bits // 8 * 8:
-        return []
-    return [
-        f"block: n {block.key_bits}, k {block.test_bits}, Q_tol {block.qber_tolerance_ratio:g} "
-        "and this leakage budget leave no key; enlarge the block or tolerate less"
-    ]
+    block, start = link.block, link.alignment.start_above_qber_ratio
+    faults = []
+    if released <= block.pad_refill_bits // 8 * 8:
+        faults.append(
+            f"block: n {block.key_bits}, k {block.test_bits}, Q_tol {block.qber_tolerance_ratio:g} "
+            "and this leakage budget leave no key; enlarge the block or tolerate less"
+        )
+    least = math.ceil(RECONCILIATION_F * block.key_bits * binary_entropy(start))
+    if block.leakage_budget_bits < least:
+        faults.append(
+            f"block.leakage_budget_bits: {block.leakage_budget_bits} cannot carry the error rate "
+            f"{start:g} from which on the link aligns (alignment.start_above_qber_ratio): that "
+            f"takes about {least}; blocks would fail while nothing is done about it"
+        )
+    return faults
 
 
 def _tagger_faults(parts: Parts, where: str) -> list[str]:
