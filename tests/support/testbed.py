@@ -64,6 +64,7 @@ _QUICK = {
         ("ramp_a_per_s = 0.05", "ramp_a_per_s = 0.2"),
     ],
     "nodes/demo-bob.toml": [
+        ("voltages_mv = [0, 0, 0, 0]", "voltages_mv = [120, 0, -80, 0]"),
         ("run_duration_s = 5.0", "run_duration_s = 1.0"),
         ("settle_s = 0.5", "settle_s = 0.2"),
     ],
@@ -402,7 +403,7 @@ def assert_same_pools(alice: Store, bob: Store) -> None:
 
 
 @contextlib.contextmanager
-def testbed(directory: Path, configs: Path | None = None) -> Iterator[Testbed]:
+def set_up(directory: Path, configs: Path | None = None) -> Iterator[Testbed]:
     """A testbed that is set up but not started; at the end everything is stopped."""
     bed = Testbed(build_site(configs or quick_configs(directory / "configs"), directory / "site"))
     try:

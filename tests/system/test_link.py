@@ -18,6 +18,7 @@ METRICS = (
     "qkd_coincidences_hertz",
     "qkd_coincidences_to_accidentals_ratio",
     "qkd_delivered_keys_total",
+    "qkd_detector_temperature_celsius",
     "qkd_device_reading",
     "qkd_device_up",
     "qkd_error_correction_efficiency_ratio",

@@ -9,6 +9,9 @@ from pathlib import Path
 from qkd_controller.config.link import LinkFile
 from qkd_controller.config.node import LinkEnd, NodeFile, Tls
 
+MIN_PAD_REFILL_BITS = 1280
+"""A commit's tags cost 1024 bits of pad; the rest is for checkpoints and failed sessions."""
+
 
 def link_faults(link: LinkFile) -> list[str]:
     """Faults of a link file that parsed."""
@@ -61,8 +64,11 @@ def link_faults(link: LinkFile) -> list[str]:
             f"block.pairs: {block.pairs} pairs cannot give {block.key_bits} + "
             f"{block.test_bits} sifted bits"
         )
-    if block.pad_refill_bits < 0 or block.pad_refill_bits % 16:
-        faults.append("block.pad_refill_bits: must be a multiple of 16")
+    if block.pad_refill_bits < MIN_PAD_REFILL_BITS or block.pad_refill_bits % 16:
+        faults.append(
+            f"block.pad_refill_bits: must be a multiple of 16 and at least {MIN_PAD_REFILL_BITS}, "
+            "or blocks spend more authentication pad than they give back"
+        )
     return faults
 
 

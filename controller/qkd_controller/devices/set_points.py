@@ -28,8 +28,8 @@ class TaggerSetPoints(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DetectorSetPoints(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bias, discriminator and cooling of a single-photon detector."""
 
-    bias_voltage_v: NotNegative
-    threshold_v: float
+    bias_voltage_v: Annotated[float, Meta(ge=0, le=500)]
+    threshold_v: Annotated[float, Meta(ge=-2, le=2)]
     temperature_c: Annotated[float, Meta(ge=-60, le=30)]
     settle_tolerance_c: Positive = 1.0
     settle_s: NotNegative = 1.0

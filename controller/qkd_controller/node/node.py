@@ -18,6 +18,7 @@ from qkd_controller.keys.link_store import SqliteLinkStore, open_link
 from qkd_controller.keys.pool import KeyPool
 from qkd_controller.keys.store import KeyStore
 from qkd_controller.node.link_end import LinkRuntime
+from qkd_controller.node.memory import forbid_core_dumps
 from qkd_controller.node.snapshot import (
     StoredFigures,
     export,
@@ -37,6 +38,7 @@ VERSION = version("qkdlink")
 
 async def run_node(checked: Checked) -> None:
     """Runs the node until SIGINT or SIGTERM; raises QkdError for what keeps it from running."""
+    forbid_core_dumps()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -60,6 +60,7 @@ def test_a_missing_file_is_one_clear_fault(tmp_path: Path) -> None:
         ("qber_tolerance_ratio = 0.045", "qber_tolerance_ratio = 0.7", "qber_tolerance_ratio"),
         ("dead_time_ps = 60_000", "dead_time_ps = 6_000", "timing.dead_time_ps"),
         ("test_slice_every = 20", "test_slice_every = 1", "timing.test_slice_every"),
+        ("pad_refill_bits = 2048", "pad_refill_bits = 512", "block.pad_refill_bits"),
         ("alarm_above_qber_ratio = 0.08", "alarm_above_qber_ratio = 0.01", "alignment"),
     ],
 )
