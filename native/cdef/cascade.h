@@ -2,10 +2,11 @@
 
 /* How a string is cut and searched. Each frame of L bits hangs in a binary tree of 2^depth leaves
  * for each pass. Its order is given by tables (each bit its leaf, each leaf its bit) or, for depth
- * 16 only, by a shuffle: twice, words are permuted and rotated and 64 x 64 squares of bits
- * transposed. Word w of a stage takes word gather[w] >> 6, rotated left by gather[w] & 63; scatter
- * is the inverse, from each word taken to w << 6 | rotation. Nodes are numbered as in a heap:
- * 1 is the root, 2i and 2i + 1 are the children of i. */
+ * 16 only, by a shuffle of two stages: word w becomes word gather[w] >> 6 rotated left by
+ * gather[w] & 63, then bit j of word 16 i + s and bit i of word 16 j + s change places (sixteen
+ * squares are transposed); at last the even bits of a word precede the odd ones. scatter is the
+ * inverse: at each word taken, w << 6 | rotation. Nodes are numbered as in a heap: 1 is the root,
+ * 2i and 2i + 1 are the children of i. */
 typedef struct {
   uint32_t frames;
   uint32_t frame_bits;      /* of every frame but the last */

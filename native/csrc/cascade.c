@@ -26,11 +26,6 @@ enum {
   WORD_ROOT = 31 /* the bit of a word's highest node */
 };
 
-/* odd: this end's parities, plus the reference's where they are known. */
-typedef struct {
-  uint64_t odd, known;
-} parities;
-
 /* Where the nodes of one height lie: 2^word_log2 in a word, the first in bit first, the others
  * 2^spread bits apart. */
 typedef struct {
@@ -40,7 +35,7 @@ typedef struct {
 
 /* Where a pass's parities lie in a frame's words, and what its search needs in the scratch. */
 typedef struct {
-  uint32_t block_log2, block_count, block_words;
+  uint32_t block_log2, block_count, block_words, hot_shift;
   level levels[MAX_DEPTH + 1]; /* up to the blocks, whose level lies beside the tiers */
   uint32_t tiers[TIERS];
   uint32_t tier_words[TIERS];
@@ -49,24 +44,26 @@ typedef struct {
 
 typedef struct {
   size_t frame_words, scratch_words;
-  uint32_t bits, settled, trees;
+  uint32_t bits, flipped, trees;
   pass_layout passes[MAX_PASSES];
 } layout;
 
 /* How a frame's part of the state begins. */
 typedef struct {
   uint64_t begun; /* passes opened so far */
+  uint64_t finished; /* nothing is left to ask */
   uint64_t root_odd, root_known;
   uint64_t loose; /* some node may be known whose parent is not */
   uint64_t unknown_blocks[MAX_PASSES];
+  uint64_t hot[MAX_PASSES]; /* bit w >> hot_shift is set if word w of the blocks has odd ones */
 } head;
 
 /* One frame's part of the state. */
 typedef struct {
   head *head;
   uint64_t *words;
-  uint64_t *bits;    /* this end's bits, packed */
-  uint64_t *settled; /* bits whose value is known exactly: never flipped again */
+  uint64_t *bits;    /* this end's, packed, as they came */
+  uint64_t *flipped; /* those that were wrong: each is flipped once at most */
   const uint16_t *leaf_of_bit, *bit_of_leaf;
   uint32_t length;
 } frame;
@@ -91,6 +88,8 @@ static void lay_out_pass(const qkd_cascade_plan *plan, layout *l, uint32_t pass)
   at->block_log2 = plan->block_log2[pass];
   at->block_count = UINT32_C(1) << (plan->depth - at->block_log2);
   at->block_words = words_of(at->block_count);
+  at->hot_shift = 0;
+  while (at->block_words >> at->hot_shift > 64) at->hot_shift++;
   for (uint32_t tier = 0; tier <= at->block_log2 / TIER_LEVELS; tier++) {
     const uint32_t below = TIER_LEVELS * (tier + 1) - 1;
     at->tiers[tier] = (uint32_t)l->frame_words;
@@ -116,10 +115,10 @@ static void lay_out_pass(const qkd_cascade_plan *plan, layout *l, uint32_t pass)
 static layout lay_out(const qkd_cascade_plan *plan) {
   layout l;
   l.bits = sizeof(head) / sizeof(uint64_t);
-  l.settled = l.bits + words_of(leaves_of(plan));
-  l.trees = l.settled + words_of(leaves_of(plan));
+  l.flipped = l.bits + words_of(leaves_of(plan));
+  l.trees = l.flipped + words_of(leaves_of(plan));
   l.frame_words = l.trees;
-  l.scratch_words = 3 * SHUFFLE_WORDS;
+  l.scratch_words = 4 * SHUFFLE_WORDS;
   for (uint32_t pass = 0; pass < plan->passes; pass++) lay_out_pass(plan, &l, pass);
   return l;
 }
@@ -131,7 +130,7 @@ static frame frame_at(const qkd_cascade_plan *plan, const layout *l, uint64_t *s
   f.words = state + index * l->frame_words;
   f.head = (head *)(void *)f.words;
   f.bits = f.words + l->bits;
-  f.settled = f.words + l->settled;
+  f.flipped = f.words + l->flipped;
   f.leaf_of_bit = last ? plan->last_leaf_of_bit : plan->leaf_of_bit;
   f.bit_of_leaf = last ? plan->last_bit_of_leaf : plan->bit_of_leaf;
   f.length = last ? plan->last_frame_bits : plan->frame_bits;
@@ -160,13 +159,21 @@ static place find(const tree *t, uint32_t height, uint32_t index) {
   return p;
 }
 
+/* Brings a node's word near. */
+static void expect(const tree *t, uint32_t height, uint32_t index) {
+  __builtin_prefetch(find(t, height, index).word, 1);
+}
+
 static int is_known(place p) { return (int)(p.word->known >> p.bit) & 1; }
 
 static unsigned is_odd(place p) { return (unsigned)(p.word->odd >> p.bit) & 1u; }
 
-static void write(place p, unsigned odd) {
-  p.word->known |= UINT64_C(1) << p.bit;
-  p.word->odd = (p.word->odd & ~(UINT64_C(1) << p.bit)) | (uint64_t)odd << p.bit;
+static void set_odd(place p, uint64_t odd) {
+  p.word->odd = (p.word->odd & ~(UINT64_C(1) << p.bit)) | odd << p.bit;
+}
+
+static void heat(const frame *f, const tree *t, uint32_t pass, uint32_t block) {
+  f->head->hot[pass] |= UINT64_C(1) << (block / 64 >> t->at->hot_shift);
 }
 
 static void learn_below(const tree *t, uint32_t height, uint32_t index);
@@ -176,7 +183,8 @@ static void learn_below(const tree *t, uint32_t height, uint32_t index);
 static void learn(const tree *t, uint32_t height, uint32_t index, unsigned odd) {
   const place own = find(t, height, index);
   if (is_known(own)) return;
-  write(own, odd);
+  set_odd(own, odd);
+  own.word->known |= UINT64_C(1) << own.bit;
   learn_below(t, height, index);
   if (height == t->at->block_log2) return;
   const place sibling = find(t, height, index ^ 1);
@@ -223,97 +231,113 @@ static void compare_roots(const layout *l, const frame *f) {
     } else {
       h->unknown_blocks[pass] = 0;
       learn(&t, t.at->block_log2, missing, odd ^ (unsigned)h->root_odd);
+      heat(f, &t, pass, missing);
     }
   }
 }
 
-/* Fills in the inner nodes of words whose leaves are given, from height 1 to 5. */
-static void grow(parities *words, size_t count) {
-  static const uint64_t at_height[TIER_LEVELS] = {
-      UINT64_C(0x5555555555555555), UINT64_C(0x2222222222222222), UINT64_C(0x0808080808080808),
-      UINT64_C(0x0080008000800080), UINT64_C(0x0000800000008000), UINT64_C(0x0000000080000000)};
-  for (size_t i = 0; i < count; i++) {
-    uint64_t odd = words[i].odd;
-    uint64_t known = words[i].known;
-    for (unsigned height = 1; height < TIER_LEVELS; height++) {
-      const unsigned step = 1u << (height - 1);
-      odd |= (odd << step ^ odd >> step) & at_height[height];
-      known |= (known << step & known >> step) & at_height[height];
-    }
-    words[i].odd = odd;
-    words[i].known = known;
-  }
-}
-
-static void cascade_pack(const uint8_t *bits, size_t count, uint64_t *words, int tier) {
-  (void)tier;
-  cascade_pack_portable(bits, count, words);
-}
-
-static void cascade_shuffle(uint64_t *words, uint64_t *spare, const uint16_t *gather, int tier) {
-  (void)tier;
-  cascade_shuffle_portable(words, spare, gather);
-}
+#if defined(__x86_64__)
+#define IN_TIER(tier, function, ...)                  \
+  ((tier) == 2   ? function##_avx512(__VA_ARGS__)      \
+   : (tier) == 1 ? function##_avx2(__VA_ARGS__)        \
+                 : function##_portable(__VA_ARGS__))
+#else
+#define IN_TIER(tier, function, ...) ((void)(tier), function##_portable(__VA_ARGS__))
+#endif
 
 /* Hangs a frame's bits and its known zeros below their words. */
-static void hang_by_table(const frame *f, const uint16_t *leaf_of_bit, parities *words,
+static void hang_by_table(const frame *f, const uint16_t *leaf_of_bit, parities *nodes,
                           size_t count) {
   for (size_t i = 0; i < count; i++) {
-    words[i].odd = 0;
-    words[i].known = UINT64_C(0x5555555555555555);
+    nodes[i].odd = 0;
+    nodes[i].known = UINT64_C(0x5555555555555555);
   }
   for (uint32_t i = 0; i < f->length; i++) {
     const uint32_t leaf = leaf_of_bit[i];
-    words[leaf / 32].known ^= UINT64_C(1) << (2 * leaf % 64);
-    words[leaf / 32].odd |= (f->bits[i / 64] >> (i % 64) & 1u) << (2 * leaf % 64);
+    nodes[leaf / 32].known ^= UINT64_C(1) << (2 * leaf % 64);
+    const uint64_t bit = (f->bits[i / 64] ^ f->flipped[i / 64]) >> (i % 64) & 1u;
+    nodes[leaf / 32].odd |= bit << (2 * leaf % 64);
+  }
+  for (size_t i = 0; i < count; i++) {
+    nodes[i].odd = cascade_sums(nodes[i].odd);
+    nodes[i].known = cascade_all(nodes[i].known);
   }
 }
 
-/* A shuffled word's even bits are one word's leaves, its odd bits the next one's. */
-static void hang_by_shuffle(const frame *f, const uint16_t *gather, parities *words,
+static void hang_by_shuffle(const frame *f, const uint16_t *gather, parities *nodes,
                             uint64_t *scratch, int tier) {
-  const uint64_t leaves = UINT64_C(0x5555555555555555);
-  uint64_t *bits = scratch;
-  uint64_t *beyond = bits + SHUFFLE_WORDS;
-  uint64_t *spare = beyond + SHUFFLE_WORDS;
-  memcpy(bits, f->bits, SHUFFLE_WORDS * sizeof *bits);
-  memset(beyond, 0, SHUFFLE_WORDS * sizeof *beyond);
-  cascade_shuffle(bits, spare, gather, tier);
+  uint64_t *unshuffled = scratch;
+  uint64_t *spare = unshuffled + SHUFFLE_WORDS;
+  uint64_t *bits = spare + SHUFFLE_WORDS;
+  uint64_t *beyond = NULL;
+  for (uint32_t w = 0; w < SHUFFLE_WORDS; w++) unshuffled[w] = f->bits[w] ^ f->flipped[w];
+  IN_TIER(tier, cascade_shuffle, unshuffled, bits, spare, gather);
   if (f->length < 64 * SHUFFLE_WORDS) {
-    for (uint32_t w = f->length / 64; w < SHUFFLE_WORDS; w++) beyond[w] = ~UINT64_C(0);
-    beyond[f->length / 64] <<= f->length % 64;
-    cascade_shuffle(beyond, spare, gather, tier);
+    beyond = bits + SHUFFLE_WORDS;
+    memset(unshuffled, 0, SHUFFLE_WORDS * sizeof *unshuffled);
+    for (uint32_t w = f->length / 64; w < SHUFFLE_WORDS; w++) unshuffled[w] = ~UINT64_C(0);
+    unshuffled[f->length / 64] <<= f->length % 64;
+    IN_TIER(tier, cascade_shuffle, unshuffled, beyond, spare, gather);
   }
-  for (size_t w = 0; w < SHUFFLE_WORDS; w++) {
-    words[2 * w].odd = bits[w] & leaves;
-    words[2 * w].known = beyond[w] & leaves;
-    words[2 * w + 1].odd = bits[w] >> 1 & leaves;
-    words[2 * w + 1].known = beyond[w] >> 1 & leaves;
-  }
+  IN_TIER(tier, cascade_hang, bits, beyond, SHUFFLE_WORDS, nodes);
 }
 
-/* The leaves of a higher tier: sums of two words below. */
-static void raise(const parities *below, size_t below_count, parities *words, size_t count) {
-  memset(words, 0, count * sizeof *words);
+/* The nodes above a tier: their leaves are sums of two words each. */
+static void raise(const parities *below, size_t below_count, parities *nodes, size_t count) {
+  memset(nodes, 0, count * sizeof *nodes);
   for (size_t i = 0; i + 1 < below_count; i += 2) {
-    const uint64_t odd = (below[i].odd ^ below[i + 1].odd) >> 31 & 1u;
-    const uint64_t known = (below[i].known & below[i + 1].known) >> 31 & 1u;
-    words[i / 64].odd |= odd << (i % 64);
-    words[i / 64].known |= known << (i % 64);
+    const uint64_t odd = (below[i].odd ^ below[i + 1].odd) >> WORD_ROOT & 1u;
+    const uint64_t known = (below[i].known & below[i + 1].known) >> WORD_ROOT & 1u;
+    nodes[i / 64].odd |= odd << (i % 64);
+    nodes[i / 64].known |= known << (i % 64);
+  }
+  for (size_t i = 0; i < count; i++) {
+    nodes[i].odd = cascade_sums(nodes[i].odd);
+    nodes[i].known = cascade_all(nodes[i].known);
   }
 }
 
+/* A word's nodes of one height, side by side. */
+static uint64_t nodes_of_height(uint64_t word, uint32_t height) {
+  static const uint64_t at_height[TIER_LEVELS] = {
+      UINT64_C(0x5555555555555555), UINT64_C(0x2222222222222222), UINT64_C(0x0808080808080808),
+      UINT64_C(0x0080008000800080), UINT64_C(0x0000800000008000), UINT64_C(0x0000000080000000)};
+  const uint32_t spread = height + 1;
+  word = (word & at_height[height]) >> ((1u << height) - 1);
+  for (uint32_t n = 1; n << spread < 64; n *= 2) {
+    uint64_t kept = (UINT64_C(1) << 2 * n) - 1;
+    for (uint32_t i = n << (spread + 1); i < 64; i *= 2) kept |= kept << i;
+    word = (word | word >> ((n << spread) - n)) & kept;
+  }
+  return word;
+}
+
+/* Sets the blocks' parities beside the tiers. */
 static void copy_blocks(const tree *t) {
   const uint32_t height = t->at->block_log2 % TIER_LEVELS;
-  const parities *words = tier_at(t, t->at->block_log2 / TIER_LEVELS);
-  const uint32_t in_word = 32u >> height;
+  const uint32_t per_word = 32u >> height;
+  const parities *nodes = tier_at(t, t->at->block_log2 / TIER_LEVELS);
   parities *blocks = blocks_at(t);
   memset(blocks, 0, t->at->block_words * sizeof *blocks);
-  for (uint32_t i = 0; i < t->at->block_count; i++) {
-    const uint32_t bit = ((2 * (i % in_word) + 1) << height) - 1;
-    blocks[i / 64].odd |= (words[i / in_word].odd >> bit & 1u) << (i % 64);
-    blocks[i / 64].known |= (words[i / in_word].known >> bit & 1u) << (i % 64);
+  for (uint32_t i = 0; i < t->at->block_count; i += per_word, nodes++) {
+    blocks[i / 64].odd |= nodes_of_height(nodes->odd, height) << (i % 64);
+    blocks[i / 64].known |= nodes_of_height(nodes->known, height) << (i % 64);
   }
+  if (t->at->block_count < 64) {
+    blocks->odd &= (UINT64_C(1) << t->at->block_count) - 1;
+    blocks->known &= (UINT64_C(1) << t->at->block_count) - 1;
+  }
+}
+
+/* Counts a pass's unknown blocks anew, and learns what follows. */
+static void count_unknown(const layout *l, const frame *f, const tree *t, uint32_t pass) {
+  const parities *blocks = blocks_at(t);
+  uint64_t known = 0;
+  for (uint32_t w = 0; w < t->at->block_words; w++) {
+    known += (uint64_t)__builtin_popcountll(blocks[w].known);
+  }
+  f->head->unknown_blocks[pass] = t->at->block_count - known;
+  compare_roots(l, f);
 }
 
 /* Opens the next pass. */
@@ -328,19 +352,12 @@ static uint32_t open_pass(const qkd_cascade_plan *plan, const layout *l, const f
     const uint16_t *leaf_of_bit = f->leaf_of_bit + (size_t)pass * f->length;
     hang_by_table(f, leaf_of_bit, tier_at(&t, 0), t.at->tier_words[0]);
   }
-  grow(tier_at(&t, 0), t.at->tier_words[0]);
   for (uint32_t i = 1; i <= t.at->block_log2 / TIER_LEVELS; i++) {
     raise(tier_at(&t, i - 1), t.at->tier_words[i - 1], tier_at(&t, i), t.at->tier_words[i]);
-    grow(tier_at(&t, i), t.at->tier_words[i]);
   }
   copy_blocks(&t);
-  const parities *blocks = blocks_at(&t);
-  f->head->unknown_blocks[pass] = t.at->block_count;
-  for (uint32_t w = 0; w < t.at->block_words; w++) {
-    f->head->unknown_blocks[pass] -= (uint64_t)__builtin_popcountll(blocks[w].known);
-  }
   f->head->begun += 1;
-  compare_roots(l, f);
+  count_unknown(l, f, &t, pass);
   return pass;
 }
 
@@ -352,8 +369,10 @@ static uint32_t bit_at(const qkd_cascade_plan *plan, const frame *f, uint32_t pa
   uint32_t word = leaf / 64;
   uint32_t bit = 2 * (leaf % 32) + leaf / 32 % 2;
   for (unsigned stage = SHUFFLE_STAGES; stage-- > 0;) {
-    const uint32_t taken = gather[stage * SHUFFLE_WORDS + ((word & ~63u) | bit)];
-    bit = (word - taken) & 63u;
+    const uint32_t rotated = word / SHUFFLE_SQUARES;
+    const uint32_t taken =
+        gather[stage * SHUFFLE_WORDS + SHUFFLE_SQUARES * bit + word % SHUFFLE_SQUARES];
+    bit = (rotated - taken) & 63u;
     word = taken >> 6;
   }
   return 64 * word + bit;
@@ -367,8 +386,8 @@ static uint32_t leaf_of(const qkd_cascade_plan *plan, const frame *f, uint32_t p
   uint32_t bit = position % 64;
   for (unsigned stage = 0; stage < SHUFFLE_STAGES; stage++) {
     const uint32_t put = scatter[stage * SHUFFLE_WORDS + word];
-    word = (put >> 6 & ~63u) | ((bit + put) & 63u);
-    bit = put >> 6 & 63u;
+    word = SHUFFLE_SQUARES * ((bit + put) & 63u) + (put >> 6) % SHUFFLE_SQUARES;
+    bit = (put >> 6) / SHUFFLE_SQUARES;
   }
   return 64 * word + 32 * (bit % 2) + bit / 2;
 }
@@ -379,15 +398,12 @@ static uint32_t leaf_of(const qkd_cascade_plan *plan, const frame *f, uint32_t p
    UINT64_C(0x80000000))
 #define PATHS(s) PATH(s), PATH(s + 1), PATH(s + 2), PATH(s + 3)
 
-static void flip(const qkd_cascade_plan *plan, const layout *l, const frame *f, uint8_t *bits,
-                 uint64_t *scratch, uint32_t bit) {
+static void flip(const qkd_cascade_plan *plan, const layout *l, const frame *f, uint64_t *scratch,
+                 uint32_t bit) {
   /* From each slot of a word to the root. */
   static const uint64_t paths[32] = {PATHS(0),  PATHS(4),  PATHS(8),  PATHS(12),
                                      PATHS(16), PATHS(20), PATHS(24), PATHS(28)};
-  const uint64_t in_word = UINT64_C(1) << (bit % 64);
-  bits[bit] ^= 1;
-  f->bits[bit / 64] ^= in_word;
-  f->settled[bit / 64] |= in_word;
+  f->flipped[bit / 64] |= UINT64_C(1) << (bit % 64);
   f->head->root_odd ^= 1;
   for (uint32_t pass = 0; pass < (uint32_t)f->head->begun; pass++) {
     const tree t = tree_at(l, f, pass);
@@ -401,6 +417,7 @@ static void flip(const qkd_cascade_plan *plan, const layout *l, const frame *f, 
     blocks_at(&t)[block / 64].odd ^= changed;
     scratch[t.at->pending + block / 64] |= changed;
     scratch[t.at->asked + block / 64] &= ~changed;
+    heat(f, &t, pass, block);
   }
 }
 
@@ -443,63 +460,85 @@ static uint32_t descend(const tree *t, uint32_t depth, uint32_t block) {
   }
 }
 
-/* Looks at every pending block of a pass. Returns whether a bit was flipped. */
-static int search_pass(const qkd_cascade_plan *plan, const layout *l, const frame *f,
-                       uint8_t *bits, uint64_t *scratch, uint32_t pass) {
+/* Looks at the pending blocks in a word of them. Returns whether a bit was flipped. */
+static int search_word(const qkd_cascade_plan *plan, const layout *l, const frame *f,
+                       uint64_t *scratch, uint32_t pass, uint32_t w) {
   const tree t = tree_at(l, f, pass);
-  const parities *blocks = blocks_at(&t);
-  uint32_t *child = (uint32_t *)(void *)(scratch + t.at->child);
-  uint64_t *pending = scratch + t.at->pending;
-  uint64_t *asked = scratch + t.at->asked;
+  const parities *blocks = blocks_at(&t) + w;
+  uint32_t *child = (uint32_t *)(void *)(scratch + t.at->child) + 64 * w;
+  uint64_t odd = scratch[t.at->pending + w] & blocks->odd & blocks->known;
   int flipped = 0;
-  for (uint32_t w = 0; w < t.at->block_words; w++) {
-    uint64_t odd = pending[w] & blocks[w].odd & blocks[w].known;
-    pending[w] = 0;
-    for (; odd != 0; odd &= odd - 1) {
-      const uint32_t block = 64 * w + (uint32_t)__builtin_ctzll(odd);
-      const uint32_t node = descend(&t, plan->depth, block);
-      if (node & FOUND) {
-        const uint32_t bit = bit_at(plan, f, pass, node ^ FOUND);
-        if (bit >= f->length || f->settled[bit / 64] >> (bit % 64) & 1u) continue;
-        flip(plan, l, f, bits, scratch, bit);
-        flipped = 1;
-      } else if (node != 0) {
-        child[block] = pass << PASS_SHIFT | node;
-        asked[w] |= odd & -odd;
-      }
+  for (uint64_t soon = odd; soon != 0; soon &= soon - 1) {
+    const uint32_t block = 64 * w + (uint32_t)__builtin_ctzll(soon);
+    expect(&t, t.at->block_log2 - (t.at->block_log2 > 0), 2 * block);
+  }
+  scratch[t.at->pending + w] = 0;
+  for (; odd != 0; odd &= odd - 1) {
+    const uint32_t i = (uint32_t)__builtin_ctzll(odd);
+    const uint32_t node = descend(&t, plan->depth, 64 * w + i);
+    if (node & FOUND) {
+      const uint32_t bit = bit_at(plan, f, pass, node ^ FOUND);
+      if (bit >= f->length || f->flipped[bit / 64] >> (bit % 64) & 1u) continue;
+      flip(plan, l, f, scratch, bit);
+      flipped = 1;
+    } else if (node != 0) {
+      child[i] = pass << PASS_SHIFT | node;
+      scratch[t.at->asked + w] |= odd & -odd;
     }
   }
   return flipped;
 }
 
+#define EACH_HOT_WORD(w, f, pass, at)                                                        \
+  for (uint64_t hot_ = (f)->head->hot[pass]; hot_ != 0; hot_ &= hot_ - 1)                     \
+    for (uint32_t n_ = 0, w; n_ < 1u << (at)->hot_shift &&                                    \
+                             (w = ((uint32_t)__builtin_ctzll(hot_) << (at)->hot_shift) + n_, 1); \
+         n_++)
+
 /* Looks at every odd block of the opened passes, and again at those that flips have changed: what
- * was about to be asked of them is moot. */
-static size_t search(const qkd_cascade_plan *plan, const layout *l, const frame *f, uint8_t *bits,
-                     uint64_t *scratch, uint32_t *questions) {
+ * was about to be asked of them is moot. Between searches nothing is pending or asked. */
+static size_t search(const qkd_cascade_plan *plan, const layout *l, const frame *f, uint64_t *scratch,
+                     uint32_t *questions) {
   const uint32_t begun = (uint32_t)f->head->begun;
   for (uint32_t pass = 0; pass < begun; pass++) {
-    const tree t = tree_at(l, f, pass);
-    memset(scratch + t.at->pending, 0xFF, t.at->block_words * sizeof *scratch);
-    memset(scratch + t.at->asked, 0, t.at->block_words * sizeof *scratch);
+    const pass_layout *at = &l->passes[pass];
+    EACH_HOT_WORD(w, f, pass, at) scratch[at->pending + w] = ~UINT64_C(0);
   }
   int flipped;
   do {
     flipped = 0;
     for (uint32_t pass = 0; pass < begun; pass++) {
-      flipped |= search_pass(plan, l, f, bits, scratch, pass);
+      EACH_HOT_WORD(w, f, pass, &l->passes[pass]) {
+        if (scratch[l->passes[pass].pending + w] == 0) continue;
+        flipped |= search_word(plan, l, f, scratch, pass, w);
+      }
     }
   } while (flipped);
   size_t count = 0;
   for (uint32_t pass = 0; pass < begun; pass++) {
     const pass_layout *at = &l->passes[pass];
     const uint32_t *child = (const uint32_t *)(const void *)(scratch + at->child);
-    for (uint32_t w = 0; w < at->block_words; w++) {
+    uint64_t hot = 0;
+    EACH_HOT_WORD(w, f, pass, at) {
+      if (scratch[at->asked + w] != 0) hot |= UINT64_C(1) << (w >> at->hot_shift);
       for (uint64_t asked = scratch[at->asked + w]; asked != 0; asked &= asked - 1) {
         questions[count++] = child[64 * w + (uint32_t)__builtin_ctzll(asked)];
       }
+      scratch[at->asked + w] = 0;
     }
+    f->head->hot[pass] = hot;
   }
   return count;
+}
+
+/* Flips the wrong bits where they came from. */
+static void finish(const frame *f, uint8_t *bits) {
+  for (uint32_t w = 0; w < words_of(f->length); w++) {
+    for (uint64_t wrong = f->flipped[w]; wrong != 0; wrong &= wrong - 1) {
+      bits[64 * w + (uint32_t)__builtin_ctzll(wrong)] ^= 1;
+    }
+  }
+  f->head->finished = 1;
 }
 
 /* The questions that open a pass: every block but one that will follow from the others. */
@@ -514,55 +553,47 @@ static size_t ask_blocks(const layout *l, const frame *f, uint32_t pass, uint32_
   return count > 0 ? count - f->head->root_known : 0;
 }
 
-/* Up to 64 parities in a row. */
+/* A node of a frame's pass that a question asks for. */
 typedef struct {
-  uint32_t height, index, count;
-} row;
+  uint32_t height, index;
+} node_name;
 
-/* The questions in a row of blocks, or one question of another node. */
-static row row_at(const qkd_cascade_plan *plan, const pass_layout *at, const uint32_t *questions,
-                  size_t count) {
-  const uint32_t node = questions[0] & ((1u << PASS_SHIFT) - 1);
+static node_name node_of(const qkd_cascade_plan *plan, uint32_t question) {
+  const uint32_t node = question & ((1u << PASS_SHIFT) - 1);
   const uint32_t above = 31 - (uint32_t)__builtin_clz(node);
-  row r = {plan->depth - above, node ^ UINT32_C(1) << above, 1};
-  if (r.height == at->block_log2) {
-    const uint32_t room = 64 - r.index % 64;
-    const uint32_t most = count < room ? (uint32_t)count : room;
-    while (r.count < most && questions[r.count] == questions[0] + r.count) r.count++;
-  }
-  return r;
+  const node_name n = {plan->depth - above, node ^ UINT32_C(1) << above};
+  return n;
 }
 
-/* Learns a row's parities, given the reference's (zeros at the reference: its own stay). Returns
- * what they were before. */
-static uint64_t take_in(const layout *l, const frame *f, uint32_t pass, row r, uint64_t given) {
-  const tree t = tree_at(l, f, pass);
-  const place own = find(&t, r.height, r.index);
-  const uint64_t before = own.word->odd >> own.bit;
-  if (r.height < t.at->block_log2) {
-    const place parent = find(&t, r.height + 1, r.index / 2);
-    const unsigned odd = (unsigned)(before ^ given) & 1u;
-    if (!is_known(parent)) {
-      f->head->loose = 1;
-      learn(&t, r.height, r.index, odd);
-      return before;
-    }
-    write(own, odd);
-    write(find(&t, r.height, r.index ^ 1), odd ^ is_odd(parent));
-    if (f->head->loose) {
-      learn_below(&t, r.height, r.index);
-      learn_below(&t, r.height, r.index ^ 1);
-    }
-    return before;
-  }
-  own.word->odd ^= given << own.bit;
-  own.word->known |= ~UINT64_C(0) >> (64 - r.count) << own.bit;
+/* How many questions, up to the end of a word, ask for blocks in a row. */
+static uint32_t row_of(const uint32_t *questions, size_t count, uint32_t index) {
+  const uint32_t room = 64 - index % 64;
+  const uint32_t most = count < room ? (uint32_t)count : room;
+  uint32_t row = 1;
+  while (row < most && questions[row] == questions[0] + row) row++;
+  return row;
+}
+
+/* Learns a row of blocks, their own parities being right: what follows, and what it heats. */
+static void learn_row(const layout *l, const frame *f, const tree *t, uint32_t pass,
+                      uint32_t index, uint32_t row) {
+  blocks_at(t)[index / 64].known |= ~UINT64_C(0) >> (64 - row) << (index % 64);
+  heat(f, t, pass, index);
   if (f->head->loose) {
-    for (uint32_t i = 0; i < r.count; i++) learn_below(&t, r.height, r.index + i);
+    for (uint32_t i = 0; i < row; i++) learn_below(t, t->at->block_log2, index + i);
   }
-  f->head->unknown_blocks[pass] -= r.count;
+  f->head->unknown_blocks[pass] -= row;
   if (f->head->unknown_blocks[pass] <= 1) compare_roots(l, f);
-  return before;
+}
+
+/* Marks two siblings as known, their own parities being right. */
+static void learn_siblings(const frame *f, const tree *t, node_name n, place own, place sibling) {
+  own.word->known |= UINT64_C(1) << own.bit;
+  sibling.word->known |= UINT64_C(1) << sibling.bit;
+  if (f->head->loose) {
+    learn_below(t, n.height, n.index);
+    learn_below(t, n.height, n.index ^ 1);
+  }
 }
 
 static uint64_t get_bits(const uint8_t *packed, size_t at, uint32_t count) {
@@ -578,7 +609,8 @@ static void put_bits(uint8_t *packed, size_t at, uint32_t count, uint64_t bits) 
   bits &= ~UINT64_C(0) >> (64 - count);
   for (size_t i = at / 8; i <= (at + count - 1) / 8; i++) {
     const size_t begin = 8 * i;
-    packed[i] |= (uint8_t)(begin < at ? bits << (at - begin) : bits >> (begin - at));
+    const uint64_t byte = begin < at ? bits << (at - begin) : bits >> (begin - at);
+    packed[i] = (uint8_t)(packed[i] | byte);
   }
 }
 
@@ -598,11 +630,12 @@ size_t qkd_cascade_round_questions(const qkd_cascade_plan *plan) {
 void qkd_cascade_begin(const qkd_cascade_plan *plan, const uint8_t *bits, uint64_t *state,
                        int tier) {
   const layout l = lay_out(plan);
+  memset(state + plan->frames * l.frame_words, 0, l.scratch_words * sizeof *state);
   for (uint32_t index = 0; index < plan->frames; index++) {
     const frame f = frame_at(plan, &l, state, index);
     memset(f.words, 0, l.trees * sizeof *state);
     f.head->loose = f.length < leaves_of(plan);
-    cascade_pack(bits + (size_t)index * plan->frame_bits, f.length, f.bits, tier);
+    IN_TIER(tier, cascade_pack, bits + (size_t)index * plan->frame_bits, f.length, f.bits);
   }
 }
 
@@ -614,13 +647,14 @@ size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *st
   for (uint32_t index = 0; index < plan->frames; index++) {
     const frame f = frame_at(plan, &l, state, index);
     uint32_t *out = questions + total;
-    uint8_t *frame_bits = bits + (size_t)index * plan->frame_bits;
-    size_t count = search(plan, &l, &f, frame_bits, scratch, out);
+    if (f.head->finished) continue;
+    size_t count = search(plan, &l, &f, scratch, out);
     while (count == 0 && f.head->begun < plan->passes) {
       const uint32_t pass = open_pass(plan, &l, &f, scratch, tier);
       count = ask_blocks(&l, &f, pass, out);
-      if (count == 0) count = search(plan, &l, &f, frame_bits, scratch, out);
+      if (count == 0) count = search(plan, &l, &f, scratch, out);
     }
+    if (count == 0) finish(&f, bits + (size_t)index * plan->frame_bits);
     for (size_t i = 0; i < count; i++) out[i] |= index << FRAME_SHIFT;
     total += count;
   }
@@ -630,12 +664,32 @@ size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *st
 void qkd_cascade_absorb(const qkd_cascade_plan *plan, uint64_t *state, const uint32_t *questions,
                         size_t count, const uint8_t *answers) {
   const layout l = lay_out(plan);
+  frame f = frame_at(plan, &l, state, 0);
+  tree t = tree_at(&l, &f, 0);
+  uint32_t run = 0;
   for (size_t i = 0; i < count;) {
-    const frame f = frame_at(plan, &l, state, questions[i] >> FRAME_SHIFT);
     const uint32_t pass = (questions[i] >> PASS_SHIFT) & (MAX_PASSES - 1);
-    const row r = row_at(plan, &l.passes[pass], questions + i, count - i);
-    take_in(&l, &f, pass, r, get_bits(answers, i, r.count));
-    i += r.count;
+    if (questions[i] >> PASS_SHIFT != run) {
+      run = questions[i] >> PASS_SHIFT;
+      f = frame_at(plan, &l, state, questions[i] >> FRAME_SHIFT);
+      t = tree_at(&l, &f, pass);
+    }
+    const node_name n = node_of(plan, questions[i]);
+    if (n.height == t.at->block_log2) {
+      const uint32_t row = row_of(questions + i, count - i, n.index);
+      blocks_at(&t)[n.index / 64].odd ^= get_bits(answers, i, row) << (n.index % 64);
+      learn_row(&l, &f, &t, pass, n.index, row);
+      i += row;
+    } else {
+      /* Below an odd node one child is odd. */
+      const place own = find(&t, n.height, n.index);
+      const place sibling = find(&t, n.height, n.index ^ 1);
+      const uint64_t odd = is_odd(own) ^ get_bits(answers, i, 1);
+      set_odd(own, odd);
+      set_odd(sibling, odd ^ 1);
+      learn_siblings(&f, &t, n, own, sibling);
+      i++;
+    }
   }
 }
 
@@ -643,22 +697,43 @@ size_t qkd_cascade_answer(const qkd_cascade_plan *plan, uint64_t *state, const u
                           size_t count, uint8_t *answers, int tier) {
   const layout l = lay_out(plan);
   uint64_t *scratch = state + plan->frames * l.frame_words;
+  frame f = frame_at(plan, &l, state, 0);
+  tree t = tree_at(&l, &f, 0);
+  uint32_t run = ~UINT32_C(0);
   memset(answers, 0, (count + 7) / 8);
   for (size_t i = 0; i < count;) {
-    const uint32_t index = questions[i] >> FRAME_SHIFT;
     const uint32_t pass = (questions[i] >> PASS_SHIFT) & (MAX_PASSES - 1);
     const uint32_t node = questions[i] & ((1u << PASS_SHIFT) - 1);
-    if (index >= plan->frames || pass >= plan->passes) return i;
-    if (node < l.passes[pass].block_count || node >= 2 * leaves_of(plan)) return i;
-    const frame f = frame_at(plan, &l, state, index);
-    while (f.head->begun <= pass) open_pass(plan, &l, &f, scratch, tier);
-    const row r = row_at(plan, &l.passes[pass], questions + i, count - i);
-    const tree t = tree_at(&l, &f, pass);
-    const place own = find(&t, r.height, r.index);
-    const uint64_t known = own.word->known >> own.bit & ~UINT64_C(0) >> (64 - r.count);
-    if (known != 0) return i + (r.count > 1 ? (size_t)__builtin_ctzll(known) : 0);
-    put_bits(answers, i, r.count, take_in(&l, &f, pass, r, 0));
-    i += r.count;
+    if (questions[i] >> PASS_SHIFT != run) {
+      const uint32_t index = questions[i] >> FRAME_SHIFT;
+      if (index >= plan->frames || pass >= plan->passes) return i;
+      run = questions[i] >> PASS_SHIFT;
+      f = frame_at(plan, &l, state, index);
+      while (f.head->begun <= pass) open_pass(plan, &l, &f, scratch, tier);
+      t = tree_at(&l, &f, pass);
+    }
+    if (node < t.at->block_count || node >= 2 * leaves_of(plan)) return i;
+    const node_name n = node_of(plan, questions[i]);
+    const place own = find(&t, n.height, n.index);
+    if (n.height == t.at->block_log2) {
+      const uint32_t row = row_of(questions + i, count - i, n.index);
+      const uint64_t known = own.word->known >> own.bit & ~UINT64_C(0) >> (64 - row);
+      if (known != 0) return i + (size_t)__builtin_ctzll(known);
+      put_bits(answers, i, row, own.word->odd >> own.bit);
+      learn_row(&l, &f, &t, pass, n.index, row);
+      i += row;
+    } else {
+      if (is_known(own)) return i;
+      answers[i / 8] = (uint8_t)(answers[i / 8] | is_odd(own) << (i % 8));
+      if (is_known(find(&t, n.height + 1, n.index / 2))) {
+        learn_siblings(&f, &t, n, own, find(&t, n.height, n.index ^ 1));
+      } else {
+        f.head->loose = 1;
+        learn(&t, n.height, n.index, is_odd(own));
+        count_unknown(&l, &f, &t, pass);
+      }
+      i++;
+    }
   }
   return count;
 }

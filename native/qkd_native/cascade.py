@@ -27,9 +27,9 @@ class Plan:
     frames share; a shorter last frame takes its own bits in the same order. Frames of more than
     2^15 bits may have a shuffle instead, which is far quicker: uint16[passes, 2, 1024]. Each of
     its two stages gives word w of 64 bits the word entry[w] >> 6, rotated left by entry[w] & 63,
-    and then transposes each 64 x 64 square. block_log2 gives log2 of each pass's block length in
-    leaves of a tree of ``tree_depth(frame_bits)`` levels. Raises ValueError for shapes or sizes
-    out of range.
+    and then transposes sixteen squares, words s, s + 16, s + 32, ... being one of them.
+    block_log2 gives log2 of each pass's block length in leaves of a tree of
+    ``tree_depth(frame_bits)`` levels. Raises ValueError for shapes or sizes out of range.
     """
 
     string_bits: int
