@@ -14,16 +14,14 @@
 #include <string.h>
 
 #include "cascade.h"
+#include "cascade_descend.h"
 #include "cascade_leaves.h"
 
 enum {
   FRAME_SHIFT = 20,
   PASS_SHIFT = 17,
   MAX_PASSES = 8,
-  MAX_DEPTH = 16,
-  TIER_LEVELS = 6,
-  TIERS = 3,
-  WORD_ROOT = 31 /* the bit of a word's highest node */
+  MAX_DEPTH = 16
 };
 
 /* Where the nodes of one height lie: 2^word_log2 in a word, the first in bit first, the others
@@ -157,11 +155,6 @@ static place find(const tree *t, uint32_t height, uint32_t index) {
   p.word = (parities *)(void *)(t->words + at->offset) + (index >> at->word_log2);
   p.bit = (slot << at->spread) + at->first;
   return p;
-}
-
-/* Brings a node's word near. */
-static void expect(const tree *t, uint32_t height, uint32_t index) {
-  __builtin_prefetch(find(t, height, index).word, 1);
 }
 
 static int is_known(place p) { return (int)(p.word->known >> p.bit) & 1; }
@@ -421,112 +414,84 @@ static void flip(const qkd_cascade_plan *plan, const layout *l, const frame *f, 
   }
 }
 
-/* Descends from an odd block into odd children: to the first child that is not known, which is
- * returned; or to a bit, returned with FOUND; or, as false answers do, to a contradiction: 0. */
-enum { FOUND = 1 << 30 };
-
-static uint32_t descend(const tree *t, uint32_t depth, uint32_t block) {
-  uint32_t tier = t->at->block_log2 / TIER_LEVELS;
-  uint32_t height = t->at->block_log2 % TIER_LEVELS; /* in its word */
-  uint32_t word = block >> (TIER_LEVELS - 1 - height);
-  uint32_t bit = (2 * block + 1) << height;
-  bit = (bit - 1) & 63u;
-  for (;;) {
-    const parities here = tier_at(t, tier)[word];
-    for (; height > 0; height--) {
-      const uint32_t step = UINT32_C(1) << (height - 1);
-      bit -= step;
-      if (!(here.known >> bit & 1u)) {
-        const uint32_t index = word << (TIER_LEVELS - height) | bit >> height;
-        return UINT32_C(1) << (depth - TIER_LEVELS * tier - height + 1) | index;
-      }
-      if (here.odd >> bit & 1u) continue;
-      bit += 2 * step;
-      if (!(here.odd >> bit & 1u)) return 0;
-    }
-    const uint32_t index = 32 * word + bit / 2;
-    if (tier == 0) return FOUND | index;
-    tier--;
-    height = TIER_LEVELS - 1;
-    bit = WORD_ROOT;
-    word = 2 * index;
-    const parities *below = tier_at(t, tier) + word;
-    if (!(below[0].known >> WORD_ROOT & 1u)) {
-      return UINT32_C(1) << (depth - TIER_LEVELS * tier - height) | word;
-    }
-    if (below[0].odd >> WORD_ROOT & 1u) continue;
-    word++;
-    if (!(below[1].odd >> WORD_ROOT & 1u)) return 0;
-  }
-}
-
 /* Looks at the pending blocks in a word of them. Returns whether a bit was flipped. */
 static int search_word(const qkd_cascade_plan *plan, const layout *l, const frame *f,
-                       uint64_t *scratch, uint32_t pass, uint32_t w) {
+                       uint64_t *scratch, uint32_t pass, uint32_t w, int tier) {
   const tree t = tree_at(l, f, pass);
   const parities *blocks = blocks_at(&t) + w;
-  uint32_t *child = (uint32_t *)(void *)(scratch + t.at->child) + 64 * w;
-  uint64_t odd = scratch[t.at->pending + w] & blocks->odd & blocks->known;
-  int flipped = 0;
-  for (uint64_t soon = odd; soon != 0; soon &= soon - 1) {
-    const uint32_t block = 64 * w + (uint32_t)__builtin_ctzll(soon);
-    expect(&t, t.at->block_log2 - (t.at->block_log2 > 0), 2 * block);
-  }
+  uint32_t *nodes = (uint32_t *)(void *)(scratch + t.at->child) + 64 * w;
+  descent d = {{NULL, NULL, NULL}, plan->depth, t.at->block_log2, 64 * w, 0, 0, 0};
+  for (uint32_t i = 0; i <= t.at->block_log2 / TIER_LEVELS; i++) d.tiers[i] = tier_at(&t, i);
+  d.odd = scratch[t.at->pending + w] & blocks->odd & blocks->known;
   scratch[t.at->pending + w] = 0;
-  for (; odd != 0; odd &= odd - 1) {
-    const uint32_t i = (uint32_t)__builtin_ctzll(odd);
-    const uint32_t node = descend(&t, plan->depth, 64 * w + i);
-    if (node & FOUND) {
-      const uint32_t bit = bit_at(plan, f, pass, node ^ FOUND);
-      if (bit >= f->length || f->flipped[bit / 64] >> (bit % 64) & 1u) continue;
-      flip(plan, l, f, scratch, bit);
-      flipped = 1;
-    } else if (node != 0) {
-      child[i] = pass << PASS_SHIFT | node;
-      scratch[t.at->asked + w] |= odd & -odd;
-    }
+#if defined(__x86_64__)
+  if (tier == 2 && __builtin_popcountll(d.odd) > 2) {
+    cascade_descend_avx512(&d, nodes);
+  } else {
+    cascade_descend_portable(&d, nodes);
+  }
+#else
+  (void)tier;
+  cascade_descend_portable(&d, nodes);
+#endif
+  scratch[t.at->asked + w] |= d.asked;
+  int flipped = 0;
+  for (uint64_t found = d.found; found != 0; found &= found - 1) {
+    const uint32_t bit = bit_at(plan, f, pass, nodes[__builtin_ctzll(found)]);
+    if (bit >= f->length || f->flipped[bit / 64] >> (bit % 64) & 1u) continue;
+    flip(plan, l, f, scratch, bit);
+    flipped = 1;
   }
   return flipped;
 }
 
-#define EACH_HOT_WORD(w, f, pass, at)                                                        \
-  for (uint64_t hot_ = (f)->head->hot[pass]; hot_ != 0; hot_ &= hot_ - 1)                     \
-    for (uint32_t n_ = 0, w; n_ < 1u << (at)->hot_shift &&                                    \
-                             (w = ((uint32_t)__builtin_ctzll(hot_) << (at)->hot_shift) + n_, 1); \
-         n_++)
+/* The first word of blocks from w on that may have odd ones. */
+static uint32_t next_hot(const pass_layout *at, uint64_t hot, uint32_t w) {
+  const uint32_t bit = w >> at->hot_shift;
+  if (bit > 63 || hot >> bit == 0) return at->block_words;
+  if (hot >> bit & 1u) return w;
+  return (bit + (uint32_t)__builtin_ctzll(hot >> bit)) << at->hot_shift;
+}
 
 /* Looks at every odd block of the opened passes, and again at those that flips have changed: what
  * was about to be asked of them is moot. Between searches nothing is pending or asked. */
-static size_t search(const qkd_cascade_plan *plan, const layout *l, const frame *f, uint64_t *scratch,
-                     uint32_t *questions) {
+static size_t search(const qkd_cascade_plan *plan, const layout *l, const frame *f,
+                     uint64_t *scratch, uint32_t *questions, int tier) {
   const uint32_t begun = (uint32_t)f->head->begun;
   for (uint32_t pass = 0; pass < begun; pass++) {
     const pass_layout *at = &l->passes[pass];
-    EACH_HOT_WORD(w, f, pass, at) scratch[at->pending + w] = ~UINT64_C(0);
+    const uint64_t hot = f->head->hot[pass];
+    for (uint32_t w = next_hot(at, hot, 0); w < at->block_words; w = next_hot(at, hot, w + 1)) {
+      scratch[at->pending + w] = ~UINT64_C(0);
+    }
   }
   int flipped;
   do {
     flipped = 0;
     for (uint32_t pass = 0; pass < begun; pass++) {
-      EACH_HOT_WORD(w, f, pass, &l->passes[pass]) {
-        if (scratch[l->passes[pass].pending + w] == 0) continue;
-        flipped |= search_word(plan, l, f, scratch, pass, w);
+      const pass_layout *at = &l->passes[pass];
+      const uint64_t hot = f->head->hot[pass];
+      for (uint32_t w = next_hot(at, hot, 0); w < at->block_words; w = next_hot(at, hot, w + 1)) {
+        if (scratch[at->pending + w] == 0) continue;
+        flipped |= search_word(plan, l, f, scratch, pass, w, tier);
       }
     }
   } while (flipped);
   size_t count = 0;
   for (uint32_t pass = 0; pass < begun; pass++) {
     const pass_layout *at = &l->passes[pass];
-    const uint32_t *child = (const uint32_t *)(const void *)(scratch + at->child);
-    uint64_t hot = 0;
-    EACH_HOT_WORD(w, f, pass, at) {
-      if (scratch[at->asked + w] != 0) hot |= UINT64_C(1) << (w >> at->hot_shift);
-      for (uint64_t asked = scratch[at->asked + w]; asked != 0; asked &= asked - 1) {
-        questions[count++] = child[64 * w + (uint32_t)__builtin_ctzll(asked)];
-      }
+    const uint32_t *nodes = (const uint32_t *)(const void *)(scratch + at->child);
+    const uint64_t hot = f->head->hot[pass];
+    f->head->hot[pass] = 0;
+    for (uint32_t w = next_hot(at, hot, 0); w < at->block_words; w = next_hot(at, hot, w + 1)) {
+      uint64_t asked = scratch[at->asked + w];
+      if (asked == 0) continue;
+      f->head->hot[pass] |= UINT64_C(1) << (w >> at->hot_shift);
       scratch[at->asked + w] = 0;
+      for (; asked != 0; asked &= asked - 1) {
+        questions[count++] = pass << PASS_SHIFT | nodes[64 * w + (uint32_t)__builtin_ctzll(asked)];
+      }
     }
-    f->head->hot[pass] = hot;
   }
   return count;
 }
@@ -648,11 +613,11 @@ size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *st
     const frame f = frame_at(plan, &l, state, index);
     uint32_t *out = questions + total;
     if (f.head->finished) continue;
-    size_t count = search(plan, &l, &f, scratch, out);
+    size_t count = search(plan, &l, &f, scratch, out, tier);
     while (count == 0 && f.head->begun < plan->passes) {
       const uint32_t pass = open_pass(plan, &l, &f, scratch, tier);
       count = ask_blocks(&l, &f, pass, out);
-      if (count == 0) count = search(plan, &l, &f, scratch, out);
+      if (count == 0) count = search(plan, &l, &f, scratch, out, tier);
     }
     if (count == 0) finish(&f, bits + (size_t)index * plan->frame_bits);
     for (size_t i = 0; i < count; i++) out[i] |= index << FRAME_SHIFT;
