@@ -32,16 +32,20 @@ size_t qkd_cascade_round_questions(const qkd_cascade_plan *plan);
 void qkd_cascade_begin(const qkd_cascade_plan *plan, const uint8_t *bits, uint64_t *state,
                        int tier);
 
-/* Corrector: searches every odd block of every frame as far as the known parities lead, flips the
- * bits found, and writes one question for each block still odd. Returns their number; 0 once no
- * question is left. A question is frame << 20 | pass << 17 | node. */
-size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
-                       uint32_t *questions, int tier);
+/* The questions last asked, in that order, with their answers, one bit a question, bit 0 of byte 0
+ * first. None before the first round. */
+typedef struct {
+  const uint32_t *questions;
+  const uint8_t *parities;
+  size_t count;
+} qkd_cascade_answers;
 
-/* Corrector: takes in the answers to the questions last asked, one bit a question, bit 0 of byte 0
- * first. */
-void qkd_cascade_absorb(const qkd_cascade_plan *plan, uint64_t *state, const uint32_t *questions,
-                        size_t count, const uint8_t *parities);
+/* Corrector: takes in the answers given, searches every odd block of every frame as far as the
+ * known parities lead, and writes one question for each block still odd. Returns their number; 0
+ * once no question is left. A frame with nothing left to ask has its wrong bits flipped. A question
+ * is frame << 20 | pass << 17 | node. */
+size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
+                       const qkd_cascade_answers *given, uint32_t *questions, int tier);
 
 /* Reference: answers into (count + 7) / 8 bytes. Returns count, or the place of the first question
  * that names no node or whose answer the asker already has or can infer. */

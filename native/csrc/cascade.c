@@ -21,7 +21,8 @@ enum {
   FRAME_SHIFT = 20,
   PASS_SHIFT = 17,
   MAX_PASSES = 8,
-  MAX_DEPTH = 16
+  MAX_DEPTH = 16,
+  AHEAD = 16 /* questions between fetching and use */
 };
 
 /* Where the nodes of one height lie: 2^word_log2 in a word, the first in bit first, the others
@@ -604,15 +605,55 @@ void qkd_cascade_begin(const qkd_cascade_plan *plan, const uint8_t *bits, uint64
   }
 }
 
+/* Brings near what a question some way ahead is about; questions must name nodes. */
+static void expect(const qkd_cascade_plan *plan, const layout *l, uint64_t *state,
+                   uint32_t question) {
+  const uint32_t pass = (question >> PASS_SHIFT) & (MAX_PASSES - 1);
+  const node_name n = node_of(plan, question);
+  const tree t = {state + (question >> FRAME_SHIFT) * l->frame_words, &l->passes[pass]};
+  __builtin_prefetch(find(&t, n.height, n.index).word, 1);
+}
+
+/* Takes in the answers to one frame's questions, the first of those given; returns how many. */
+static size_t absorb(const qkd_cascade_plan *plan, const layout *l, uint64_t *state,
+                     uint32_t index, const qkd_cascade_answers *given, size_t begin) {
+  const frame f = frame_at(plan, l, state, index);
+  size_t i = begin;
+  while (i < given->count && given->questions[i] >> FRAME_SHIFT == index) {
+    if (i + AHEAD < given->count) expect(plan, l, state, given->questions[i + AHEAD]);
+    const uint32_t pass = (given->questions[i] >> PASS_SHIFT) & (MAX_PASSES - 1);
+    const tree t = tree_at(l, &f, pass);
+    const node_name n = node_of(plan, given->questions[i]);
+    if (n.height == t.at->block_log2) {
+      const uint32_t row = row_of(given->questions + i, given->count - i, n.index);
+      blocks_at(&t)[n.index / 64].odd ^= get_bits(given->parities, i, row) << (n.index % 64);
+      learn_row(l, &f, &t, pass, n.index, row);
+      i += row;
+    } else {
+      /* Below an odd node one child is odd. */
+      const place own = find(&t, n.height, n.index);
+      const place sibling = find(&t, n.height, n.index ^ 1);
+      const uint64_t odd = is_odd(own) ^ get_bits(given->parities, i, 1);
+      set_odd(own, odd);
+      set_odd(sibling, odd ^ 1);
+      learn_siblings(&f, &t, n, own, sibling);
+      i++;
+    }
+  }
+  return i - begin;
+}
+
 size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
-                       uint32_t *questions, int tier) {
+                       const qkd_cascade_answers *given, uint32_t *questions, int tier) {
   const layout l = lay_out(plan);
   uint64_t *scratch = state + plan->frames * l.frame_words;
+  size_t taken = 0;
   size_t total = 0;
   for (uint32_t index = 0; index < plan->frames; index++) {
     const frame f = frame_at(plan, &l, state, index);
     uint32_t *out = questions + total;
     if (f.head->finished) continue;
+    taken += absorb(plan, &l, state, index, given, taken);
     size_t count = search(plan, &l, &f, scratch, out, tier);
     while (count == 0 && f.head->begun < plan->passes) {
       const uint32_t pass = open_pass(plan, &l, &f, scratch, tier);
@@ -624,38 +665,6 @@ size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *st
     total += count;
   }
   return total;
-}
-
-void qkd_cascade_absorb(const qkd_cascade_plan *plan, uint64_t *state, const uint32_t *questions,
-                        size_t count, const uint8_t *answers) {
-  const layout l = lay_out(plan);
-  frame f = frame_at(plan, &l, state, 0);
-  tree t = tree_at(&l, &f, 0);
-  uint32_t run = 0;
-  for (size_t i = 0; i < count;) {
-    const uint32_t pass = (questions[i] >> PASS_SHIFT) & (MAX_PASSES - 1);
-    if (questions[i] >> PASS_SHIFT != run) {
-      run = questions[i] >> PASS_SHIFT;
-      f = frame_at(plan, &l, state, questions[i] >> FRAME_SHIFT);
-      t = tree_at(&l, &f, pass);
-    }
-    const node_name n = node_of(plan, questions[i]);
-    if (n.height == t.at->block_log2) {
-      const uint32_t row = row_of(questions + i, count - i, n.index);
-      blocks_at(&t)[n.index / 64].odd ^= get_bits(answers, i, row) << (n.index % 64);
-      learn_row(&l, &f, &t, pass, n.index, row);
-      i += row;
-    } else {
-      /* Below an odd node one child is odd. */
-      const place own = find(&t, n.height, n.index);
-      const place sibling = find(&t, n.height, n.index ^ 1);
-      const uint64_t odd = is_odd(own) ^ get_bits(answers, i, 1);
-      set_odd(own, odd);
-      set_odd(sibling, odd ^ 1);
-      learn_siblings(&f, &t, n, own, sibling);
-      i++;
-    }
-  }
 }
 
 size_t qkd_cascade_answer(const qkd_cascade_plan *plan, uint64_t *state, const uint32_t *questions,
@@ -678,6 +687,12 @@ size_t qkd_cascade_answer(const qkd_cascade_plan *plan, uint64_t *state, const u
       t = tree_at(&l, &f, pass);
     }
     if (node < t.at->block_count || node >= 2 * leaves_of(plan)) return i;
+    if (i + AHEAD < count && questions[i + AHEAD] >> PASS_SHIFT == run) {
+      const uint32_t ahead = questions[i + AHEAD] & ((1u << PASS_SHIFT) - 1);
+      if (ahead >= t.at->block_count && ahead < 2 * leaves_of(plan)) {
+        expect(plan, &l, state, questions[i + AHEAD]);
+      }
+    }
     const node_name n = node_of(plan, questions[i]);
     const place own = find(&t, n.height, n.index);
     if (n.height == t.at->block_log2) {

@@ -123,34 +123,43 @@ class _End:
 
 
 class Corrector(_End):
-    """The end whose bits, one a byte, are corrected in place."""
+    """The end whose bits, one a byte, are corrected in place, frame by frame as they finish."""
 
     def __init__(self, plan: Plan, bits: Bits) -> None:
         super().__init__(plan, bits)
         self._room = np.empty(lib.qkd_cascade_round_questions(self._plan), np.uint32)
+        self._asked = np.empty(0, np.uint32)
+        self._answers = b""
 
     def ask(self) -> Questions:
         """The next round's questions, uint32; empty once Cascade has nothing left to ask."""
+        given = ffi.new(
+            "qkd_cascade_answers *",
+            {
+                "questions": ffi.from_buffer("uint32_t[]", self._asked),
+                "parities": ffi.from_buffer("uint8_t[]", self._answers),
+                "count": self._asked.size if self._answers else 0,
+            },
+        )
         count = lib.qkd_cascade_ask(
             self._plan,
             ffi.from_buffer("uint8_t[]", self._bits),
             self._state,
+            given,
             ffi.from_buffer("uint32_t[]", self._room),
             current(),
         )
-        return self._room[:count].copy()
+        self._asked = self._room[:count].copy()
+        self._answers = b""
+        return self._asked.copy()
 
     def absorb(self, questions: Questions, parities: bytes) -> None:
         """Takes in the answers to exactly the questions last asked, packed bit 0 first."""
+        if not np.array_equal(questions, self._asked):
+            raise ValueError("these are not the questions last asked")
         if len(parities) != -(-questions.size // 8):
             raise ValueError(f"{questions.size} answers do not have {len(parities)} bytes")
-        lib.qkd_cascade_absorb(
-            self._plan,
-            self._state,
-            ffi.from_buffer("uint32_t[]", questions),
-            questions.size,
-            parities,
-        )
+        self._answers = bytes(parities)
 
 
 class Reference(_End):
