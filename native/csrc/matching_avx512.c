@@ -13,6 +13,10 @@ enum { LANES = 8 };
 
 static const uint64_t byte_tops = UINT64_C(0x8080808080808080);
 
+INLINE __mmask8 first_lanes(size_t count) {
+  return (__mmask8)(count < LANES ? (1u << count) - 1 : 0xFF);
+}
+
 /* Appends the indices of the marked lanes; returns how many. */
 INLINE size_t list(int64_t *at, size_t first, uint64_t marked) {
   const __m512i lanes = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
@@ -28,10 +32,8 @@ INLINE qkd_sieve_place step(qkd_sieve *restrict s, qkd_sieve_place at, int whole
   const __m512i raise = _mm512_set1_epi64(s->shift_ps + s->window_ps);
   const int64_t *a = s->a + at.i, *b = s->b + at.j;
   const size_t left_a = s->a_count - at.i, left_b = s->b_count - at.j;
-  const __mmask8 has_a = whole || left_a >= LANES ? (__mmask8)0xFF
-                                                  : (__mmask8)((1u << left_a) - 1);
-  const __mmask8 has_b = whole || left_b >= LANES ? (__mmask8)0xFF
-                                                  : (__mmask8)((1u << left_b) - 1);
+  const __mmask8 has_a = first_lanes(whole ? LANES : left_a);
+  const __mmask8 has_b = first_lanes(whole ? LANES : left_b);
 
   /* b plus shift plus window: its distance beyond a is at most two windows for partners. */
   const __m512i time_a = _mm512_mask_loadu_epi64(beyond, has_a, a);
