@@ -1,0 +1,39 @@
+/* What the versions of the click kernels share. The vector versions take blocks of clicks that
+ * hold no surprise, and leave all others to the portable one, which is fast enough to be the AVX2
+ * version too. */
+#ifndef QKD_CLICKS_IMPL_H
+#define QKD_CLICKS_IMPL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clicks.h"
+
+enum { MAPPED_CODES = 4, BASIS = 2, MULTI_CLICK = 4, RANDOM_SHIFT = 4, LOOKED_UP = 16 };
+
+static const int64_t time_limit_ps = INT64_C(1) << 62;
+
+/* The time since; wraps for hostile times. */
+static inline int64_t since(int64_t earlier, int64_t later) {
+  return (int64_t)((uint64_t)later - (uint64_t)earlier);
+}
+
+/* From click at on: takes as many blocks of mapped clicks in order as there are, and returns the
+ * click at which it stopped. Only channels below LOOKED_UP are mapped; clicks are not counted. */
+size_t qkd_clicks_order_avx512(qkd_click_order *order, const int64_t *times,
+                               const uint8_t *channels, const uint8_t *random, size_t at,
+                               size_t count, const int64_t delays_ps[256],
+                               const uint8_t codes[256], int64_t *held_times,
+                               uint8_t *held_codes);
+
+/* Adds up the clicks on the mapped channels, all below LOOKED_UP; returns how many they are. */
+size_t qkd_clicks_count_avx512(const uint8_t *channels, size_t count, const uint8_t codes[256],
+                               uint64_t per_channel[256]);
+
+/* From click at on: takes as many blocks as there are of clicks more than a window apart, adds the
+ * events to *written, and returns the click at which it stopped. */
+size_t qkd_clicks_resolve_avx512(qkd_click_resolver *resolver, const int64_t *times,
+                                 const uint8_t *codes, size_t at, size_t count,
+                                 int64_t *event_times, uint8_t *event_codes, size_t *written);
+
+#endif
