@@ -27,36 +27,47 @@ static void insert(qkd_click_order *restrict order, const int64_t *restrict time
     const uint8_t code = codes[channels[i]];
     if (code >= MAPPED_CODES) continue;
     const int64_t time = since(delays_ps[channels[i]], times[i]);
-    if (times[i] > time_limit_ps || times[i] < -time_limit_ps ||
-        (started && time < newest_ps - order->reorder_ps)) {
+    const uint8_t held_code = (uint8_t)(code | (random[i] & 3) << RANDOM_SHIFT);
+    if (times[i] > time_limit_ps || times[i] < -time_limit_ps) {
       order->non_monotone++;
-      continue;
+    } else if (!started || time >= newest_ps) {
+      started = 1;
+      newest_ps = time;
+      held_times[held] = time;
+      held_codes[held] = held_code;
+      held++;
+    } else if (time < newest_ps - order->reorder_ps) {
+      order->non_monotone++;
+    } else {
+      size_t place = held++;
+      for (; place > 0 && held_times[place - 1] > time; place--) {
+        held_times[place] = held_times[place - 1];
+        held_codes[place] = held_codes[place - 1];
+      }
+      held_times[place] = time;
+      held_codes[place] = held_code;
     }
-    if (!started || time > newest_ps) newest_ps = time;
-    started = 1;
-    size_t place = held++;
-    while (place > 0 && held_times[place - 1] > time) {
-      held_times[place] = held_times[place - 1];
-      held_codes[place] = held_codes[place - 1];
-      place--;
-    }
-    held_times[place] = time;
-    held_codes[place] = (uint8_t)(code | (random[i] & 3) << RANDOM_SHIFT);
   }
   order->held = held;
   order->newest_ps = newest_ps;
   order->started = started;
 }
 
-/* Adds up the clicks on mapped channels and returns how many they are. */
+/* Adds up the clicks on mapped channels and returns how many they are. Two tables, so that clicks
+ * of one channel in a row need not wait for each other. */
 static size_t tally(const uint8_t *restrict channels, size_t count,
                     const uint8_t codes[restrict 256], uint64_t per_channel[restrict 256]) {
+  uint64_t even[256] = {0}, odd[256] = {0};
   size_t mapped = 0;
-  for (size_t i = 0; i < count; i++) {
-    const uint8_t channel = channels[i];
-    const int known = codes[channel] < MAPPED_CODES;
-    per_channel[channel] += (uint64_t)known;
-    mapped += (size_t)known;
+  for (size_t i = 0; i + 1 < count; i += 2) {
+    even[channels[i]]++;
+    odd[channels[i + 1]]++;
+  }
+  if (count % 2) even[channels[count - 1]]++;
+  for (size_t i = 0; i < 256; i++) {
+    if (codes[i] >= MAPPED_CODES) continue;
+    per_channel[i] += even[i] + odd[i];
+    mapped += even[i] + odd[i];
   }
   return mapped;
 }
@@ -101,26 +112,15 @@ size_t qkd_clicks_ready(const qkd_click_order *order, const int64_t *held_times)
   return ready;
 }
 
-size_t qkd_clicks_close(qkd_click_resolver *resolver, int64_t *event_times,
-                        uint8_t *event_codes) {
-  if (!resolver->open) return 0;
-  uint8_t code = resolver->code;
-  if (resolver->members > 1) {
-    resolver->multi++;
-    /* One basis: it stays and the bit is drawn. Both: basis and bit are drawn. */
-    const unsigned drawn = resolver->bases == 3 ? resolver->random
-                                                : (code & BASIS) | (resolver->random & 1u);
-    code = (uint8_t)(drawn | MULTI_CLICK);
-  }
-  *event_times = resolver->first_ps;
-  *event_codes = code;
-  resolver->open = 0;
-  return 1;
+size_t qkd_clicks_close(qkd_click_resolver *resolver, int64_t *event_times, uint8_t *event_codes) {
+  return close_event(resolver, event_times, event_codes);
 }
 
-static size_t resolve(qkd_click_resolver *restrict resolver, const int64_t *restrict times,
+static size_t resolve(qkd_click_resolver *state, const int64_t *restrict times,
                       const uint8_t *restrict codes, size_t count, int64_t *restrict event_times,
                       uint8_t *restrict event_codes) {
+  qkd_click_resolver copy = *state; /* in registers */
+  qkd_click_resolver *resolver = &copy;
   size_t written = 0;
   for (size_t i = 0; i < count; i++) {
     const uint8_t code = codes[i] & 3;
@@ -132,7 +132,7 @@ static size_t resolve(qkd_click_resolver *restrict resolver, const int64_t *rest
     } else if (resolver->started && since(resolver->last_ps, times[i]) < resolver->dead_time_ps) {
       resolver->dropped_dead_time++;
     } else {
-      written += qkd_clicks_close(resolver, event_times + written, event_codes + written);
+      written += close_event(resolver, event_times + written, event_codes + written);
       resolver->open = 1;
       resolver->members = 1;
       resolver->first_ps = times[i];
@@ -142,6 +142,7 @@ static size_t resolve(qkd_click_resolver *restrict resolver, const int64_t *rest
     resolver->last_ps = times[i];
     resolver->started = 1;
   }
+  *state = copy;
   return written;
 }
 

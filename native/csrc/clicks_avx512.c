@@ -96,7 +96,7 @@ TARGET size_t qkd_clicks_resolve_avx512(qkd_click_resolver *restrict resolver,
     if (opened == 0) continue;
     const __m128i code = _mm_and_si128(_mm_loadl_epi64((const __m128i *)(codes + at)),
                                        _mm_set1_epi8(3));
-    events += qkd_clicks_close(resolver, event_times + events, event_codes + events);
+    events += close_event(resolver, event_times + events, event_codes + events);
     _mm512_storeu_si512(event_times + events, _mm512_maskz_compress_epi64(opens, now));
     _mm_storel_epi64((__m128i *)(event_codes + events),
                      _mm_maskz_compress_epi8(opens, code));

@@ -18,6 +18,24 @@ static inline int64_t since(int64_t earlier, int64_t later) {
   return (int64_t)((uint64_t)later - (uint64_t)earlier);
 }
 
+/* Closes the open event, if there is one; returns how many it wrote. */
+static inline size_t close_event(qkd_click_resolver *resolver, int64_t *event_times,
+                                 uint8_t *event_codes) {
+  if (!resolver->open) return 0;
+  uint8_t code = resolver->code;
+  if (resolver->members > 1) {
+    resolver->multi++;
+    /* One basis: it stays and the bit is drawn. Both: basis and bit are drawn. */
+    const unsigned drawn = resolver->bases == 3 ? resolver->random
+                                                : (code & BASIS) | (resolver->random & 1u);
+    code = (uint8_t)(drawn | MULTI_CLICK);
+  }
+  *event_times = resolver->first_ps;
+  *event_codes = code;
+  resolver->open = 0;
+  return 1;
+}
+
 /* From click at on: takes as many blocks of mapped clicks in order as there are, and returns the
  * click at which it stopped. Only channels below LOOKED_UP are mapped; clicks are not counted. */
 size_t qkd_clicks_order_avx512(qkd_click_order *order, const int64_t *times,
