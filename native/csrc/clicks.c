@@ -79,7 +79,7 @@ void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
   int low_channels = 1;
   for (size_t i = LOOKED_UP; i < 256; i++) low_channels &= codes[i] >= MAPPED_CODES;
 #if defined(__x86_64__)
-  const int fast = tier > 1 && low_channels;
+  const int fast = tier && low_channels;
 #else
   const int fast = 0;
   (void)tier;
@@ -89,8 +89,8 @@ void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
     size_t stop = count;
 #if defined(__x86_64__)
     if (fast) {
-      at = qkd_clicks_order_avx512(order, times, channels, random, at, count, delays_ps, codes,
-                                   held_times, held_codes);
+      at = (tier > 1 ? qkd_clicks_order_avx512 : qkd_clicks_order_avx2)(
+          order, times, channels, random, at, count, delays_ps, codes, held_times, held_codes);
       if (count - at > BLOCK) stop = at + BLOCK;
     }
 #endif
@@ -99,7 +99,9 @@ void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
     at = stop;
   }
 #if defined(__x86_64__)
-  const size_t mapped = (fast ? qkd_clicks_count_avx512 : tally)(channels, count, codes, per_channel);
+  const size_t mapped = (!fast      ? tally
+                         : tier > 1 ? qkd_clicks_count_avx512
+                                    : qkd_clicks_count_avx2)(channels, count, codes, per_channel);
 #else
   const size_t mapped = tally(channels, count, codes, per_channel);
 #endif
@@ -157,9 +159,9 @@ size_t qkd_clicks_resolve(int tier, qkd_click_resolver *resolver, const int64_t 
   while (at < count) {
     size_t stop = count;
 #if defined(__x86_64__)
-    if (tier > 1) {
-      at = qkd_clicks_resolve_avx512(resolver, times, codes, at, count, event_times, event_codes,
-                                     &written);
+    if (tier) {
+      at = (tier > 1 ? qkd_clicks_resolve_avx512 : qkd_clicks_resolve_avx2)(
+          resolver, times, codes, at, count, event_times, event_codes, &written);
       if (count - at > BLOCK) stop = at + BLOCK;
     }
 #endif

@@ -18,10 +18,7 @@ TARGET size_t qkd_clicks_order_avx512(qkd_click_order *restrict order,
                                       const uint8_t codes[restrict 256],
                                       int64_t *restrict held_times,
                                       uint8_t *restrict held_codes) {
-  /* The newest click must be the last one held, so that what follows it may be appended. */
-  if (!order->started || order->held == 0 ||
-      held_times[order->held - 1] != order->newest_ps)
-    return at;
+  if (!appends(order, held_times)) return at;
   const __m512i low_delays = _mm512_loadu_si512(delays_ps);
   const __m512i high_delays = _mm512_loadu_si512(delays_ps + LANES);
   const __m128i code_table = _mm_loadu_si128((const __m128i *)codes);
