@@ -24,8 +24,8 @@ static void insert(qkd_click_order *restrict order, const int64_t *restrict time
   int64_t newest_ps = order->newest_ps;
   int started = order->started;
   for (size_t i = 0; i < count; i++) {
-    const uint8_t code = codes[channels[i]];
-    if (code >= MAPPED_CODES) continue;
+    const uint8_t known = codes[channels[i]];
+    const uint8_t code = known < MAPPED_CODES ? known : HELD_UNMAPPED;
     const int64_t time = since(delays_ps[channels[i]], times[i]);
     const uint8_t held_code = (uint8_t)(code | (random[i] & 3) << RANDOM_SHIFT);
     if (times[i] > time_limit_ps || times[i] < -time_limit_ps) {
@@ -127,7 +127,9 @@ static size_t resolve(qkd_click_resolver *state, const int64_t *restrict times,
   for (size_t i = 0; i < count; i++) {
     const uint8_t code = codes[i] & 3;
     const uint8_t basis = (uint8_t)(1u << (code >> 1));
-    if (resolver->open && since(resolver->first_ps, times[i]) <= resolver->window_ps) {
+    if (codes[i] & HELD_UNMAPPED) {
+      /* Only the end's newest click, below. */
+    } else if (resolver->open && since(resolver->first_ps, times[i]) <= resolver->window_ps) {
       if (resolver->members == 1) resolver->random = codes[i] >> RANDOM_SHIFT;
       resolver->members++;
       resolver->bases |= basis;

@@ -95,14 +95,16 @@ TARGET size_t qkd_clicks_resolve_avx2(qkd_click_resolver *restrict resolver,
     const __m256i now = load(times + at);
     const __m256i gap = _mm256_sub_epi64(now, predecessors(now, before));
     /* Further than a window from the click before: further yet from any event's first. */
-    if (signs(_mm256_cmpgt_epi64(gap, window)) != ALL) break;
+    const uint32_t held_code = load32(codes + at);
+    if (signs(_mm256_cmpgt_epi64(gap, window)) != ALL || held_code & HELD_UNMAPPED * 0x01010101u)
+      break;
     before = now;
     const uint32_t dead = signs(_mm256_cmpgt_epi64(dead_time, gap));
     if (dead == ALL) {
       dropped += LANES;
       continue;
     }
-    const uint32_t code = load32(codes + at) & 0x03030303;
+    const uint32_t code = held_code & 0x03030303;
     events += close_event(resolver, event_times + events, event_codes + events);
     size_t opened = LANES;
     if (dead == 0) {

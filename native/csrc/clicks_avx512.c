@@ -85,14 +85,16 @@ TARGET size_t qkd_clicks_resolve_avx512(qkd_click_resolver *restrict resolver,
     const __m512i now = _mm512_loadu_si512(times + at);
     const __m512i gap = _mm512_sub_epi64(now, _mm512_alignr_epi64(now, before, 7));
     /* Further than a window from the click before: further yet from any event's first. */
-    if (_mm512_cmple_epi64_mask(gap, window)) break;
+    const __m128i held_code = _mm_loadl_epi64((const __m128i *)(codes + at));
+    if (_mm512_cmple_epi64_mask(gap, window) ||
+        _mm_test_epi8_mask(held_code, _mm_set1_epi8(HELD_UNMAPPED)))
+      break;
     before = now;
     const __mmask8 opens = _mm512_cmpge_epi64_mask(gap, dead_time);
     const size_t opened = (size_t)__builtin_popcount(opens);
     dropped += (int64_t)(LANES - opened);
     if (opened == 0) continue;
-    const __m128i code = _mm_and_si128(_mm_loadl_epi64((const __m128i *)(codes + at)),
-                                       _mm_set1_epi8(3));
+    const __m128i code = _mm_and_si128(held_code, _mm_set1_epi8(3));
     events += close_event(resolver, event_times + events, event_codes + events);
     _mm512_storeu_si512(event_times + events, _mm512_maskz_compress_epi64(opens, now));
     _mm_storel_epi64((__m128i *)(event_codes + events),

@@ -10,6 +10,9 @@
 
 enum { MAPPED_CODES = 4, BASIS = 2, MULTI_CLICK = 4, RANDOM_SHIFT = 4, LOOKED_UP = 16 };
 
+/* A held click of an unmapped channel: it makes no event, but the dead time counts from it. */
+enum { HELD_UNMAPPED = 4 };
+
 static const int64_t time_limit_ps = INT64_C(1) << 62;
 
 /* The time since; wraps for hostile times. */
@@ -59,8 +62,8 @@ size_t qkd_clicks_count_avx512(const uint8_t *channels, size_t count, const uint
 size_t qkd_clicks_count_avx2(const uint8_t *channels, size_t count, const uint8_t codes[256],
                                uint64_t per_channel[256]);
 
-/* From click at on: takes as many blocks as there are of clicks more than a window apart, adds the
- * events to *written, and returns the click at which it stopped. */
+/* From click at on: takes as many blocks as there are of mapped clicks more than a window apart,
+ * adds the events to *written, and returns the click at which it stopped. */
 size_t qkd_clicks_resolve_avx512(qkd_click_resolver *resolver, const int64_t *times,
                                  const uint8_t *codes, size_t at, size_t count,
                                  int64_t *event_times, uint8_t *event_codes, size_t *written);

@@ -7,9 +7,9 @@
  */
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "mac.h"
+#include "mac_impl.h"
 
 typedef struct {
   uint64_t lo, hi;
@@ -45,8 +45,8 @@ static element multiply(element a, element b) {
   return product;
 }
 
-void qkd_poly_absorb(uint8_t state[16], const uint8_t key[16],
-                     const uint8_t *blocks, size_t block_count) {
+void qkd_poly_absorb_portable(uint8_t state[16], const uint8_t key[16], const uint8_t *blocks,
+                              size_t block_count) {
   element s = load(state);
   const element r = load(key);
   for (size_t i = 0; i < block_count; i++) {
@@ -56,4 +56,20 @@ void qkd_poly_absorb(uint8_t state[16], const uint8_t key[16],
     s = multiply(s, r);
   }
   store(state, s);
+}
+
+void qkd_poly_absorb(uint8_t state[16], const uint8_t key[16], const uint8_t *blocks,
+                     size_t block_count, int tier) {
+  switch (tier) {
+#if defined(__x86_64__)
+    case 2:
+      qkd_poly_absorb_avx512(state, key, blocks, block_count);
+      break;
+    case 1:
+      qkd_poly_absorb_avx2(state, key, blocks, block_count);
+      break;
+#endif
+    default:
+      qkd_poly_absorb_portable(state, key, blocks, block_count);
+  }
 }

@@ -32,7 +32,8 @@ class EventResolver:
 
     delays_ps are subtracted from the times first. A click at most reorder_ps (on top of the spread
     of the delays) behind the newest one is put in its place (a TDC1 is up to 131 µs out of order);
-    one further behind is dropped and counted. Channels without a code are ignored and counted.
+    one further behind is dropped and counted. Clicks on channels without a code make no event; they
+    are counted, and the dead time runs from them as from any other.
     """
 
     def __init__(
@@ -57,9 +58,8 @@ class EventResolver:
         self._codes = np.full(256, _UNMAPPED, np.uint8)
         for channel, code in codes.items():
             self._codes[channel] = code
-        spread = self._delays[list(codes)]
         self._order = ffi.new("qkd_click_order *")
-        self._order.reorder_ps = reorder_ps + int(spread.max() - spread.min())
+        self._order.reorder_ps = reorder_ps + int(np.ptp(self._delays))
         self._resolver = ffi.new("qkd_click_resolver *")
         self._resolver.window_ps = window_ps
         self._resolver.dead_time_ps = dead_time_ps
@@ -73,8 +73,9 @@ class EventResolver:
     ) -> tuple[Times, Codes]:
         """Events that these clicks complete: (times int64 ps, codes uint8), in time order.
 
-        random has one byte a click (default: the operating system's generator). Raises ValueError
-        for arrays of other types or unequal lengths.
+        random has one byte a click (default: the operating system's generator). Codes are raw key:
+        the buffers here are wiped, those returned are the caller's to wipe. Raises ValueError for
+        arrays of other types or unequal lengths.
         """
         count = len(times)
         if random is None:
@@ -111,10 +112,10 @@ class EventResolver:
         self._order.started = 0
         self._resolver.started = 0
         self.events += closed
-        return (
-            np.concatenate((times, last_time[:closed])),
-            np.concatenate((codes, last_code[:closed])),
-        )
+        every = np.concatenate((codes, last_code[:closed]))
+        codes.fill(0)
+        last_code.fill(0)
+        return np.concatenate((times, last_time[:closed])), every
 
     @property
     def complete_until_ps(self) -> int | None:
@@ -155,11 +156,12 @@ class EventResolver:
         held = self._order.held
         if held + count <= len(self._held_times):
             return
-        for name in ("_held_times", "_held_codes"):
-            old = getattr(self, name)
-            new = np.empty(held + max(held, count), old.dtype)
-            new[:held] = old[:held]
-            setattr(self, name, new)
+        times = np.zeros(held + max(held, count), np.int64)
+        codes = np.zeros(held + max(held, count), np.uint8)
+        times[:held] = self._held_times[:held]
+        codes[:held] = self._held_codes[:held]
+        self._held_codes.fill(0)
+        self._held_times, self._held_codes = times, codes
 
     def _resolve(self, ready: int) -> tuple[Times, Codes]:
         # One event may have been open already: it closes on top of those that begin here.
@@ -175,9 +177,13 @@ class EventResolver:
             _address("uint8_t[]", event_codes),
         )
         self.events += written
-        rest = self._order.held - ready
-        for held in (self._held_times, self._held_codes):
-            held[:rest] = held[ready : ready + rest]
+        # The open event's code may lie behind the others.
+        event_codes[written:].fill(0)
+        held = self._order.held
+        rest = held - ready
+        self._held_times[:rest] = self._held_times[ready:held]
+        self._held_codes[:rest] = self._held_codes[ready:held]
+        self._held_codes[rest:held].fill(0)
         self._order.held = rest
         return event_times[:written], event_codes[:written]
 

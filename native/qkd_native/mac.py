@@ -1,6 +1,9 @@
 """Polynomial hash over GF(2^128), the universal hash behind every authentication tag."""
 
+from typing import Any
+
 from qkd_native._kernels import ffi, lib
+from qkd_native.tier import current
 
 BLOCK_BYTES = 16
 
@@ -19,6 +22,7 @@ class PolyHash:
         self._state = ffi.new("uint8_t[16]")
         self._tail = bytearray()
         self._length_bytes = 0
+        self._tier = int(current())
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         """Absorbs data; the result depends only on the concatenation of all updates."""
@@ -30,11 +34,11 @@ class PolyHash:
             view = view[take:]
             if len(self._tail) < BLOCK_BYTES:
                 return
-            lib.qkd_poly_absorb(self._state, self._key, ffi.from_buffer(self._tail), 1)
+            self._absorb(self._state, self._tail, 1)
             self._tail = bytearray()
         blocks = len(view) // BLOCK_BYTES
         if blocks:
-            lib.qkd_poly_absorb(self._state, self._key, ffi.from_buffer(view), blocks)
+            self._absorb(self._state, view, blocks)
         self._tail += view[blocks * BLOCK_BYTES :]
 
     def digest(self) -> bytes:
@@ -44,13 +48,16 @@ class PolyHash:
         if last:
             last += bytes(BLOCK_BYTES - len(last))
         last += (8 * self._length_bytes).to_bytes(BLOCK_BYTES, "little")
-        lib.qkd_poly_absorb(state, self._key, last, len(last) // BLOCK_BYTES)
+        self._absorb(state, last, len(last) // BLOCK_BYTES)
         return bytes(state)
 
     def wipe(self) -> None:
         """Overwrites key and state; the object is of no use afterwards."""
         ffi.memmove(self._key, bytes(BLOCK_BYTES), BLOCK_BYTES)
         ffi.memmove(self._state, bytes(BLOCK_BYTES), BLOCK_BYTES)
+
+    def _absorb(self, state: Any, data: bytes | bytearray | memoryview, blocks: int) -> None:
+        lib.qkd_poly_absorb(state, self._key, ffi.from_buffer(data), blocks, self._tier)
 
 
 def poly_hash(key: bytes, data: bytes | bytearray | memoryview) -> bytes:

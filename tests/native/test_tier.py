@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from qkd_native.tier import Tier, current, forced, supported
 
 ASK = "from qkd_native.tier import current; print(current().name)"

@@ -1,11 +1,10 @@
 """Whole links in real processes; one bring-up serves all the tests of a module."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from testbed import Testbed, testbed
+from testbed import Testbed, set_up
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
     """A running link that has made its first block."""
-    with testbed(tmp_path_factory.mktemp("link")) as bed:
+    with set_up(tmp_path_factory.mktemp("link")) as bed:
         bed.start()
         bed.until_keying()
         bed.until_released()
@@ -30,12 +29,5 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
 @pytest.fixture
 def cold_bed(tmp_path: Path) -> Iterator[Testbed]:
     """A link that is set up and not started."""
-    with testbed(tmp_path) as bed:
+    with set_up(tmp_path) as bed:
         yield bed
-
-
-@pytest.fixture
-def make_bed(tmp_path: Path) -> Iterator[Callable[[str], Testbed]]:
-    """Makes links that are set up and not started, each in a folder of its own."""
-    with ExitStack() as stack:
-        yield lambda name: stack.enter_context(testbed(tmp_path / name))

@@ -6,30 +6,25 @@ from collections.abc import Callable
 import pytest
 from testbed import ENDS, PEER, Node, Store, Testbed, assert_same_pools, until
 
-pytestmark = pytest.mark.xdist_group("crashes")
 
-
-def test_a_crash_while_a_block_is_collected(bed: Testbed) -> None:
-    """The pairs collected so far are given up; the next block is made of new ones."""
-    for name in ENDS:
-        node = bed.nodes[name]
-        until(lambda node=node: 0.3 < node.link().block.progress_ratio < 0.8, "a block half full")
-        crash(bed, name)
-
-
-def test_a_crash_while_a_block_is_distilled(bed: Testbed) -> None:
-    """The block is given up; no bit of it is in a pool."""
-    for name in ENDS:
-        node = bed.nodes[name]
-        reach(node, "distilling")
-        crash(bed, name)
-
-
-def test_a_crash_while_a_block_is_released(bed: Testbed) -> None:
-    """The block is released at both ends or at none, wherever in the commit the end died."""
-    for name in ENDS:
-        reach(bed.nodes[name], "releasing")
-        crash(bed, name)
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [
+        ("collecting", "alice"),
+        ("distilling", "bob"),
+        ("releasing", "alice"),
+        *(
+            pytest.param(stage, name, marks=pytest.mark.soak)
+            for stage in ("collecting", "distilling", "releasing")
+            for name in ENDS
+            for _ in range(3)
+        ),
+    ],
+)
+def test_a_crash_in_mid_block(bed: Testbed, stage: str, name: str) -> None:
+    """A block is released at both ends or at none, wherever the end died."""
+    reach(bed.nodes[name], stage)
+    crash(bed, name)
 
 
 def test_a_follower_that_dies_with_a_prepared_block(bed: Testbed) -> None:
@@ -64,6 +59,18 @@ def test_both_ends_die_at_once(bed: Testbed) -> None:
     before = [kill(node) for node in bed.nodes.values()]
     for node in bed.nodes.values():
         node.start()
+    assert_recovered(bed, before)
+
+
+@pytest.mark.soak
+def test_one_crash_after_another(bed: Testbed) -> None:
+    """No recovery is needed to be whole before the next crash."""
+    before = []
+    for number in range(12):
+        node = bed.nodes[ENDS[number % 2]]
+        before.append(kill(node))
+        node.start()
+        until(node.status, f"{node.name} answers")
     assert_recovered(bed, before)
 
 

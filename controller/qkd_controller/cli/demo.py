@@ -16,9 +16,10 @@ from rich.text import Text
 
 from qkd_controller.cli.draw import KeyClient
 from qkd_controller.cli.site import DemoSite, SiteError, build_site
-from qkd_controller.cli.table import status_table
+from qkd_controller.cli.table import make_console, status_table
 from qkd_controller.config.errors import QkdError
-from qkd_controller.node.status import NodeStatus, StatusUnavailable, read_status
+from qkd_controller.node.operator import StatusUnavailable, read_status
+from qkd_controller.node.status import NodeStatus
 
 REFRESH_S = 0.5
 DRAW_EVERY_S = 5.0
@@ -56,7 +57,7 @@ class _Drawn:
 
 
 async def _demo(configs: Path, directory: Path, duration_s: float) -> int:
-    console = Console()
+    console = make_console()
     console.print(f"making certificates and the pairing secret in {directory}")
     site = await asyncio.to_thread(build_site, configs, directory)
     stop = asyncio.Event()

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from qkd_controller.link.channel import Discard
 from qkd_controller.link.message import BlockMessage
 from qkd_controller.security.ledger import LedgerClass
+from qkd_native.cascade import MAX_PASSES
 
 StringName = Literal["z", "x"]
 
@@ -47,6 +48,11 @@ class CascadeBegun(StringMessage, frozen=True):
     seed: bytes
     block_log2: tuple[int, ...]
     frames: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        # Before anything is drawn from it: a plan of millions of passes would take all memory.
+        if not 1 <= len(self.block_log2) <= MAX_PASSES:
+            raise ValueError(f"a run of {len(self.block_log2)} passes; 1 to {MAX_PASSES} are known")
 
 
 class ParityQuestions(StringMessage, frozen=True):

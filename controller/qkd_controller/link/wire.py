@@ -88,5 +88,8 @@ def network_cause(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the peer's certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError) and error.reason:
-        return f"TLS says {error.reason.replace('_', ' ').lower()}"
+        alert = error.reason.replace("_", " ").lower()
+        if "alert" in alert and ("unknown ca" in alert or "certificate" in alert):
+            return f"the peer does not trust this end's certificate (TLS says {alert})"
+        return f"TLS says {alert}"
     return error.strerror or str(error) or type(error).__name__

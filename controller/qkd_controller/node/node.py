@@ -18,6 +18,8 @@ from qkd_controller.keys.link_store import SqliteLinkStore, open_link
 from qkd_controller.keys.pool import KeyPool
 from qkd_controller.keys.store import KeyStore
 from qkd_controller.node.link_end import LinkRuntime
+from qkd_controller.node.memory import forbid_core_dumps
+from qkd_controller.node.operator import RequestDeclined, serve_operator
 from qkd_controller.node.snapshot import (
     StoredFigures,
     export,
@@ -26,7 +28,7 @@ from qkd_controller.node.snapshot import (
     process_figures,
 )
 from qkd_controller.node.state import LinkState
-from qkd_controller.node.status import NodeStatus, serve_status
+from qkd_controller.node.status import NodeStatus
 from qkd_controller.node.validation import Checked
 from qkd_controller.telemetry.events import EventLog
 from qkd_controller.telemetry.metrics import Metrics
@@ -37,6 +39,7 @@ VERSION = version("qkdlink")
 
 async def run_node(checked: Checked) -> None:
     """Runs the node until SIGINT or SIGTERM; raises QkdError for what keeps it from running."""
+    forbid_core_dumps()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -80,7 +83,7 @@ class Node:
             self._config.delivery, self._config.tls, self._pools[0], self._on_delivery
         )
         status_socket = Path(self._config.status_socket)
-        async with delivery, serve_status(status_socket, self.status):
+        async with delivery, serve_operator(status_socket, self.status, self.rearm):
             with self._metrics_endpoint():
                 self._log.emit("node_started", version=VERSION)
                 async with asyncio.TaskGroup() as group:
@@ -109,6 +112,15 @@ class Node:
             ),
             events=list(self._log.latest),
         )
+
+    def rearm(self, device: str) -> None:
+        """Re-arms a tripped device of any link; raises RequestDeclined."""
+        for runtime in self._links:
+            if device in runtime.instruments.actors:
+                runtime.rearm(device)
+                return
+        names = ", ".join(name for r in self._links for name in r.instruments.actors)
+        raise RequestDeclined(f"there is no device {device}; there are {names}")
 
     async def _follow_store(self) -> None:
         """Keeps what the store says fresh without touching the disk for each snapshot."""

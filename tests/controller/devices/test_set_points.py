@@ -29,6 +29,12 @@ def test_a_current_above_its_limit_is_a_fault() -> None:
     ]
 
 
+def test_a_detector_is_never_driven_out_of_its_range() -> None:
+    wanted = {"bias_voltage_v": 1e4, "threshold_v": -2.5, "temperature_c": -10}
+    faults = validate_set_points("s15-spd", wanted)
+    assert [fault.partition(" ")[0] for fault in faults] == ["bias_voltage_v", "threshold_v"]
+
+
 @pytest.mark.parametrize("voltages", [[0, 0, 0], [0, 0, 0, 5001], "0000", [0.5, 0, 0, 0]])
 def test_voltages_are_four_whole_millivolts_in_range(voltages: object) -> None:
     (fault,) = validate_set_points("oz-epc400", {"voltages_mv": voltages})

@@ -8,6 +8,7 @@ import pytest
 from qkd_controller.link.block_messages import (
     BLOCK_MESSAGES,
     Bases,
+    CascadeBegun,
     Confirmation,
     FrameChecks,
     FramesDisclosed,
@@ -65,3 +66,9 @@ def test_every_message_that_costs_names_its_payer() -> None:
     for kind in BLOCK_MESSAGES:
         if kind.ledger_class is not LedgerClass.PUBLIC:
             assert "string" in kind.__struct_fields__
+
+
+@pytest.mark.parametrize("passes", [0, 9, 100_000])
+def test_a_plan_of_too_many_passes_is_refused_before_anything_is_drawn(passes: int) -> None:
+    with pytest.raises(ValueError, match="passes"):
+        CascadeBegun(1, "z", bytes(32), (4,) * passes, (0,))
