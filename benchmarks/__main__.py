@@ -20,7 +20,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no such family: {', '.join(sorted(unknown))}")
     harness.pin()
-    rows = []
+    rows: list[harness.Row] = []
     for family in arguments.family or families:
         for case in importlib.import_module(f"benchmarks.{family}").cases():
             rows += harness.measure(case, arguments.rounds)

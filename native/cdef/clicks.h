@@ -30,16 +30,17 @@ typedef struct {
  * codes[channel] is the event code (0..3), anything above for an unmapped channel. The buffers
  * hold held_times[i], and held_codes[i] = code (4 if unmapped) | two random bits << 4; they must
  * have room for order->held + count. per_channel[256] counts the mapped clicks. */
-void qkd_clicks_order(qkd_click_order *order, const int64_t *times, const uint8_t *channels,
-                      const uint8_t *random, size_t count, const int64_t delays_ps[256],
-                      const uint8_t codes[256], int64_t *held_times, uint8_t *held_codes,
-                      uint64_t per_channel[256]);
+void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
+                      const uint8_t *channels, const uint8_t *random, size_t count,
+                      const int64_t delays_ps[256], const uint8_t codes[256], int64_t *held_times,
+                      uint8_t *held_codes, uint64_t per_channel[256]);
 
 /* How many of the held clicks no acceptable late click can precede any more. */
 size_t qkd_clicks_ready(const qkd_click_order *order, const int64_t *held_times);
 
-/* Joins ordered clicks to events; returns how many events it wrote, at most count. */
-size_t qkd_clicks_resolve(qkd_click_resolver *resolver, const int64_t *times,
+/* Joins ordered clicks to events; returns how many events it wrote, at most count. The outputs
+ * hold count + 1 entries. */
+size_t qkd_clicks_resolve(int tier, qkd_click_resolver *resolver, const int64_t *times,
                           const uint8_t *codes, size_t count, int64_t *event_times,
                           uint8_t *event_codes);
 

@@ -3,7 +3,7 @@
 /* Pairs (i, j) with |b[j] + shift - a[i]| <= window, each the other's only partner. Writes their
  * indices, in order, to ia and ib (room for the shorter list; both NULL to count only), and to
  * ambiguous the number of a's with some partner but no pair. Returns the number of pairs. */
-size_t qkd_match(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
+size_t qkd_match(int tier, const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
                  int64_t shift_ps, int64_t window_ps, int64_t *ia, int64_t *ib,
                  uint64_t *ambiguous);
 

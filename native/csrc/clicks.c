@@ -11,48 +11,101 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "clicks.h"
+#include "clicks_impl.h"
 
-enum { MAPPED_CODES = 4, BASIS = 2, MULTI_CLICK = 4, RANDOM_SHIFT = 4 };
+enum { BLOCK = 8 }; /* clicks that follow one which no vector version takes */
 
-/* A held click of an unmapped channel: it makes no event, but the dead time counts from it. */
-enum { HELD_UNMAPPED = 4 };
-
-static const int64_t time_limit_ps = INT64_C(1) << 62;
-
-void qkd_clicks_order(qkd_click_order *order, const int64_t *times, const uint8_t *channels,
-                      const uint8_t *random, size_t count, const int64_t delays_ps[256],
-                      const uint8_t codes[256], int64_t *held_times, uint8_t *held_codes,
-                      uint64_t per_channel[256]) {
+/* Inserts some clicks; the running values stay in registers. */
+static void insert(qkd_click_order *restrict order, const int64_t *restrict times,
+                   const uint8_t *restrict channels, const uint8_t *restrict random, size_t count,
+                   const int64_t delays_ps[restrict 256], const uint8_t codes[restrict 256],
+                   int64_t *restrict held_times, uint8_t *restrict held_codes) {
   size_t held = order->held;
+  int64_t newest_ps = order->newest_ps;
+  int started = order->started;
   for (size_t i = 0; i < count; i++) {
-    const uint8_t channel = channels[i];
-    const int mapped = codes[channel] < MAPPED_CODES;
-    if (mapped)
-      per_channel[channel]++;
-    else
-      order->unmapped++;
+    const uint8_t known = codes[channels[i]];
+    const uint8_t code = known < MAPPED_CODES ? known : HELD_UNMAPPED;
+    const int64_t time = since(delays_ps[channels[i]], times[i]);
+    const uint8_t held_code = (uint8_t)(code | (random[i] & 3) << RANDOM_SHIFT);
     if (times[i] > time_limit_ps || times[i] < -time_limit_ps) {
       order->non_monotone++;
-      continue;
-    }
-    const int64_t time = times[i] - delays_ps[channel];
-    if (order->started && time < order->newest_ps - order->reorder_ps) {
+    } else if (!started || time >= newest_ps) {
+      started = 1;
+      newest_ps = time;
+      held_times[held] = time;
+      held_codes[held] = held_code;
+      held++;
+    } else if (time < newest_ps - order->reorder_ps) {
       order->non_monotone++;
-      continue;
+    } else {
+      size_t place = held++;
+      for (; place > 0 && held_times[place - 1] > time; place--) {
+        held_times[place] = held_times[place - 1];
+        held_codes[place] = held_codes[place - 1];
+      }
+      held_times[place] = time;
+      held_codes[place] = held_code;
     }
-    if (!order->started || time > order->newest_ps) order->newest_ps = time;
-    order->started = 1;
-    size_t place = held++;
-    while (place > 0 && held_times[place - 1] > time) {
-      held_times[place] = held_times[place - 1];
-      held_codes[place] = held_codes[place - 1];
-      place--;
-    }
-    held_times[place] = time;
-    held_codes[place] = (uint8_t)((mapped ? codes[channel] : HELD_UNMAPPED) | (random[i] & 3) << RANDOM_SHIFT);
   }
   order->held = held;
+  order->newest_ps = newest_ps;
+  order->started = started;
+}
+
+/* Adds up the clicks on mapped channels and returns how many they are. Two tables, so that clicks
+ * of one channel in a row need not wait for each other. */
+static size_t tally(const uint8_t *restrict channels, size_t count,
+                    const uint8_t codes[restrict 256], uint64_t per_channel[restrict 256]) {
+  uint64_t even[256] = {0}, odd[256] = {0};
+  size_t mapped = 0;
+  for (size_t i = 0; i + 1 < count; i += 2) {
+    even[channels[i]]++;
+    odd[channels[i + 1]]++;
+  }
+  if (count % 2) even[channels[count - 1]]++;
+  for (size_t i = 0; i < 256; i++) {
+    if (codes[i] >= MAPPED_CODES) continue;
+    per_channel[i] += even[i] + odd[i];
+    mapped += even[i] + odd[i];
+  }
+  return mapped;
+}
+
+void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
+                      const uint8_t *channels, const uint8_t *random, size_t count,
+                      const int64_t delays_ps[256], const uint8_t codes[256], int64_t *held_times,
+                      uint8_t *held_codes, uint64_t per_channel[256]) {
+  int low_channels = 1;
+  for (size_t i = LOOKED_UP; i < 256; i++) low_channels &= codes[i] >= MAPPED_CODES;
+#if defined(__x86_64__)
+  const int fast = tier && low_channels;
+#else
+  const int fast = 0;
+  (void)tier;
+#endif
+  size_t at = 0;
+  while (at < count) {
+    size_t stop = count;
+#if defined(__x86_64__)
+    if (fast) {
+      at = (tier > 1 ? qkd_clicks_order_avx512 : qkd_clicks_order_avx2)(
+          order, times, channels, random, at, count, delays_ps, codes, held_times, held_codes);
+      if (count - at > BLOCK) stop = at + BLOCK;
+    }
+#endif
+    insert(order, times + at, channels + at, random + at, stop - at, delays_ps, codes, held_times,
+           held_codes);
+    at = stop;
+  }
+#if defined(__x86_64__)
+  const size_t mapped = (!fast      ? tally
+                         : tier > 1 ? qkd_clicks_count_avx512
+                                    : qkd_clicks_count_avx2)(channels, count, codes, per_channel);
+#else
+  const size_t mapped = tally(channels, count, codes, per_channel);
+#endif
+  order->unmapped += count - mapped;
 }
 
 size_t qkd_clicks_ready(const qkd_click_order *order, const int64_t *held_times) {
@@ -61,40 +114,29 @@ size_t qkd_clicks_ready(const qkd_click_order *order, const int64_t *held_times)
   return ready;
 }
 
-size_t qkd_clicks_close(qkd_click_resolver *resolver, int64_t *event_times,
-                        uint8_t *event_codes) {
-  if (!resolver->open) return 0;
-  uint8_t code = resolver->code;
-  if (resolver->members > 1) {
-    resolver->multi++;
-    /* One basis: it stays and the bit is drawn. Both: basis and bit are drawn. */
-    const unsigned drawn = resolver->bases == 3 ? resolver->random
-                                                : (code & BASIS) | (resolver->random & 1u);
-    code = (uint8_t)(drawn | MULTI_CLICK);
-  }
-  *event_times = resolver->first_ps;
-  *event_codes = code;
-  resolver->open = 0;
-  return 1;
+size_t qkd_clicks_close(qkd_click_resolver *resolver, int64_t *event_times, uint8_t *event_codes) {
+  return close_event(resolver, event_times, event_codes);
 }
 
-size_t qkd_clicks_resolve(qkd_click_resolver *resolver, const int64_t *times,
-                          const uint8_t *codes, size_t count, int64_t *event_times,
-                          uint8_t *event_codes) {
+static size_t resolve(qkd_click_resolver *state, const int64_t *restrict times,
+                      const uint8_t *restrict codes, size_t count, int64_t *restrict event_times,
+                      uint8_t *restrict event_codes) {
+  qkd_click_resolver copy = *state; /* in registers */
+  qkd_click_resolver *resolver = &copy;
   size_t written = 0;
   for (size_t i = 0; i < count; i++) {
     const uint8_t code = codes[i] & 3;
     const uint8_t basis = (uint8_t)(1u << (code >> 1));
     if (codes[i] & HELD_UNMAPPED) {
       /* Only the end's newest click, below. */
-    } else if (resolver->open && times[i] - resolver->first_ps <= resolver->window_ps) {
+    } else if (resolver->open && since(resolver->first_ps, times[i]) <= resolver->window_ps) {
       if (resolver->members == 1) resolver->random = codes[i] >> RANDOM_SHIFT;
       resolver->members++;
       resolver->bases |= basis;
-    } else if (resolver->started && times[i] - resolver->last_ps < resolver->dead_time_ps) {
+    } else if (resolver->started && since(resolver->last_ps, times[i]) < resolver->dead_time_ps) {
       resolver->dropped_dead_time++;
     } else {
-      written += qkd_clicks_close(resolver, event_times + written, event_codes + written);
+      written += close_event(resolver, event_times + written, event_codes + written);
       resolver->open = 1;
       resolver->members = 1;
       resolver->first_ps = times[i];
@@ -103,6 +145,31 @@ size_t qkd_clicks_resolve(qkd_click_resolver *resolver, const int64_t *times,
     }
     resolver->last_ps = times[i];
     resolver->started = 1;
+  }
+  *state = copy;
+  return written;
+}
+
+size_t qkd_clicks_resolve(int tier, qkd_click_resolver *resolver, const int64_t *times,
+                          const uint8_t *codes, size_t count, int64_t *event_times,
+                          uint8_t *event_codes) {
+#if !defined(__x86_64__)
+  (void)tier;
+#endif
+  size_t written = 0;
+  size_t at = 0;
+  while (at < count) {
+    size_t stop = count;
+#if defined(__x86_64__)
+    if (tier) {
+      at = (tier > 1 ? qkd_clicks_resolve_avx512 : qkd_clicks_resolve_avx2)(
+          resolver, times, codes, at, count, event_times, event_codes, &written);
+      if (count - at > BLOCK) stop = at + BLOCK;
+    }
+#endif
+    written += resolve(resolver, times + at, codes + at, stop - at, event_times + written,
+                       event_codes + written);
+    at = stop;
   }
   return written;
 }

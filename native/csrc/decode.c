@@ -7,39 +7,21 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "decode.h"
-
-enum {
-  TDC1_STEP_PS = 2000,
-  TDC1_WRAP_TICKS = 1 << 27,
-  TDC1_BACKWARD_TICKS = 1 << 16,
-  /* The device sends a dummy after 140 ms without events: a longer gap (here 150 ms) is no gap
-   * but a torn word. */
-  TDC1_PLAUSIBLE_TICKS = 75000000
-};
+#include "decode_impl.h"
 
 static uint32_t load32(const uint8_t *restrict bytes) {
   return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
          (uint32_t)bytes[3] << 24;
 }
 
-static size_t expand(unsigned pattern, int64_t time, size_t tags, int64_t *restrict times,
-                     uint8_t *restrict channels) {
-  for (unsigned bit = 0; bit < 4; bit++) {
-    if (pattern >> bit & 1) {
-      times[tags] = time;
-      channels[tags] = (uint8_t)(bit + 1);
-      tags++;
-    }
-  }
-  return tags;
+static uint64_t load64(const uint8_t *restrict bytes) {
+  return load32(bytes) | (uint64_t)load32(bytes + 4) << 32;
 }
 
 static size_t tdc1_word(qkd_tdc1 *restrict state, uint32_t word, size_t tags,
                         int64_t *restrict times_ps, uint8_t *restrict channels) {
   const uint32_t now = word >> 5;
   const unsigned pattern = word & 0xF;
-  const int dummy = word >> 4 & 1;
 
   if (state->started) {
     const uint32_t step = (now - state->last_ticks) & (TDC1_WRAP_TICKS - 1);
@@ -54,16 +36,17 @@ static size_t tdc1_word(qkd_tdc1 *restrict state, uint32_t word, size_t tags,
   state->started = 1;
   state->last_ticks = now;
   state->words++;
-  if (dummy) {
+  if (word & TDC1_DUMMY) {
     state->dummies++;
     return tags;
   }
   state->implausible += pattern == 0; /* neither an event nor a dummy */
-  return expand(pattern, state->ticks * TDC1_STEP_PS, tags, times_ps, channels);
+  return expand(pattern, wrapping_product(state->ticks, TDC1_STEP_PS), tags, times_ps, channels);
 }
 
-size_t qkd_tdc1_decode(qkd_tdc1 *restrict state, const uint8_t *restrict bytes, size_t byte_count,
-                       int64_t *restrict times_ps, uint8_t *restrict channels) {
+size_t qkd_tdc1_decode(int tier, qkd_tdc1 *restrict state, const uint8_t *restrict bytes,
+                       size_t byte_count, int64_t *restrict times_ps,
+                       uint8_t *restrict channels) {
   size_t tags = 0;
   size_t used = 0;
   if (state->partial_bytes) {
@@ -74,6 +57,20 @@ size_t qkd_tdc1_decode(qkd_tdc1 *restrict state, const uint8_t *restrict bytes, 
     tags = tdc1_word(state, load32(state->partial), tags, times_ps, channels);
     state->partial_bytes = 0;
   }
+  if (!state->started && byte_count - used >= 4) {
+    tags = tdc1_word(state, load32(bytes + used), tags, times_ps, channels);
+    used += 4;
+  }
+#if defined(__x86_64__)
+  if (tier) {
+    const progress fast = (tier > 1 ? qkd_tdc1_words_avx512 : qkd_tdc1_words_avx2)(
+        state, bytes + used, (byte_count - used) / 4, times_ps + tags, channels + tags);
+    used += 4 * fast.used;
+    tags += fast.tags;
+  }
+#else
+  (void)tier;
+#endif
   for (; byte_count - used >= 4; used += 4) {
     tags = tdc1_word(state, load32(bytes + used), tags, times_ps, channels);
   }
@@ -81,84 +78,125 @@ size_t qkd_tdc1_decode(qkd_tdc1 *restrict state, const uint8_t *restrict bytes, 
   return tags;
 }
 
-static void count(qkd_word_counts *restrict counts, int dummy, int backward) {
-  counts->words++;
-  counts->dummies += dummy != 0;
-  counts->backward_steps += backward != 0;
+static size_t events(int tier, event_format format, const uint8_t *restrict bytes,
+                     size_t event_count, int64_t *restrict times_ps, uint8_t *restrict channels,
+                     qkd_word_counts *restrict counts) {
+  int64_t last = INT64_MIN;
+  progress at = {0, 0};
+#if defined(__x86_64__)
+  if (tier)
+    at = (tier > 1 ? qkd_events_avx512 : qkd_events_avx2)(format, bytes, event_count, times_ps,
+                                                          channels, counts, &last);
+#else
+  (void)tier;
+#endif
+  for (; at.used < event_count; at.used++) {
+    const uint64_t word = load64(bytes + 8 * at.used);
+    const uint64_t event = format.swapped ? word << 32 | word >> 32 : word;
+    const int64_t time = (int64_t)((event >> format.shift) * 125 >> format.divide);
+    const unsigned pattern = event & 0xF;
+    const int dummy = format.dummy ? (event & format.dummy) != 0 : pattern == 0;
+    counts->words++;
+    counts->dummies += (uint64_t)dummy;
+    counts->backward_steps += time < last;
+    last = time;
+    if (!dummy) at.tags = expand(pattern, time, at.tags, times_ps, channels);
+  }
+  return at.tags;
 }
 
-size_t qkd_a1_decode(const uint8_t *restrict bytes, size_t event_count, int swapped,
+size_t qkd_a1_decode(int tier, const uint8_t *restrict bytes, size_t event_count, int swapped,
                      int64_t *restrict times_ps, uint8_t *restrict channels,
                      qkd_word_counts *restrict counts) {
-  size_t tags = 0;
-  int64_t last = INT64_MIN;
-  for (size_t i = 0; i < event_count; i++) {
-    const uint64_t first = load32(bytes + 8 * i);
-    const uint64_t second = load32(bytes + 8 * i + 4);
-    const uint64_t event = swapped ? first << 32 | second : second << 32 | first;
-    const int64_t time = (int64_t)((event >> 10) * 125 / 32); /* 1/256 ns to ps */
-    const int dummy = event >> 4 & 1;
-    count(counts, dummy, time < last);
-    last = time;
-    if (!dummy) tags = expand(event & 0xF, time, tags, times_ps, channels);
-  }
-  return tags;
+  const event_format a1 = {swapped, 10, 5, 0x10}; /* 1/256 ns is 125/32 ps */
+  return events(tier, a1, bytes, event_count, times_ps, channels, counts);
 }
 
-size_t qkd_legacy_decode(const uint8_t *restrict bytes, size_t event_count,
+size_t qkd_legacy_decode(int tier, const uint8_t *restrict bytes, size_t event_count,
                          int64_t *restrict times_ps, uint8_t *restrict channels,
                          qkd_word_counts *restrict counts) {
-  size_t tags = 0;
-  int64_t last = INT64_MIN;
-  for (size_t i = 0; i < event_count; i++) {
-    const uint64_t high = load32(bytes + 8 * i);
-    const uint64_t low = load32(bytes + 8 * i + 4);
-    const int64_t time = (int64_t)(high << 17 | low >> 15) * 125;
-    const unsigned pattern = low & 0xF;
-    count(counts, pattern == 0, time < last);
-    last = time;
-    tags = expand(pattern, time, tags, times_ps, channels);
-  }
-  return tags;
+  const event_format legacy = {1, 15, 0, 0};
+  return events(tier, legacy, bytes, event_count, times_ps, channels, counts);
 }
 
-static size_t picoharp_word(qkd_t2 *restrict state, uint32_t word, size_t tags,
-                            int64_t *restrict ticks, uint8_t *restrict channels) {
-  const unsigned channel = word >> 28;
-  const uint32_t time = word & 0x0FFFFFFF;
-  if (channel == 15 && (time & 0xF) == 0) {
-    state->overflow_ticks += 210698240;
-    state->overflow_records++;
-    return tags;
-  }
-  ticks[tags] = state->overflow_ticks + (channel == 15 ? time & ~UINT32_C(0xF) : time);
-  channels[tags] = (uint8_t)(channel == 15 ? 128 + (time & 0xF) : channel);
-  return tags + 1;
+static void overflow(qkd_t2 *restrict state, int64_t ticks) {
+  state->overflow_ticks = wrapping_sum(state->overflow_ticks, ticks);
+  state->overflow_records++;
 }
 
-static size_t hydraharp_word(qkd_t2 *restrict state, uint32_t word, int first_version, size_t tags,
-                             int64_t *restrict ticks, uint8_t *restrict channels) {
+static int picoharp_word(qkd_t2 *restrict state, uint32_t word, uint32_t *restrict time,
+                         uint8_t *restrict channel) {
+  *time = word & 0x0FFFFFFF;
+  *channel = (uint8_t)(word >> 28);
+  if (*channel < 15) return 1;
+  const uint32_t marker = *time & 0xF;
+  if (marker == 0) overflow(state, PICOHARP_PERIOD);
+  *time -= marker;
+  *channel = (uint8_t)(128 + marker);
+  return marker != 0;
+}
+
+static int hydraharp_word(qkd_t2 *restrict state, uint32_t word, int first_version,
+                          uint32_t *restrict time, uint8_t *restrict channel) {
   const int special = (int)(word >> 31);
-  const unsigned channel = word >> 25 & 0x3F;
-  const uint32_t time = word & 0x01FFFFFF;
-  if (special && channel == 63) {
-    const int64_t periods = first_version || time == 0 ? 1 : (int64_t)time;
-    state->overflow_ticks += periods * (first_version ? 33552000 : 33554432);
-    state->overflow_records++;
-    return tags;
-  }
-  ticks[tags] = state->overflow_ticks + time;
-  channels[tags] = (uint8_t)(!special ? channel + 1 : channel == 0 ? 0 : 128 + channel);
-  return tags + 1;
+  const unsigned number = word >> 25 & 0x3F;
+  *time = word & 0x01FFFFFF;
+  *channel = (uint8_t)(!special ? number + 1 : number == 0 ? 0 : 128 + number);
+  if (!special || number < 63) return 1;
+  const int64_t periods = first_version || *time == 0 ? 1 : (int64_t)*time;
+  overflow(state, periods * (first_version ? HYDRAHARP_1_PERIOD : HYDRAHARP_PERIOD));
+  return 0;
 }
 
-size_t qkd_t2_decode(qkd_t2 *restrict state, const uint8_t *restrict bytes, size_t word_count,
-                     int flavour, int64_t *restrict ticks, uint8_t *restrict channels) {
-  size_t tags = 0;
-  for (size_t i = 0; i < word_count; i++) {
-    const uint32_t word = load32(bytes + 4 * i);
-    tags = flavour == 0 ? picoharp_word(state, word, tags, ticks, channels)
-                        : hydraharp_word(state, word, flavour == 1, tags, ticks, channels);
+size_t qkd_t2_decode(int tier, qkd_t2 *restrict state, const uint8_t *restrict bytes,
+                     size_t word_count, int flavour, int32_t tick_ps, int64_t *restrict times_ps,
+                     uint8_t *restrict channels) {
+  progress at = {0, 0};
+#if defined(__x86_64__)
+  if (tier)
+    at = (tier > 1 ? qkd_t2_words_avx512 : qkd_t2_words_avx2)(state, bytes, word_count, flavour,
+                                                              tick_ps, times_ps, channels);
+#else
+  (void)tier;
+#endif
+  for (; at.used < word_count; at.used++) {
+    const uint32_t word = load32(bytes + 4 * at.used);
+    uint32_t time;
+    uint8_t channel;
+    const int tag = flavour == PICOHARP
+                        ? picoharp_word(state, word, &time, &channel)
+                        : hydraharp_word(state, word, flavour == HYDRAHARP_1, &time, &channel);
+    if (!tag) continue;
+    times_ps[at.tags] = wrapping_product(wrapping_sum(state->overflow_ticks, time), tick_ps);
+    channels[at.tags] = channel;
+    at.tags++;
   }
-  return tags;
+  return at.tags;
+}
+
+size_t qkd_qutag_decode(const uint8_t *restrict bytes, size_t record_count,
+                        int64_t *restrict times_ps, uint8_t *restrict channels) {
+  size_t backward = 0;
+  int64_t last = INT64_MIN;
+  for (size_t i = 0; i < record_count; i++) {
+    const int64_t time = (int64_t)load64(bytes + 10 * i);
+    times_ps[i] = time;
+    channels[i] = bytes[10 * i + 8];
+    backward += time < last;
+    last = time;
+  }
+  return backward;
+}
+
+size_t qkd_uint64_decode(const uint8_t *restrict bytes, size_t tag_count, size_t stride,
+                         int64_t *restrict times_ps) {
+  size_t backward = 0;
+  int64_t last = INT64_MIN;
+  for (size_t i = 0; i < tag_count; i++) {
+    const int64_t time = (int64_t)load64(bytes + 8 * stride * i);
+    times_ps[i] = time;
+    backward += time < last;
+    last = time;
+  }
+  return backward;
 }

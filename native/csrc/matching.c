@@ -6,13 +6,26 @@
  */
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-#include "matching.h"
+#include "matching_impl.h"
 
-size_t qkd_match(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
-                 int64_t shift_ps, int64_t window_ps, int64_t *ia, int64_t *ib,
-                 uint64_t *ambiguous) {
-  size_t pairs = 0;
+typedef struct {
+  int64_t *ia, *ib;
+  size_t count;
+} pairs_out;
+
+static void write_pair(pairs_out *pairs, int64_t i, int64_t j) {
+  if (pairs->ia) {
+    pairs->ia[pairs->count] = i;
+    pairs->ib[pairs->count] = j;
+  }
+  pairs->count++;
+}
+
+static size_t match_portable(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
+                             int64_t shift_ps, int64_t window_ps, pairs_out pairs,
+                             uint64_t *ambiguous) {
   size_t j = 0;
   uint64_t undecided = 0;
   for (size_t i = 0; i < a_count; i++) {
@@ -27,16 +40,89 @@ size_t qkd_match(const int64_t *a, size_t a_count, const int64_t *b, size_t b_co
     const int later_a = i + 1 < a_count && a[i + 1] - mirrored <= window_ps;
     if (second_b || earlier_a || later_a) {
       undecided++;
-      continue;
+    } else {
+      write_pair(&pairs, (int64_t)i, (int64_t)j);
     }
-    if (ia) {
-      ia[pairs] = (int64_t)i;
-      ib[pairs] = (int64_t)j;
-    }
-    pairs++;
   }
   *ambiguous = undecided;
-  return pairs;
+  return pairs.count;
+}
+
+#if defined(__x86_64__)
+/* Moves what is left of a list to its front, with the last entry decided, and returns its place. */
+static size_t keep(int64_t *list, size_t *listed, size_t undecided) {
+  const size_t from = undecided > 0 ? undecided - 1 : 0;
+  *listed -= from;
+  memmove(list, list + from, *listed * sizeof *list);
+  return undecided - from;
+}
+
+/* The rule, on the detections that have some partner. Takes the earlier of the two at hand, or
+ * both where they are a pair. */
+static size_t match_sieved(int tier, const int64_t *a, size_t a_count, const int64_t *b,
+                           size_t b_count, int64_t shift_ps, int64_t window_ps, pairs_out pairs,
+                           uint64_t *ambiguous) {
+  qkd_sieve sieve; /* its lists are left as they are */
+  sieve.a = a;
+  sieve.b = b;
+  sieve.a_count = a_count;
+  sieve.b_count = b_count;
+  sieve.shift_ps = shift_ps;
+  sieve.window_ps = window_ps;
+  sieve.at = (qkd_sieve_place){0};
+  const pairs_out untouched = pairs;
+  uint64_t candidates = 0;
+  size_t i = 0, j = 0;
+  for (;;) {
+    const size_t before = sieve.at.listed_a;
+    (tier > 1 ? qkd_sieve_avx512 : qkd_sieve_avx2)(&sieve);
+    candidates += sieve.at.listed_a - before;
+    const int ended = qkd_sieve_ended(&sieve);
+    const size_t count_a = sieve.at.listed_a, count_b = sieve.at.listed_b;
+    /* Only at the end is there nobody after the last one listed. */
+    while (ended ? i < count_a && j < count_b : i + 1 < count_a && j + 1 < count_b) {
+      const int64_t time_a = a[sieve.list_a[i]];
+      const int64_t time_b = b[sieve.list_b[j]] + shift_ps;
+      const int64_t lag = time_b - time_a;
+      if (lag > window_ps) {
+        i++;
+      } else if (lag < -window_ps) {
+        j++;
+      } else {
+        const int alone =
+            (i + 1 >= count_a || a[sieve.list_a[i + 1]] - time_b > window_ps) &&
+            (j + 1 >= count_b || b[sieve.list_b[j + 1]] + shift_ps - time_a > window_ps) &&
+            (i == 0 || time_b - a[sieve.list_a[i - 1]] > window_ps) &&
+            (j == 0 || time_a - shift_ps - b[sieve.list_b[j - 1]] > window_ps);
+        if (alone) write_pair(&pairs, sieve.list_a[i], sieve.list_b[j]);
+        const int a_first = lag >= 0;
+        i += (size_t)(alone | a_first);
+        j += (size_t)(alone | !a_first);
+      }
+    }
+    if (ended) break;
+    i = keep(sieve.list_a, &sieve.at.listed_a, i);
+    j = keep(sieve.list_b, &sieve.at.listed_b, j);
+    /* So crowded that one detection has partners beyond the lists: not worth a sieve. */
+    if (sieve.at.listed_a >= SIEVE_ROOM || sieve.at.listed_b >= SIEVE_ROOM)
+      return match_portable(a, a_count, b, b_count, shift_ps, window_ps, untouched, ambiguous);
+  }
+  *ambiguous = candidates - (pairs.count - untouched.count);
+  return pairs.count;
+}
+#endif
+
+size_t qkd_match(int tier, const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
+                 int64_t shift_ps, int64_t window_ps, int64_t *ia, int64_t *ib,
+                 uint64_t *ambiguous) {
+  const pairs_out pairs = {ia, ib, 0};
+#if defined(__x86_64__)
+  if (tier)
+    return match_sieved(tier, a, a_count, b, b_count, shift_ps, window_ps, pairs, ambiguous);
+#else
+  (void)tier;
+#endif
+  return match_portable(a, a_count, b, b_count, shift_ps, window_ps, pairs, ambiguous);
 }
 
 size_t qkd_pair_differences(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qkd_native._kernels import ffi, lib
+from qkd_native.tier import current
 
 BIT = 1
 BASIS = 2
@@ -83,13 +84,9 @@ class EventResolver:
             raise ValueError("times are int64, channels and random bytes are uint8")
         if times.shape != (count,) or channels.shape != (count,) or random.shape != (count,):
             raise ValueError("times, channels and random bytes are flat and of one length")
-        held = len(self._held_times)
-        held_times = np.empty(held + count, np.int64)
-        held_codes = np.empty(held + count, np.uint8)
-        held_times[:held] = self._held_times
-        held_codes[:held] = self._held_codes
-        self._held_codes.fill(0)
+        self._make_room(count)
         lib.qkd_clicks_order(
+            current(),
             self._order,
             _address("int64_t[]", times),
             _address("uint8_t[]", channels),
@@ -97,26 +94,21 @@ class EventResolver:
             count,
             _address("int64_t[]", self._delays),
             _address("uint8_t[]", self._codes),
-            _address("int64_t[]", held_times),
-            _address("uint8_t[]", held_codes),
+            _address("int64_t[]", self._held_times),
+            _address("uint8_t[]", self._held_codes),
             _address("uint64_t[]", self._per_channel),
         )
-        ready = lib.qkd_clicks_ready(self._order, _address("int64_t[]", held_times))
-        self._keep(held_times[ready : self._order.held], held_codes[ready : self._order.held])
-        events = self._resolve(held_times[:ready], held_codes[:ready])
-        held_codes.fill(0)
-        return events
+        ready = lib.qkd_clicks_ready(self._order, _address("int64_t[]", self._held_times))
+        return self._resolve(ready)
 
     def flush(self) -> tuple[Times, Codes]:
         """The remaining events of a stream that has ended; the next feed starts a new stream."""
-        times, codes = self._resolve(self._held_times, self._held_codes)
+        times, codes = self._resolve(self._order.held)
         last_time = np.empty(1, np.int64)
         last_code = np.empty(1, np.uint8)
         closed = lib.qkd_clicks_close(
             self._resolver, _address("int64_t[]", last_time), _address("uint8_t[]", last_code)
         )
-        self._held_codes.fill(0)
-        self._keep(self._held_times[:0], self._held_codes[:0])
         self._order.started = 0
         self._resolver.started = 0
         self.events += closed
@@ -160,25 +152,40 @@ class EventResolver:
         """Clicks on channels that have no code."""
         return int(self._order.unmapped)
 
-    def _resolve(self, times: Times, codes: Codes) -> tuple[Times, Codes]:
+    def _make_room(self, count: int) -> None:
+        held = self._order.held
+        if held + count <= len(self._held_times):
+            return
+        times = np.zeros(held + max(held, count), np.int64)
+        codes = np.zeros(held + max(held, count), np.uint8)
+        times[:held] = self._held_times[:held]
+        codes[:held] = self._held_codes[:held]
+        self._held_codes.fill(0)
+        self._held_times, self._held_codes = times, codes
+
+    def _resolve(self, ready: int) -> tuple[Times, Codes]:
         # One event may have been open already: it closes on top of those that begin here.
-        event_times = np.empty(len(times) + 1, np.int64)
-        event_codes = np.empty(len(times) + 1, np.uint8)
+        event_times = np.empty(ready + 1, np.int64)
+        event_codes = np.empty(ready + 1, np.uint8)
         written = lib.qkd_clicks_resolve(
+            current(),
             self._resolver,
-            _address("int64_t[]", times),
-            _address("uint8_t[]", codes),
-            len(times),
+            _address("int64_t[]", self._held_times),
+            _address("uint8_t[]", self._held_codes),
+            ready,
             _address("int64_t[]", event_times),
             _address("uint8_t[]", event_codes),
         )
         self.events += written
+        # The open event's code may lie behind the others.
+        event_codes[written:].fill(0)
+        held = self._order.held
+        rest = held - ready
+        self._held_times[:rest] = self._held_times[ready:held]
+        self._held_codes[:rest] = self._held_codes[ready:held]
+        self._held_codes[rest:held].fill(0)
+        self._order.held = rest
         return event_times[:written], event_codes[:written]
-
-    def _keep(self, times: Times, codes: Codes) -> None:
-        self._held_times = times.copy()
-        self._held_codes = codes.copy()
-        self._order.held = len(times)
 
 
 def _address(kind: str, array: npt.NDArray[np.generic]) -> object:

@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkd_native._kernels import ffi, lib
+from qkd_native.tier import current
 
 Times = NDArray[np.int64]
 Channels = NDArray[np.uint8]
 Data = bytes | bytearray | memoryview
+Out = tuple[Times, Channels]
+"""Arrays of the caller's to decode into: a steady stream needs no fresh memory for each piece."""
 
 _PTU_FLAVOURS = {
     0x00010203: 0,  # PicoHarp 300
@@ -27,7 +30,8 @@ _PTU_FLAVOURS = {
 }
 _QUTAG_HEADER_BYTES = 40
 _QUTAG_MAGIC = bytes.fromhex("87b391fa")
-_QUTAG_RECORD = np.dtype([("time_ps", "<u8"), ("channel", "<u2")])
+_QUTAG_RECORD_BYTES = 10
+_LONGEST_TICK_PS = 2**31
 
 
 class Tdc1Decoder:
@@ -40,15 +44,16 @@ class Tdc1Decoder:
     def __init__(self) -> None:
         self._state = ffi.new("qkd_tdc1 *")
 
-    def feed(self, data: Data) -> tuple[Times, Channels]:
-        """Decodes bytes cut anywhere; the rest of a torn word waits for the next call."""
-        room = int(self._state.partial_bytes) + len(data)
-        times = np.empty(room, np.int64)
-        channels = np.empty(room, np.uint8)
+    def feed(self, data: Data, out: Out | None = None) -> tuple[Times, Channels]:
+        """Decodes bytes cut anywhere; the rest of a torn word waits for the next call.
+
+        Returns new arrays, or views of out, which must have room for a tag per byte and 3 more.
+        """
+        times, channels = _room(int(self._state.partial_bytes) + len(data), out)
         count = lib.qkd_tdc1_decode(
-            self._state, ffi.from_buffer(data), len(data), *_outputs(times, channels)
+            current(), self._state, ffi.from_buffer(data), len(data), *_outputs(times, channels)
         )
-        return times[:count].copy(), channels[:count].copy()
+        return _filled(times, channels, count, out)
 
     @property
     def end_ps(self) -> int:
@@ -93,9 +98,11 @@ class Recording:
 
 def decode_a1(data: Data, *, swapped: bool = False) -> Recording:
     """S-Fifteen a1: 64-bit events of 1/256 ns; swapped for the legacy order of halves (``-X``)."""
-    return _decode_events(
-        data, lambda *arguments: lib.qkd_a1_decode(*arguments[:2], int(swapped), *arguments[2:])
-    )
+
+    def kernel(tier: int, source: object, events: int, *rest: object) -> int:
+        return int(lib.qkd_a1_decode(tier, source, events, int(swapped), *rest))
+
+    return _decode_events(data, kernel)
 
 
 def decode_legacy(data: Data) -> Recording:
@@ -113,28 +120,34 @@ class T2Decoder:
             raise ValueError(f"resolution_ps = {resolution_ps} is not positive")
         self._flavour = _PTU_FLAVOURS[record_type]
         self._resolution_ps = resolution_ps
+        # The kernel counts in whole picoseconds, or else in ticks.
+        whole = float(resolution_ps).is_integer() and resolution_ps < _LONGEST_TICK_PS
+        self._tick_ps = int(resolution_ps) if whole else 1
         self._state = ffi.new("qkd_t2 *")
 
-    def feed(self, data: Data) -> tuple[Times, Channels]:
-        """Decodes whole words; a torn word at the end is ignored."""
+    def feed(self, data: Data, out: Out | None = None) -> tuple[Times, Channels]:
+        """Decodes whole words; a torn word at the end is ignored.
+
+        Returns new arrays, or views of out, which must have room for a tag per word.
+        """
         words = len(data) // 4
-        ticks = np.empty(words, np.int64)
-        channels = np.empty(words, np.uint8)
+        times, channels = _room(words, out)
         count = lib.qkd_t2_decode(
-            self._state, ffi.from_buffer(data), words, self._flavour, *_outputs(ticks, channels)
+            current(),
+            self._state,
+            ffi.from_buffer(data),
+            words,
+            self._flavour,
+            self._tick_ps,
+            *_outputs(times, channels),
         )
-        return self._in_ps(ticks[:count]), channels[:count].copy()
+        if self._tick_ps != self._resolution_ps:
+            times[:count] = np.rint(times[:count] * self._resolution_ps)
+        return _filled(times, channels, count, out)
 
     @property
     def overflow_records(self) -> int:
         return int(self._state.overflow_records)
-
-    def _in_ps(self, ticks: Times) -> Times:
-        if float(self._resolution_ps).is_integer():
-            scaled: Times = ticks * np.int64(self._resolution_ps)
-        else:
-            scaled = np.rint(ticks * self._resolution_ps).astype(np.int64)
-        return scaled
 
 
 def decode_qutag(data: Data, *, header: Literal["present", "absent"] = "present") -> Recording:
@@ -143,42 +156,58 @@ def decode_qutag(data: Data, *, header: Literal["present", "absent"] = "present"
         if bytes(data[:4]) != _QUTAG_MAGIC:
             raise ValueError("this is not a quTAG file: its magic bytes are missing")
         data = memoryview(data)[_QUTAG_HEADER_BYTES:]
-    count = len(data) // _QUTAG_RECORD.itemsize
-    records = np.frombuffer(data, _QUTAG_RECORD, count)
-    times = records["time_ps"].astype(np.int64)
-    return Recording(
-        times, records["channel"].astype(np.uint8), count, backward_steps=_backward(times)
-    )
+    count = len(data) // _QUTAG_RECORD_BYTES
+    times, channels = _room(count, None)
+    backward = lib.qkd_qutag_decode(ffi.from_buffer(data), count, *_outputs(times, channels))
+    return Recording(times, channels, count, backward_steps=int(backward))
 
 
 def decode_idq(data: Data, *, channel: int, reference_index: bool = False) -> Recording:
     """ID Quantique binary: uint64 ps of one channel, each followed by a reference index if so."""
-    words = np.frombuffer(data, "<u8", len(data) // 8)
-    if reference_index:
-        words = words[: len(words) // 2 * 2 : 2]
-    times = words.astype(np.int64)
-    channels = np.full(len(times), channel, np.uint8)
-    return Recording(times, channels, len(times), backward_steps=_backward(times))
+    stride = 2 if reference_index else 1
+    count = len(data) // (8 * stride)
+    times = np.empty(count, np.int64)
+    backward = lib.qkd_uint64_decode(
+        ffi.from_buffer(data), count, stride, ffi.from_buffer("int64_t[]", times)
+    )
+    channels = np.full(count, channel, np.uint8)
+    return Recording(times, channels, count, backward_steps=int(backward))
 
 
 def _decode_events(data: Data, kernel: Callable[..., int]) -> Recording:
     events = len(data) // 8
-    times = np.empty(4 * events, np.int64)
-    channels = np.empty(4 * events, np.uint8)
+    times, channels = _room(4 * events, None)
     counts = ffi.new("qkd_word_counts *")
-    tags = kernel(ffi.from_buffer(data), events, *_outputs(times, channels), counts)
+    tags = kernel(current(), ffi.from_buffer(data), events, *_outputs(times, channels), counts)
     return Recording(
-        times[:tags].copy(),
-        channels[:tags].copy(),
+        *_filled(times, channels, tags, None),
         int(counts.words),
         int(counts.dummies),
         int(counts.backward_steps),
     )
 
 
+def _room(tags: int, out: Out | None) -> Out:
+    if out is None:
+        return np.empty(tags, np.int64), np.empty(tags, np.uint8)
+    if out[0].dtype != np.int64 or out[1].dtype != np.uint8:
+        raise ValueError("out must be int64 and uint8 arrays")
+    for shape, flags in ((out[0].shape, out[0].flags), (out[1].shape, out[1].flags)):
+        if len(shape) != 1 or shape[0] < tags:
+            raise ValueError(f"out must be flat arrays with room for {tags} tags")
+        if not (flags.c_contiguous and flags.writeable):
+            raise ValueError("out must be contiguous and writeable")
+    return out
+
+
+def _filled(times: Times, channels: Channels, tags: int, out: Out | None) -> Out:
+    if out is not None:
+        return times[:tags], channels[:tags]
+    # The memory that was not needed goes back without a copy; nobody else knows these arrays.
+    times.resize(tags, refcheck=False)
+    channels.resize(tags, refcheck=False)
+    return times, channels
+
+
 def _outputs(times: Times, channels: Channels) -> tuple[object, object]:
     return ffi.from_buffer("int64_t[]", times), ffi.from_buffer("uint8_t[]", channels)
-
-
-def _backward(times: Times) -> int:
-    return int(np.count_nonzero(np.diff(times) < 0))

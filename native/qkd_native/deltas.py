@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qkd_native._kernels import ffi, lib
+from qkd_native.tier import current
 
 _LONGEST_CODE_BYTES = 9
 
@@ -17,6 +18,7 @@ def encode(values: npt.NDArray[np.int64], start: int = 0) -> bytes:
         raise ValueError("values are a flat int64 array")
     buffer = np.empty(_LONGEST_CODE_BYTES * len(values), np.uint8)
     length = lib.qkd_deltas_encode(
+        current(),
         ffi.from_buffer("int64_t[]", np.ascontiguousarray(values)),
         len(values),
         start,
@@ -34,6 +36,7 @@ def decode(data: bytes, count: int, start: int = 0) -> npt.NDArray[np.int64]:
         raise ValueError(f"{len(data)} bytes cannot hold {count} values")
     values = np.empty(count, np.int64)
     if lib.qkd_deltas_decode(
+        current(),
         ffi.from_buffer("uint8_t[]", data),
         len(data),
         count,

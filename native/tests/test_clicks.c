@@ -2,15 +2,17 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "clicks.h"
+#include "tier.h"
 
 static int check(int condition, const char *what) {
   if (!condition) fprintf(stderr, "failed: %s\n", what);
   return condition ? 0 : 1;
 }
 
-int main(void) {
+static int by_hand(int tier) {
   int failures = 0;
   int64_t delays[256] = {0};
   uint8_t codes[256];
@@ -28,7 +30,7 @@ int main(void) {
   const int64_t times[8] = {1000, 1040, 1090, 500, 5000, 7000, 7001, INT64_MIN};
   const uint8_t channels[8] = {1, 2, 9, 1, 1, 2, 2, 1};
   const uint8_t random[8] = {2, 2, 2, 2, 2, 2, 2, 2};
-  qkd_clicks_order(&order, times, channels, random, 8, delays, codes, held_times, held_codes,
+  qkd_clicks_order(tier, &order, times, channels, random, 8, delays, codes, held_times, held_codes,
                    per_channel);
   failures += check(order.held == 6 && order.unmapped == 1 && order.non_monotone == 2, "refusals");
   failures += check(held_times[0] == 990 && held_times[1] == 1000, "a delay swaps two clicks");
@@ -38,7 +40,7 @@ int main(void) {
 
   qkd_click_resolver resolver = {.window_ps = 20, .dead_time_ps = 3000};
   size_t written =
-      qkd_clicks_resolve(&resolver, held_times, held_codes, 6, event_times, event_codes);
+      qkd_clicks_resolve(tier, &resolver, held_times, held_codes, 6, event_times, event_codes);
   written += qkd_clicks_close(&resolver, event_times + written, event_codes + written);
   failures += check(written == 2, "the click at 6950 falls to the dead time");
   failures += check(event_times[0] == 990 && event_codes[0] == (2 | 4), "bases mixed: both drawn");
@@ -49,8 +51,85 @@ int main(void) {
   /* 3999 after the mapped click, but 2999 after the unmapped one. */
   const int64_t later[4] = {20000, 21000, 23999, 27000};
   const uint8_t kinds[4] = {0, 4, 1, 2};
-  written = qkd_clicks_resolve(&resolver, later, kinds, 4, event_times, event_codes);
+  written = qkd_clicks_resolve(tier, &resolver, later, kinds, 4, event_times, event_codes);
   written += qkd_clicks_close(&resolver, event_times + written, event_codes + written);
   failures += check(written == 2 && event_times[1] == 27000, "an unmapped click starts dead time");
+  return failures;
+}
+
+enum { CLICKS = 3000, ROOM = CLICKS + 1 };
+
+/* What a chain of two calls makes of a stream. */
+typedef struct {
+  qkd_click_order order;
+  qkd_click_resolver resolver;
+  uint64_t per_channel[256];
+  int64_t held_times[CLICKS], event_times[ROOM];
+  uint8_t held_codes[CLICKS], event_codes[ROOM];
+  size_t events;
+} outcome;
+
+static void run(int tier, outcome *o, const int64_t *times, const uint8_t *channels,
+                const uint8_t *random, size_t count, const int64_t *delays, const uint8_t *codes) {
+  memset(o, 0, sizeof *o);
+  o->order.reorder_ps = 500;
+  o->resolver.window_ps = 10;
+  o->resolver.dead_time_ps = 60;
+  const size_t cut = count / 3;
+  qkd_clicks_order(tier, &o->order, times, channels, random, cut, delays, codes, o->held_times,
+                   o->held_codes, o->per_channel);
+  qkd_clicks_order(tier, &o->order, times + cut, channels + cut, random + cut, count - cut, delays,
+                   codes, o->held_times, o->held_codes, o->per_channel);
+  const size_t some = o->order.held / 2;
+  o->events = qkd_clicks_resolve(tier, &o->resolver, o->held_times, o->held_codes, some,
+                                 o->event_times, o->event_codes);
+  o->events += qkd_clicks_resolve(tier, &o->resolver, o->held_times + some, o->held_codes + some,
+                                  o->order.held - some, o->event_times + o->events,
+                                  o->event_codes + o->events);
+}
+
+static int tiers_agree(void) {
+  static int64_t times[CLICKS];
+  static uint8_t channels[CLICKS], random[CLICKS];
+  static outcome wanted, found;
+  int failures = 0;
+  uint64_t draw = 1;
+  for (uint32_t round = 0; round < 40; round++) {
+    int64_t delays[256], now = 0;
+    uint8_t codes[256];
+    memset(codes, 255, sizeof codes);
+    for (int i = 0; i < 256; i++) delays[i] = i * 5 % 23;
+    for (size_t i = 1; i < 5; i++) codes[i] = (uint8_t)(i - 1);
+    if (round % 4 == 3) codes[200] = 2;
+    for (size_t i = 0; i < CLICKS; i++) {
+      draw = draw * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+      const uint32_t rare = (uint32_t)(draw >> 32) % (round % 3 ? 2000 : 20);
+      now += (int64_t)(draw >> 40) % (round % 2 ? 2000 : 100);
+      times[i] = now - (rare == 0 ? 300 : rare == 1 ? 900 : rare == 2 ? INT64_MAX / 2 + now : 0);
+      channels[i] = rare == 3 ? 200 : (uint8_t)(1 + (draw >> 20) % 4);
+      random[i] = (uint8_t)(draw >> 24);
+    }
+    for (int tier = 1; tier <= qkd_tier_best(); tier++) {
+      run(0, &wanted, times, channels, random, CLICKS - round, delays, codes);
+      run(tier, &found, times, channels, random, CLICKS - round, delays, codes);
+      const size_t held = wanted.order.held, events = wanted.events;
+      failures += check(memcmp(&wanted.order, &found.order, sizeof found.order) == 0 &&
+                            memcmp(wanted.held_times, found.held_times, 8 * held) == 0 &&
+                            memcmp(wanted.held_codes, found.held_codes, held) == 0 &&
+                            memcmp(wanted.per_channel, found.per_channel,
+                                   sizeof found.per_channel) == 0, "tiers order alike");
+      failures += check(memcmp(&wanted.resolver, &found.resolver, sizeof found.resolver) == 0 &&
+                            events == found.events &&
+                            memcmp(wanted.event_times, found.event_times, 8 * events) == 0 &&
+                            memcmp(wanted.event_codes, found.event_codes, events) == 0,
+                        "tiers resolve alike");
+    }
+  }
+  return failures;
+}
+
+int main(void) {
+  int failures = tiers_agree();
+  for (int tier = 0; tier <= qkd_tier_best(); tier++) failures += by_hand(tier);
   return failures;
 }

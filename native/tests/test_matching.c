@@ -2,30 +2,74 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "matching.h"
+#include "tier.h"
 
 static int check(int condition, const char *what) {
   if (!condition) fprintf(stderr, "failed: %s\n", what);
   return condition ? 0 : 1;
 }
 
-int main(void) {
+static int by_hand(int tier) {
   int failures = 0;
   int64_t ia[4], ib[4], differences[4];
   uint64_t ambiguous = 0;
   /* 100 has one partner; 200 has two; 300 and 304 share one; 400 has none. */
   const int64_t a[5] = {100, 200, 300, 304, 400};
   const int64_t b[4] = {105, 197, 203, 302};
-  size_t pairs = qkd_match(a, 5, b, 4, 0, 5, ia, ib, &ambiguous);
+  size_t pairs = qkd_match(tier, a, 5, b, 4, 0, 5, ia, ib, &ambiguous);
   failures += check(pairs == 1 && ia[0] == 0 && ib[0] == 0, "one clean pair, at the very edge");
   failures += check(ambiguous == 3, "three ambiguous");
-  pairs = qkd_match(a, 5, b, 4, -5, 0, NULL, NULL, &ambiguous);
+  pairs = qkd_match(tier, a, 5, b, 4, -5, 0, NULL, NULL, &ambiguous);
   failures += check(pairs == 1, "a shift, counting only");
   pairs = qkd_pair_differences(a, 5, b, 4, -3, 5, ia, differences, 4);
   failures += check(pairs == 4 && ia[0] == 1 && differences[0] == -3 && differences[2] == 2 &&
                         differences[3] == -2, "half open range of differences");
   failures += check(qkd_pair_differences(a, 5, b, 4, -3, 6, ia, differences, 4) == 4, "capacity");
-  failures += check(qkd_match(a, 0, b, 4, 0, 5, ia, ib, &ambiguous) == 0, "empty list");
+  failures += check(qkd_match(tier, a, 0, b, 4, 0, 5, ia, ib, &ambiguous) == 0, "empty list");
+  return failures;
+}
+
+enum { TIMES = 3000 };
+
+/* Times at random steps, with crowds in which many are near each other. */
+static void fill(int64_t *times, uint64_t seed, uint32_t widest) {
+  int64_t now = 0;
+  for (size_t i = 0; i < TIMES; i++) {
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    const uint32_t draw = (uint32_t)(seed >> 33);
+    now += draw % (i / 64 % 9 == 3 ? 3 : widest);
+    times[i] = now;
+  }
+}
+
+static int tiers_agree(void) {
+  static int64_t a[TIMES], b[TIMES], ia[2][TIMES], ib[2][TIMES];
+  int failures = 0;
+  for (uint64_t seed = 0; seed < 60; seed++) {
+    fill(a, seed, 100);
+    fill(b, seed + 1000, seed % 3 ? 100 : 20);
+    const size_t from_a = seed % 7, from_b = seed % 11;
+    const size_t count_a = TIMES - from_a - seed, count_b = seed % 13 ? TIMES - from_b : seed % 5;
+    const int64_t window = seed % 10 == 9 ? 40000 : (int64_t)(seed * seed % 50);
+    for (int tier = 1; tier <= qkd_tier_best(); tier++) {
+      size_t pairs[2];
+      uint64_t ambiguous[2];
+      for (int i = 0; i < 2; i++)
+        pairs[i] = qkd_match(i * tier, a + from_a, count_a, b + from_b, count_b,
+                             (int64_t)seed - 30, window, ia[i], ib[i], &ambiguous[i]);
+      failures += check(pairs[0] == pairs[1] && ambiguous[0] == ambiguous[1] &&
+                            memcmp(ia[0], ia[1], 8 * pairs[0]) == 0 &&
+                            memcmp(ib[0], ib[1], 8 * pairs[0]) == 0, "tiers agree");
+    }
+  }
+  return failures;
+}
+
+int main(void) {
+  int failures = tiers_agree();
+  for (int tier = 0; tier <= qkd_tier_best(); tier++) failures += by_hand(tier);
   return failures;
 }

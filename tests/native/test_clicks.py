@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qkd_native.clicks import EventResolver
+from qkd_native.tier import Tier, forced, supported
 
 CODES = {1: 0, 2: 1, 3: 2, 4: 3}
 
@@ -100,6 +101,37 @@ def test_bits_of_multi_clicks_are_balanced():
     assert np.all(np.abs(np.bincount(codes, minlength=8)[4:] - 1000) < 200)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_every_tier_is_the_portable_one(data):
+    """Long streams, mostly in order and far apart, and what disturbs them."""
+    draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    size = data.draw(st.integers(0, 1000))
+    times = np.cumsum(draw.integers(0, data.draw(st.sampled_from([20, 500])), size))
+    channels = draw.choice(np.array([1, 2, 3, 4], np.uint8), size)
+    strange = draw.random(size) < data.draw(st.sampled_from([0, 0.01, 0.3]))
+    times = np.where(strange, times - draw.choice([0, 40, 900, 2**62, -(2**62)], size), times)
+    channels[strange] = draw.choice(np.array([1, 9, 200], np.uint8), int(strange.sum()))
+    random = draw.integers(0, 256, size, np.uint8)
+    codes = CODES | data.draw(st.sampled_from([{}, {9: 1}, {200: 2}]))
+    cut = data.draw(st.integers(0, size))
+
+    def run():
+        resolver = EventResolver(5, 30, {1: 0, 2: 3, 3: -7, 4: 11}, codes, reorder_ps=100)
+        parts = (slice(cut), slice(cut, None))
+        found = [resolver.feed(times[p], channels[p], random[p]) for p in parts]
+        found.append(resolver.flush())
+        events = [part.tolist() for event in found for part in event]
+        counts = (resolver.clicks, resolver.multi, resolver.dropped_dead_time)
+        return events, counts, resolver.non_monotone, resolver.unmapped
+
+    with forced(Tier.PORTABLE):
+        wanted = run()
+    for tier in supported():
+        with forced(tier):
+            assert run() == wanted
+
+
 def test_wrong_arrays_and_settings_are_refused():
     resolver = EventResolver(1, 2, {}, CODES)
     with pytest.raises(ValueError, match="int64"):
@@ -117,12 +149,17 @@ def test_wrong_arrays_and_settings_are_refused():
 
 
 def test_codes_are_wiped_once_they_have_been_used():
-    resolver = EventResolver(1, 2, {}, CODES, reorder_ps=10)
-    resolver.feed(np.array([0, 100], np.int64), np.array([4, 4], np.uint8))
-    held = resolver._held_codes
-    assert (held & 3 == 3).all() and len(held) == 1
-    resolver.feed(np.array([200], np.int64), np.array([4], np.uint8))
-    assert not held.any()
-    held = resolver._held_codes
-    resolver.flush()
-    assert not held.any()
+    for tier in supported():
+        with forced(tier):
+            resolver = EventResolver(1, 2, {}, CODES, reorder_ps=10)
+            resolver.feed(np.array([0, 100], np.int64), np.array([4, 4], np.uint8))
+            held = resolver._held_codes
+            assert held[0] & 3 == 3 and not held[1:].any()
+            many = np.arange(200, 2200, 100)
+            _, codes = resolver.feed(many, np.full(20, 4, np.uint8))
+            assert not held.any()
+            assert codes.all() and not codes.base[len(codes) :].any()
+            held = resolver._held_codes
+            assert held[0] & 3 == 3 and not held[1:].any()
+            resolver.flush()
+            assert not held.any()

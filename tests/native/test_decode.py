@@ -16,6 +16,7 @@ from qkd_native.decode import (
     decode_legacy,
     decode_qutag,
 )
+from qkd_native.tier import Tier, forced, supported
 
 WRAP = 1 << 27
 DUMMY = 0x10
@@ -194,3 +195,59 @@ def test_no_bytes_upset_a_decoder(data: bytes) -> None:
     T2Decoder(0x01010204, 0.5).feed(data)
     decode_qutag(data, header="absent")
     decode_idq(data, channel=1, reference_index=True)
+
+
+@given(st.data())
+def test_every_tier_is_the_portable_one(data: st.DataObject) -> None:
+    """Whatever the bytes and however they lie in memory; words of one tag prevail."""
+    size = data.draw(st.integers(0, 600))
+    draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    plain = draw.integers(0, 2**32, size, np.uint32) & 0x7FFFFF00 | np.uint32(1) << draw.integers(
+        0, 4, size, np.uint32
+    )
+    odd = draw.random(size) < data.draw(st.sampled_from([0, 0.02, 0.5]))
+    wild = draw.integers(0, 2**32, size, np.uint32) | np.uint32(
+        data.draw(st.sampled_from([0, 0xF0000000, 0xFE000000]))
+    )
+    shift = data.draw(st.integers(0, 7))
+    packed = memoryview(bytes(shift) + np.where(odd, wild, plain).astype(np.uint32).tobytes())[
+        shift:
+    ]
+
+    def decoded() -> list[object]:
+        found: list[object] = []
+        for record_type in (0x00010203, 0x00010204, 0x01010204):
+            for resolution_ps in (0.5, 4):
+                t2 = T2Decoder(record_type, resolution_ps)
+                found += [*(part.tolist() for part in t2.feed(packed)), t2.overflow_records]
+        tdc1 = Tdc1Decoder()
+        found += [part.tolist() for part in (*tdc1.feed(packed), *tdc1.feed(packed))]
+        found += [tdc1.words, tdc1.dummies, tdc1.backward_steps, tdc1.implausible, tdc1.end_ps]
+        for recording in (
+            decode_a1(packed),
+            decode_a1(packed, swapped=True),
+            decode_legacy(packed),
+        ):
+            found += [recording.times_ps.tolist(), recording.channels.tolist()]
+            found += [recording.words, recording.dummies, recording.backward_steps]
+        return found
+
+    with forced(Tier.PORTABLE):
+        wanted = decoded()
+    for tier in supported():
+        with forced(tier):
+            assert decoded() == wanted
+
+
+def test_a_stream_may_be_decoded_into_the_callers_arrays() -> None:
+    out = np.empty(8, np.int64), np.empty(8, np.uint8)
+    t2 = T2Decoder(0x01010204, 4)
+    times, channels = t2.feed(struct.pack("<II", 7, 1 << 25 | 9), out)
+    assert times.base is out[0] and channels.base is out[1]
+    assert times.tolist() == [28, 36] and channels.tolist() == [1, 2]
+    times, _ = Tdc1Decoder().feed(struct.pack("<II", 7 << 5 | 1, 9 << 5 | 2), out)
+    assert times.tolist() == [0, 4000]
+    with pytest.raises(ValueError, match="room for 9"):
+        t2.feed(bytes(36), out)
+    with pytest.raises(ValueError, match="contiguous"):
+        t2.feed(bytes(4), (np.empty(8, np.int64)[::2], out[1]))

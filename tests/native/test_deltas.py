@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkd_native.deltas import decode, encode
+from qkd_native.tier import Tier, forced, supported
 
 values = st.lists(st.integers(0, 2**62), max_size=50).map(sorted)
 
@@ -44,3 +45,30 @@ def test_falling_values_and_impossible_counts_are_refused():
 def test_times_at_a_hundred_kcps_take_under_three_bytes():
     ticks = np.cumsum(np.random.default_rng(1).exponential(20_000, 10_000)).astype(np.int64)
     assert len(encode(ticks)) < 3 * len(ticks)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 2000), st.integers(1, 62), st.integers(0, 5))
+def test_every_tier_is_the_portable_one(seed, size, bits, spoilt):
+    draw = np.random.default_rng(seed)
+    short = draw.random(size) < 0.9
+    steps = draw.integers(0, np.where(short, 2**14, 2 ** (bits if bits < 52 else 51)), size)
+    array = np.cumsum(steps, dtype=np.int64)
+    with forced(Tier.PORTABLE):
+        coding = encode(array)
+    bad = bytearray(coding)
+    for at in draw.integers(0, max(len(bad), 1), spoilt if bad else 0):
+        bad[at] = draw.choice([0, 0x80, 0xFF, bad[at] ^ 0x80])
+
+    def verdict():
+        try:
+            return decode(bytes(bad), size).tolist()
+        except ValueError as refusal:
+            return str(refusal)
+
+    with forced(Tier.PORTABLE):
+        wanted = verdict()
+    for tier in supported():
+        with forced(tier):
+            assert encode(array) == coding
+            assert np.array_equal(decode(coding, size), array)
+            assert verdict() == wanted

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qkd_native.matching import count_coincidences, match, pair_differences
+from qkd_native.tier import Tier, forced, supported
 
 times = st.lists(st.integers(-300, 300), max_size=40).map(lambda t: np.array(sorted(t), np.int64))
 
@@ -21,11 +22,43 @@ def all_pairs(a, b, window):
 @given(times, times, st.integers(0, 30), st.integers(-50, 50))
 def test_each_is_the_others_only_partner(a, b, window, shift):
     ia, ib, ambiguous = all_pairs(a, b, window)
-    found = match(a, b, window)
-    assert np.array_equal(found.ia, ia)
-    assert np.array_equal(found.ib, ib)
-    assert found.ambiguous == ambiguous
-    assert count_coincidences(a, b, shift, window) == len(all_pairs(a, b + shift, window)[0])
+    for tier in supported():
+        with forced(tier):
+            found = match(a, b, window)
+            moved = count_coincidences(a, b, shift, window)
+        assert np.array_equal(found.ia, ia)
+        assert np.array_equal(found.ib, ib)
+        assert found.ambiguous == ambiguous
+        assert moved == len(all_pairs(a, b + shift, window)[0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_every_tier_is_the_portable_one(data):
+    """Streams of all densities, lengths and alignments, and times at the ends of the range."""
+    draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    streams = []
+    for _ in range(2):
+        size = data.draw(st.integers(0, 5000))
+        mean = data.draw(st.sampled_from([1, 10, 1000]))
+        crowded = draw.random(size) < data.draw(st.sampled_from([0, 0.1, 0.9]))
+        steps = np.where(crowded, draw.integers(0, 2, size), draw.integers(0, 2 * mean, size))
+        stream = np.cumsum(steps, dtype=np.int64)
+        if data.draw(st.booleans()) and size:
+            stream += 2**61 - 1 - stream[-1]
+        streams.append(stream[data.draw(st.integers(0, 9)) :])
+    a, b = streams
+    window = data.draw(st.sampled_from([0, 1, 20, 5000, 2**61 - 1]))
+    shift = data.draw(st.sampled_from([0, -7, 2**61 - 1, 1 - 2**61]))
+    with forced(Tier.PORTABLE):
+        wanted, count = match(a, b, window), count_coincidences(a, b, shift, window)
+    for tier in supported():
+        with forced(tier):
+            found = match(a, b, window)
+            assert np.array_equal(found.ia, wanted.ia)
+            assert np.array_equal(found.ib, wanted.ib)
+            assert found.ambiguous == wanted.ambiguous
+            assert count_coincidences(a, b, shift, window) == count
 
 
 @settings(max_examples=200, deadline=None)
