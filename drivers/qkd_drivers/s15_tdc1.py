@@ -36,6 +36,8 @@ from qkd_native.decode import Tdc1Decoder
 
 FIFO_OVERFLOW = 0x0010
 GATE_MARGIN_S = 2.0
+LARGEST_LEVEL_V = 3.3
+"""Of a discriminator threshold, either sign."""
 _CLOCKS = {"auto": 0, "external": 1, "internal": 2}
 _STATUS = rb"[0-9A-Fa-f]{4} \r\n"
 _STATUS_BYTES = 7
@@ -216,6 +218,6 @@ class _Tdc1Run(Run):
 def _level_command(level: str) -> str:
     if level.upper() in ("NIM", "TTL"):
         return level.upper()
-    if re.fullmatch(r"[+-]?\d+(\.\d+)?", level) and abs(float(level)) <= 3.3:
+    if re.fullmatch(r"[+-]?\d+(\.\d+)?", level) and abs(float(level)) <= LARGEST_LEVEL_V:
         return f"{'NEG' if float(level) < 0 else 'POS'} {float(level):.3f}"
     raise ValueError(f"level {level!r}: want NIM, TTL or volts from -3.3 to 3.3")

@@ -6,7 +6,7 @@ typedef struct {
   int64_t reorder_ps;     /* a click this far behind the newest is still put in its place */
   size_t held;            /* clicks in the buffers */
   uint64_t non_monotone;  /* clicks too far behind, dropped */
-  uint64_t unmapped;      /* clicks on channels without a code, ignored */
+  uint64_t unmapped;      /* clicks on channels without a code: no events, but dead time */
   int started;            /* newest_ps is valid */
 } qkd_click_order;
 
@@ -28,8 +28,8 @@ typedef struct {
 
 /* Subtracts each channel's delay and inserts the clicks into the held ones, in time order.
  * codes[channel] is the event code (0..3), anything above for an unmapped channel. The buffers
- * hold held_times[i], and held_codes[i] = code | two random bits << 4; they must have room for
- * order->held + count. per_channel[256] counts the mapped clicks. */
+ * hold held_times[i], and held_codes[i] = code (4 if unmapped) | two random bits << 4; they must
+ * have room for order->held + count. per_channel[256] counts the mapped clicks. */
 void qkd_clicks_order(qkd_click_order *order, const int64_t *times, const uint8_t *channels,
                       const uint8_t *random, size_t count, const int64_t delays_ps[256],
                       const uint8_t codes[256], int64_t *held_times, uint8_t *held_codes,

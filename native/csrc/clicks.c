@@ -15,6 +15,9 @@
 
 enum { MAPPED_CODES = 4, BASIS = 2, MULTI_CLICK = 4, RANDOM_SHIFT = 4 };
 
+/* A held click of an unmapped channel: it makes no event, but the dead time counts from it. */
+enum { HELD_UNMAPPED = 4 };
+
 static const int64_t time_limit_ps = INT64_C(1) << 62;
 
 void qkd_clicks_order(qkd_click_order *order, const int64_t *times, const uint8_t *channels,
@@ -24,11 +27,11 @@ void qkd_clicks_order(qkd_click_order *order, const int64_t *times, const uint8_
   size_t held = order->held;
   for (size_t i = 0; i < count; i++) {
     const uint8_t channel = channels[i];
-    if (codes[channel] >= MAPPED_CODES) {
+    const int mapped = codes[channel] < MAPPED_CODES;
+    if (mapped)
+      per_channel[channel]++;
+    else
       order->unmapped++;
-      continue;
-    }
-    per_channel[channel]++;
     if (times[i] > time_limit_ps || times[i] < -time_limit_ps) {
       order->non_monotone++;
       continue;
@@ -47,7 +50,7 @@ void qkd_clicks_order(qkd_click_order *order, const int64_t *times, const uint8_
       place--;
     }
     held_times[place] = time;
-    held_codes[place] = (uint8_t)(codes[channel] | (random[i] & 3) << RANDOM_SHIFT);
+    held_codes[place] = (uint8_t)((mapped ? codes[channel] : HELD_UNMAPPED) | (random[i] & 3) << RANDOM_SHIFT);
   }
   order->held = held;
 }
@@ -82,7 +85,9 @@ size_t qkd_clicks_resolve(qkd_click_resolver *resolver, const int64_t *times,
   for (size_t i = 0; i < count; i++) {
     const uint8_t code = codes[i] & 3;
     const uint8_t basis = (uint8_t)(1u << (code >> 1));
-    if (resolver->open && times[i] - resolver->first_ps <= resolver->window_ps) {
+    if (codes[i] & HELD_UNMAPPED) {
+      /* Only the end's newest click, below. */
+    } else if (resolver->open && times[i] - resolver->first_ps <= resolver->window_ps) {
       if (resolver->members == 1) resolver->random = codes[i] >> RANDOM_SHIFT;
       resolver->members++;
       resolver->bases |= basis;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "mac.h"
+#include "mac_impl.h"
 
 typedef struct {
   uint64_t lo, hi;
@@ -45,8 +46,8 @@ static element multiply(element a, element b) {
   return product;
 }
 
-void qkd_poly_absorb(uint8_t state[16], const uint8_t key[16],
-                     const uint8_t *blocks, size_t block_count) {
+void qkd_poly_absorb_portable(uint8_t state[16], const uint8_t key[16], const uint8_t *blocks,
+                              size_t block_count) {
   element s = load(state);
   const element r = load(key);
   for (size_t i = 0; i < block_count; i++) {
@@ -56,4 +57,33 @@ void qkd_poly_absorb(uint8_t state[16], const uint8_t key[16],
     s = multiply(s, r);
   }
   store(state, s);
+}
+
+void qkd_poly_absorb(uint8_t state[16], const uint8_t key[16], const uint8_t *blocks,
+                     size_t block_count, int tier) {
+  switch (tier) {
+#if defined(__x86_64__)
+    case 2:
+      qkd_poly_absorb_avx512(state, key, blocks, block_count);
+      break;
+    case 1:
+      qkd_poly_absorb_avx2(state, key, blocks, block_count);
+      break;
+#endif
+    default:
+      qkd_poly_absorb_portable(state, key, blocks, block_count);
+  }
+}
+
+void qkd_poly_finish(uint8_t digest[16], const uint8_t state[16], const uint8_t key[16],
+                     const uint8_t *tail, size_t tail_bytes, uint64_t message_bytes, int tier) {
+  const size_t blocks = tail_bytes / 16;
+  const size_t rest = tail_bytes % 16;
+  const element length = {message_bytes << 3, message_bytes >> 61};
+  uint8_t last[32] = {0};
+  if (rest > 0) memcpy(last, tail + 16 * blocks, rest);
+  store(last + (rest > 0 ? 16 : 0), length);
+  memcpy(digest, state, 16);
+  qkd_poly_absorb(digest, key, tail, blocks, tier);
+  qkd_poly_absorb(digest, key, last, rest > 0 ? 2 : 1, tier);
 }

@@ -31,7 +31,8 @@ class EventResolver:
 
     delays_ps are subtracted from the times first. A click at most reorder_ps (on top of the spread
     of the delays) behind the newest one is put in its place (a TDC1 is up to 131 µs out of order);
-    one further behind is dropped and counted. Channels without a code are ignored and counted.
+    one further behind is dropped and counted. Clicks on channels without a code make no event; they
+    are counted, and the dead time runs from them as from any other.
     """
 
     def __init__(
@@ -56,9 +57,8 @@ class EventResolver:
         self._codes = np.full(256, _UNMAPPED, np.uint8)
         for channel, code in codes.items():
             self._codes[channel] = code
-        spread = self._delays[list(codes)]
         self._order = ffi.new("qkd_click_order *")
-        self._order.reorder_ps = reorder_ps + int(spread.max() - spread.min())
+        self._order.reorder_ps = reorder_ps + int(np.ptp(self._delays))
         self._resolver = ffi.new("qkd_click_resolver *")
         self._resolver.window_ps = window_ps
         self._resolver.dead_time_ps = dead_time_ps
@@ -72,8 +72,9 @@ class EventResolver:
     ) -> tuple[Times, Codes]:
         """Events that these clicks complete: (times int64 ps, codes uint8), in time order.
 
-        random has one byte a click (default: the operating system's generator). Raises ValueError
-        for arrays of other types or unequal lengths.
+        random has one byte a click (default: the operating system's generator). Codes are raw key:
+        the buffers here are wiped, those returned are the caller's to wipe. Raises ValueError for
+        arrays of other types or unequal lengths.
         """
         count = len(times)
         if random is None:
@@ -87,6 +88,7 @@ class EventResolver:
         held_codes = np.empty(held + count, np.uint8)
         held_times[:held] = self._held_times
         held_codes[:held] = self._held_codes
+        self._held_codes.fill(0)
         lib.qkd_clicks_order(
             self._order,
             _address("int64_t[]", times),
@@ -101,7 +103,9 @@ class EventResolver:
         )
         ready = lib.qkd_clicks_ready(self._order, _address("int64_t[]", held_times))
         self._keep(held_times[ready : self._order.held], held_codes[ready : self._order.held])
-        return self._resolve(held_times[:ready], held_codes[:ready])
+        events = self._resolve(held_times[:ready], held_codes[:ready])
+        held_codes.fill(0)
+        return events
 
     def flush(self) -> tuple[Times, Codes]:
         """The remaining events of a stream that has ended; the next feed starts a new stream."""
@@ -111,14 +115,15 @@ class EventResolver:
         closed = lib.qkd_clicks_close(
             self._resolver, _address("int64_t[]", last_time), _address("uint8_t[]", last_code)
         )
+        self._held_codes.fill(0)
         self._keep(self._held_times[:0], self._held_codes[:0])
         self._order.started = 0
         self._resolver.started = 0
         self.events += closed
-        return (
-            np.concatenate((times, last_time[:closed])),
-            np.concatenate((codes, last_code[:closed])),
-        )
+        every = np.concatenate((codes, last_code[:closed]))
+        codes.fill(0)
+        last_code.fill(0)
+        return np.concatenate((times, last_time[:closed])), every
 
     @property
     def complete_until_ps(self) -> int | None:

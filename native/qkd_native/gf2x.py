@@ -1,24 +1,10 @@
 """Toeplitz hashing as one product of polynomials over GF(2)."""
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from qkd_native._kernels import ffi, lib
-
-Backend = Literal["best", "portable", "pclmul"]
-
-_BACKENDS = {
-    "best": lib.QKD_GF2X_BEST,
-    "portable": lib.QKD_GF2X_PORTABLE,
-    "pclmul": lib.QKD_GF2X_PCLMUL,
-}
-
-
-def has_pclmul() -> bool:
-    """Whether this machine multiplies carry-lessly in hardware."""
-    return bool(lib.qkd_gf2x_has_pclmul())
+from qkd_native.tier import current
 
 
 def toeplitz_hash(
@@ -26,7 +12,6 @@ def toeplitz_hash(
     key_bits: int,
     seed: NDArray[np.uint8],
     output_bits: int,
-    backend: Backend = "best",
 ) -> bytearray:
     """The Toeplitz hash of a key: output bit i is the sum over j of key[j] · seed[n-1+i-j].
 
@@ -34,38 +19,39 @@ def toeplitz_hash(
     n = key_bits and n + output_bits - 1 bits need, with zero padding; so is the result.
     These are the coefficients n-1 … n+output_bits-2 of key(x) · seed(x) over GF(2)
     (Hayashi and Tsurumaru, IEEE Trans. Inf. Theory 62, 2213 (2016)).
-    Raises ValueError for wrong lengths, dtypes or padding, or a backend this machine lacks.
+    Raises ValueError for wrong lengths, dtypes or padding.
     """
     if key_bits < 1 or output_bits < 1:
         raise ValueError("a Toeplitz hash needs at least one bit in and one bit out")
     seed_bits = key_bits + output_bits - 1
     key_words = _words(key, key_bits, "key")
     seed_words = _words(seed, seed_bits, "seed")
-    product = np.empty(key_words.size + seed_words.size, np.uint64)
-    scratch_words = lib.qkd_gf2x_scratch_words(key_words.size, seed_words.size)
-    scratch = np.empty(scratch_words, np.uint64)
+    first = (key_bits - 1) // 64
+    window = np.empty((seed_bits - 1) // 64 - first + 1, np.uint64)
+    sizes = window.size, key_words.size, seed_words.size
+    scratch = np.empty(lib.qkd_gf2x_scratch_words(*sizes), np.uint64)
     output = bytearray(-(-output_bits // 8))
     try:
-        status = lib.qkd_gf2x_multiply(
-            ffi.from_buffer("uint64_t[]", product),
+        lib.qkd_gf2x_window(
+            ffi.from_buffer("uint64_t[]", window),
+            first,
+            window.size,
             ffi.from_buffer("uint64_t[]", key_words),
             key_words.size,
             ffi.from_buffer("uint64_t[]", seed_words),
             seed_words.size,
             ffi.from_buffer("uint64_t[]", scratch),
-            _BACKENDS[backend],
+            int(current()),
         )
-        if status != 0:
-            raise ValueError(f"this machine has no {backend} multiplier")
         lib.qkd_gf2x_extract(
             ffi.from_buffer("uint8_t[]", output),
-            ffi.from_buffer("uint64_t[]", product),
-            product.size,
-            key_bits - 1,
+            ffi.from_buffer("uint64_t[]", window),
+            window.size,
+            key_bits - 1 - 64 * first,
             output_bits,
         )
     finally:
-        for secret in (key_words, product, scratch):
+        for secret in (key_words, window, scratch):
             secret.fill(0)
     return output
 

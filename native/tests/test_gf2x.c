@@ -1,12 +1,14 @@
-/* Products over GF(2) against a bit-by-bit oracle, for every backend. */
+/* Products over GF(2) in every tier, against a bit-by-bit oracle and by each algorithm. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "gf2x.h"
+#include "gf2x_impl.h"
+#include "tier.h"
 
-enum { MOST = 130 };
+enum { MOST = 1300, MOST_SCRATCH = 1 << 18 };
 
 static uint64_t random_state = 1;
 
@@ -15,6 +17,13 @@ static uint64_t next_random(void) {
   random_state ^= random_state >> 7;
   random_state ^= random_state << 17;
   return random_state;
+}
+
+static uint64_t a[MOST], b[MOST], expected[2 * MOST], window[2 * MOST + 1];
+static uint64_t scratch[MOST_SCRATCH];
+
+static void fill(uint64_t *words, size_t count, int hostile) {
+  for (size_t i = 0; i < count; i++) words[i] = hostile ? UINT64_MAX : next_random();
 }
 
 static void oracle(uint64_t *product, const uint64_t *a, size_t a_words, const uint64_t *b,
@@ -29,31 +38,80 @@ static void oracle(uint64_t *product, const uint64_t *a, size_t a_words, const u
   }
 }
 
-int main(void) {
-  static uint64_t a[MOST], b[MOST], expected[2 * MOST], product[2 * MOST], scratch[64 * MOST];
-  const size_t sizes[] = {1, 2, 3, 24, 25, 31, 49, 50, 97, 130};
-  const size_t count = sizeof sizes / sizeof sizes[0];
+static const qkd_gf2x_kernels *kernels_of(int tier) {
+#if defined(__x86_64__)
+  if (tier == 2) return &qkd_gf2x_avx512;
+  if (tier == 1) return &qkd_gf2x_avx2;
+#endif
+  return tier == 0 ? &qkd_gf2x_portable : NULL;
+}
+
+static int report(int wrong, const char *what, size_t a_words, size_t b_words, int tier) {
+  if (wrong) {
+    fprintf(stderr, "failed: %s, %zu x %zu words, tier %d\n", what, a_words, b_words, tier);
+  }
+  return wrong;
+}
+
+/* The whole product and a window of it, with a sentinel behind result and scratch. */
+static int check_product(size_t a_words, size_t b_words, int tier) {
+  const size_t all = a_words + b_words;
+  const size_t first = all / 3;
   int failures = 0;
+  for (int part = 0; part < 2; part++) {
+    const size_t from = part ? first : 0;
+    const size_t count = part ? all / 2 : all;
+    const size_t need = qkd_gf2x_scratch_words(count, a_words, b_words);
+    if (need + 1 > MOST_SCRATCH) return report(1, "scratch of the test", a_words, b_words, tier);
+    scratch[need] = window[count] = 42;
+    qkd_gf2x_window(window, from, count, a, a_words, b, b_words, scratch, tier);
+    failures += report(memcmp(window, expected + from, count * sizeof *window) != 0 ||
+                           scratch[need] != 42 || window[count] != 42,
+                       "product", a_words, b_words, tier);
+  }
+  return failures;
+}
+
+/* Both algorithms on either side of the crossover. */
+static int check_algorithms(size_t a_words, size_t b_words, int tier) {
+  const size_t all = a_words + b_words;
+  const qkd_gf2x_kernels *kernels = kernels_of(tier);
+  int failures = 0;
+  if (a_words >= b_words) {
+    qkd_karatsuba(window, a, a_words, b, b_words, scratch, kernels);
+    failures += report(memcmp(window, expected, all * sizeof *window) != 0, "Karatsuba", a_words,
+                       b_words, tier);
+  }
+  qkd_fft(window, 0, all, a, a_words, b, b_words, scratch, kernels);
+  failures += report(memcmp(window, expected, all * sizeof *window) != 0, "FFT", a_words, b_words,
+                     tier);
+  return failures;
+}
+
+static int check_basis(void) {
+  int failures = 0;
+  for (size_t i = 0; i + 1 < QKD_CANTOR_DIMENSION; i++) {
+    const uint64_t v = qkd_cantor_basis[i + 1];
+    const uint64_t again = v;
+    uint64_t square;
+    qkd_gf2x_portable.dot(&square, &v, &again, 1, 1, 1);
+    failures += report((square ^ v) != qkd_cantor_basis[i], "Cantor basis", i, i, 0);
+  }
+  return failures;
+}
+
+int main(void) {
+  const size_t sizes[] = {1, 2, 25, 49, 130, 201, 333, MOST};
+  const size_t count = sizeof sizes / sizeof sizes[0];
+  int failures = check_basis();
   for (size_t i = 0; i < count; i++) {
     for (size_t j = 0; j < count; j++) {
-      for (size_t k = 0; k < sizes[i]; k++) a[k] = next_random();
-      for (size_t k = 0; k < sizes[j]; k++) b[k] = next_random();
+      fill(a, sizes[i], (i + j) % 5 == 0);
+      fill(b, sizes[j], (i + j) % 7 == 0);
       oracle(expected, a, sizes[i], b, sizes[j]);
-      const size_t need = qkd_gf2x_scratch_words(sizes[i], sizes[j]);
-      if (need + 1 > sizeof scratch / sizeof scratch[0]) return 1;
-      for (int backend = QKD_GF2X_BEST; backend <= QKD_GF2X_PCLMUL; backend++) {
-        scratch[need] = 42;
-        const int status = qkd_gf2x_multiply(product, a, sizes[i], b, sizes[j], scratch,
-                                             (qkd_gf2x_backend)backend);
-        if (status != 0) {
-          failures += backend != QKD_GF2X_PCLMUL || qkd_gf2x_has_pclmul();
-          continue;
-        }
-        if (memcmp(product, expected, (sizes[i] + sizes[j]) * sizeof *product) != 0 ||
-            scratch[need] != 42) {
-          fprintf(stderr, "failed: %zu x %zu words, backend %d\n", sizes[i], sizes[j], backend);
-          failures++;
-        }
+      for (int tier = 0; tier <= qkd_tier_best(); tier++) {
+        failures += check_product(sizes[i], sizes[j], tier);
+        failures += check_algorithms(sizes[i], sizes[j], tier);
       }
     }
   }

@@ -13,11 +13,13 @@ CODES = {1: 0, 2: 1, 3: 2, 4: 3}
 
 
 def oracle(clicks, window, dead_time):
-    """The rules, click by click; clicks are (time, code, random) in time order."""
+    """The rules, click by click; clicks are (time, code or None, random) in time order."""
     events, last, members, first = [], None, [], None
     dropped = 0
     for time, code, random in clicks:
-        if members and time - first <= window:
+        if code is None:
+            pass
+        elif members and time - first <= window:
             members.append((code, random))
         elif last is not None and time - last < dead_time:
             dropped += 1
@@ -53,9 +55,8 @@ def test_events_follow_the_rules_however_the_stream_is_cut(steps, cuts, reorder)
     random = np.array([s[2] for s in steps], np.uint8)
     delays = {1: 0, 2: 3, 3: -7, 4: 11}
     clicks = sorted(
-        (int(t) - delays[int(c)], i, CODES[int(c)], int(r))
+        (int(t) - delays.get(int(c), 0), i, CODES.get(int(c)), int(r))
         for i, (t, c, r) in enumerate(zip(times, channels, random, strict=True))
-        if int(c) in CODES
     )
     expected, dropped = oracle([(t, c, r) for t, _, c, r in clicks], 5, 30)
 
@@ -74,8 +75,9 @@ def test_events_follow_the_rules_however_the_stream_is_cut(steps, cuts, reorder)
     assert resolver.dropped_dead_time == dropped
     assert resolver.events == len(expected)
     assert resolver.multi == sum(code >= 4 for _, code in expected)
-    assert sum(resolver.clicks.values()) == len(clicks)
-    assert resolver.unmapped == len(steps) - len(clicks)
+    mapped = [c for c in clicks if c[2] is not None]
+    assert sum(resolver.clicks.values()) == len(mapped)
+    assert resolver.unmapped == len(steps) - len(mapped)
     assert resolver.non_monotone == 0
 
 
@@ -112,3 +114,15 @@ def test_wrong_arrays_and_settings_are_refused():
     ):
         with pytest.raises(ValueError):
             bad()
+
+
+def test_codes_are_wiped_once_they_have_been_used():
+    resolver = EventResolver(1, 2, {}, CODES, reorder_ps=10)
+    resolver.feed(np.array([0, 100], np.int64), np.array([4, 4], np.uint8))
+    held = resolver._held_codes
+    assert (held & 3 == 3).all() and len(held) == 1
+    resolver.feed(np.array([200], np.int64), np.array([4], np.uint8))
+    assert not held.any()
+    held = resolver._held_codes
+    resolver.flush()
+    assert not held.any()

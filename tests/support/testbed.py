@@ -28,8 +28,9 @@ import numpy.typing as npt
 from qkd_controller.cli.draw import DrawError, DrawnKey, KeyClient
 from qkd_controller.cli.site import DemoNode, DemoSite, build_site
 from qkd_controller.config.load import load_node
-from qkd_controller.node.status import DeviceStatus, LinkStatus, NodeStatus, StatusUnavailable
-from qkd_controller.node.status import read_status as _read_status
+from qkd_controller.node.operator import StatusUnavailable
+from qkd_controller.node.operator import read_status as _read_status
+from qkd_controller.node.status import DeviceStatus, LinkStatus, NodeStatus
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 ENDS = ("alice", "bob")
@@ -54,10 +55,10 @@ _QUICK = {
         ("pairs = 172_000", "pairs = 130_000"),
         ("key_bits = 83_000", "key_bits = 62_700"),
         ("test_bits = 14_800", "test_bits = 11_000"),
-        ("leakage_budget_bits = 16_500", "leakage_budget_bits = 12_800"),
+        ("leakage_budget_bits = 18_500", "leakage_budget_bits = 14_000"),
     ],
     "nodes/demo-alice.toml": [
-        ("run_duration_s = 5.0", "run_duration_s = 1.0"),
+        ("run_duration_s = 5.0", "run_duration_s = 2.0"),
         ("temperature_c = 45.0", "temperature_c = 28.0"),
         ("settle_s = 0.5", "settle_s = 0.2"),
         ("settle_s = 1.0", "settle_s = 0.2"),
@@ -65,7 +66,7 @@ _QUICK = {
     ],
     "nodes/demo-bob.toml": [
         ("voltages_mv = [0, 0, 0, 0]", "voltages_mv = [120, 0, -80, 0]"),
-        ("run_duration_s = 5.0", "run_duration_s = 1.0"),
+        ("run_duration_s = 5.0", "run_duration_s = 2.0"),
         ("settle_s = 0.5", "settle_s = 0.2"),
     ],
 }

@@ -23,10 +23,7 @@ from testbed import ENDS, PEER, Node, Store, Testbed, assert_same_pools, until
 )
 def test_a_crash_in_mid_block(bed: Testbed, stage: str, name: str) -> None:
     """A block is released at both ends or at none, wherever the end died."""
-    if stage == "collecting":
-        half_full(bed.nodes[name])
-    else:
-        reach(bed.nodes[name], stage)
+    reach(bed.nodes[name], stage)
     crash(bed, name)
 
 
@@ -112,13 +109,6 @@ def assert_recovered(bed: Testbed, before: list[Store]) -> None:
     for master in ENDS:
         bed.same_keys(master, number=4, size_bits=2048)
     bed.assert_calm()
-
-
-def half_full(node: Node) -> None:
-    """Returns while the node has about half of a block."""
-    until(
-        lambda: (link := node.link()) and 0.3 < link.block.progress_ratio < 0.8, "a block half full"
-    )
 
 
 def reach(node: Node, stage: str) -> None:

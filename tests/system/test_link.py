@@ -120,8 +120,7 @@ def test_an_overflow_makes_its_run_unsafe(bed: Testbed) -> None:
                 lambda end=end, unsafe=unsafe: bed.nodes[end].link().slices["unsafe"] > unsafe[end],
                 f"{end} counts the unsafe slices",
             )
-        bed.until_released(2)
-        bed.until_keying()
+        bed.until_released()
     for node in bed.nodes.values():
         assert node.log.events("block_discarded") == []
     assert bed.sessions() == [1, 1]
@@ -130,21 +129,27 @@ def test_an_overflow_makes_its_run_unsafe(bed: Testbed) -> None:
 
 def test_an_attacker_gets_no_key_and_is_told_of(bed: Testbed) -> None:
     """Intercept-resend on all photons: no key, an alarm; key again once it has left."""
-    until(lambda: 0.2 < bed.alice.link().block.progress_ratio < 0.6, "a block half full")
+    until(lambda: bed.alice.link().block.stage == "collecting", "a block is being collected")
     marks = {name: node.log.mark() for name, node in bed.nodes.items()}
     before = bed.stores()[0].highest
+    # On a busy machine whole blocks may wait; one is being distilled, one is in unsettled runs.
+    in_flight = int(bed.alice.link().block.progress_ratio) + 2
     bed.act("attack", fraction=1.0)
     for node in bed.nodes.values():
-        until(lambda node=node: node.is_("alarm"), f"{node.name} raises the alarm", 120)
+        until(lambda node=node: node.is_("alarm"), f"{node.name} raises the alarm")
         link = node.link()
         assert any("eavesdropping" in alarm for alarm in link.alarms)
+    # Longer than a run of the taggers: what was measured before the attack is settled by then.
+    while_(lambda: bed.alice.is_("alarm") and bed.bob.is_("alarm"), "the alarm stands", for_s=4)
+    until(lambda: bed.alice.link().block.progress_ratio < 1, "what waited is distilled")
+    for node in bed.nodes.values():
+        until(lambda node=node: node.link().block.stage == "collecting", "all is distilled")
     released = bed.released()
     while_(lambda: bed.released() == released, "no key under attack", for_s=3)
-    # What was cut before the attack may still be released; all later slices are attacked.
-    assert bed.stores()[0].highest <= before + 1
+    assert bed.stores()[0].highest <= before + in_flight
 
     bed.act("attack", fraction=0.0)
-    bed.until_keying(120)
+    bed.until_keying()
     bed.until_released()
     for name, node in bed.nodes.items():
         alarms = [
@@ -154,12 +159,29 @@ def test_an_attacker_gets_no_key_and_is_told_of(bed: Testbed) -> None:
         ]
         assert alarms
         assert all(event["level"] == "warning" and event["cause"] for event in alarms)
-        assert node.log.events("block_discarded", marks[name])
         for event in node.log.events("block_released", marks[name]):
             assert event["test_qber_ratio"] <= 0.045
         assert node.link().alarms == ()
     for master in ENDS:
         bed.same_keys(master, number=2)
+    assert_same_pools(*bed.stores())
+
+
+@pytest.mark.soak
+def test_an_attack_below_the_threshold_is_told_too(bed: Testbed) -> None:
+    """Too few errors for the test slices to stop the key, too many for any block: an alarm."""
+    bed.until_keying()
+    bed.act("attack", fraction=0.055)
+    for node in bed.nodes.values():
+        until(
+            lambda node=node: any("made no key" in alarm for alarm in node.link().alarms),
+            f"{node.name} tells that its blocks make no key",
+        )
+        assert node.log.events("no_key")[-1]["level"] == "warning"
+    bed.act("attack", fraction=0.0)
+    bed.until_released()
+    for node in bed.nodes.values():
+        until(lambda node=node: node.link().alarms == (), f"{node.name} has no alarm any more")
     assert_same_pools(*bed.stores())
 
 

@@ -1,5 +1,6 @@
 """The end that announces its detection times and is told which of them matched."""
 
+from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,7 +11,6 @@ from qkd_controller.acquisition.slices import (
     ModePlan,
     SliceId,
     SliceRecord,
-    UnsettledSlice,
 )
 from qkd_controller.acquisition.stream import Events, EventStream
 from qkd_controller.config.link import Timing
@@ -26,7 +26,7 @@ from qkd_controller.link.acquisition_messages import (
     TimesAnnounced,
     TimesReleased,
 )
-from qkd_controller.link.errors import BlockDiscarded, ProtocolError
+from qkd_controller.link.errors import BlockDiscarded
 from qkd_controller.link.message import Message
 from qkd_native import deltas
 
@@ -34,6 +34,7 @@ Times = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 
 _EVENTS_A_MESSAGE = 1 << 16
+_DROPPED_REMEMBERED = 4096
 
 
 class AnnouncingEnd(TagEnd):
@@ -41,7 +42,8 @@ class AnnouncingEnd(TagEnd):
 
     It discloses a slice only if the slice had been announced as a test, in a plan of its own
     keeping, and if none of its events was ever matched before: a reference end cannot have key
-    disclosed.
+    disclosed. Nor can it choose among slices: what they are for is fixed before they are recorded,
+    and a block is made of the oldest ones.
     """
 
     _own = "announcing"
@@ -53,6 +55,8 @@ class AnnouncingEnd(TagEnd):
         self._reference_epochs: dict[int, bool | None] = {}
         self._decided: SliceId | None = None
         self._disclosed: dict[SliceId, int] = {}
+        self._dropped: deque[SliceId] = deque(maxlen=_DROPPED_REMEMBERED)
+        self._last_match: SliceMatched | None = None
 
     def begin_session(self) -> list[Message]:
         """A session has begun: what to tell the peer first, of all that is still held."""
@@ -62,7 +66,7 @@ class AnnouncingEnd(TagEnd):
             messages.append(self._announce_again(stream))
             messages += self._announcements(stream, stream.since(0))
             if stream.end_ps is not None:
-                messages.append(RunEnded(stream.epoch, stream.end_ps, stream.clean, stream.cause))
+                messages.append(self._ended(stream))
         return messages
 
     def reset_peer(self) -> None:
@@ -71,6 +75,8 @@ class AnnouncingEnd(TagEnd):
         self._plan = ModePlan(self._timing.test_slice_every)
         self._reference_epochs.clear()
         self._disclosed.clear()
+        self._dropped.clear()
+        self._last_match = None
         for epoch, stream in list(self._streams.items()):
             if stream.ended and not stream.clean:
                 del self._streams[epoch]
@@ -126,16 +132,19 @@ class AnnouncingEnd(TagEnd):
     def take_slices(self, slices: Iterable[tuple[int, int]]) -> Codes:
         """Own codes of a block's slices, one a matched pair, in the order of both ends.
 
-        Raises BlockDiscarded where a slice is not here (any more: it may have been dropped just
-        now), ProtocolError where its runs have not both ended clean.
+        Raises BlockDiscarded where a slice was dropped here just now, ProtocolError unless the
+        others are exactly the oldest settled ones in order.
         """
-        try:
-            return self._queue.take(SliceId(*s) for s in slices)
-        except KeyError as error:
-            name = tuple(error.args[0])
-            raise BlockDiscarded(f"unknown slice {name}: dropped here, or never matched") from None
-        except UnsettledSlice as error:
-            raise ProtocolError(f"a block of unsettled slices: {error}") from None
+        wanted = [SliceId(*s) for s in slices]
+        present = [s for s in wanted if s not in self._dropped]
+        if not wanted or present != self._queue.settled()[: len(present)]:
+            raise refuse("a block that is not made of the oldest settled slices in order")
+        codes = self._queue.take(present)
+        if len(present) < len(wanted):
+            codes.fill(0)
+            missing = next(s for s in wanted if s in self._dropped)
+            raise BlockDiscarded(f"slice {tuple(missing)} was dropped here just now")
+        return codes
 
     def _matched(self, message: SliceMatched) -> list[Message]:
         slice_id = SliceId(message.epoch, message.index)
@@ -152,7 +161,7 @@ class AnnouncingEnd(TagEnd):
             return self._refuse_slice(slice_id, "its events are gone")
         if stream.ended and not stream.clean:
             self.counts.unsafe += 1
-            return self._say(DropSlices((slice_id,), "its run was unsafe"))
+            return self._drop([slice_id], "its run was unsafe")
         if len(indices):
             if int(indices[0]) < self._consumed.get(stream.epoch, 0):
                 raise refuse(f"slice {tuple(slice_id)} matches an event for the second time")
@@ -163,9 +172,10 @@ class AnnouncingEnd(TagEnd):
                 stream.drop_below(int(indices[-1]) + 1)
                 return self._refuse_slice(slice_id, "its events are gone")
         held = stream.since(0)
-        codes = held.codes[indices - held.first_index].copy()
+        codes = held.codes[indices - held.first_index]
         stream.drop_below(self._consumed.get(stream.epoch, 0))
         self.counts.matched += 1
+        self._last_match = message
         self.records.append(_record(message))
         if message.mode == "test":
             self.counts.test += 1
@@ -198,24 +208,32 @@ class AnnouncingEnd(TagEnd):
             if self._plan.latest is not None:
                 raise refuse("a change of mode for slices that are decided already")
             change = ModeChange(change.mode, *self._decided)
+        elif self._recorded(SliceId(change.epoch, change.index)):
+            raise refuse("a change of mode for slices that are being recorded already")
         try:
             self._plan.add(change)
         except ValueError as error:
             raise refuse(str(error)) from None
 
+    def _recorded(self, slice_id: SliceId) -> bool:
+        """Whether times at or after the slice's beginning are announced, as far as can be told."""
+        last = self._last_match
+        stream = self._streams.get(last.peer_epoch) if last is not None else None
+        if last is None or stream is None or slice_id.epoch != last.epoch:
+            return False
+        newest_ps = stream.complete_until_ps + last.offset_ps
+        return slice_id.index * self._slice_ps < newest_ps
+
     def _announcements(self, stream: EventStream, events: Events) -> list[Message]:
+        """All times are rounded down, which keeps their order: what is true of them stays true."""
         resolution = self._timing.announce_resolution_ps
-        ticks = (events.times + resolution // 2) // resolution
+        ticks = events.times // resolution
         messages: list[Message] = []
         for begin in range(0, max(1, len(ticks)), _EVENTS_A_MESSAGE):
             part = ticks[begin : begin + _EVENTS_A_MESSAGE]
             first = int(part[0]) if len(part) else 0
             last = begin + _EVENTS_A_MESSAGE >= len(ticks)
-            # Rounding may move the next event back by half a tick, never behind this one.
-            complete = stream.complete_until_ps - resolution
-            if len(part):
-                latest = int(part[-1]) * resolution
-                complete = max(complete, latest) if last else latest
+            complete = stream.complete_until_ps if last else int(part[-1]) * resolution
             messages.append(
                 TimesAnnounced(
                     stream.epoch,
@@ -223,14 +241,14 @@ class AnnouncingEnd(TagEnd):
                     first,
                     len(part),
                     deltas.encode(part, first),
-                    complete,
+                    self._said_ps(complete),
                 )
             )
         return messages
 
     def _shed(self) -> list[Message]:
         """Keeps within the byte limit: the oldest slices go first, then the oldest events."""
-        dropped: list[tuple[int, int]] = []
+        dropped: list[SliceId] = []
         held = self.bytes_held()
         while held > self.bytes_limit:
             before = self._queue.bytes_held
@@ -250,13 +268,16 @@ class AnnouncingEnd(TagEnd):
             else:
                 break
             held -= before - stream.bytes_held
-        if not dropped:
-            return []
-        return self._say(DropSlices(tuple(dropped), "the announcing end's memory is full"))
+        return self._drop(dropped, "the announcing end's memory is full")
 
     def _refuse_slice(self, slice_id: SliceId, cause: str) -> list[Message]:
         self.counts.dropped += 1
-        return self._say(DropSlices((slice_id,), cause))
+        return self._drop([slice_id], cause)
+
+    def _drop(self, slices: list[SliceId], cause: str) -> list[Message]:
+        """Tells of slices dropped here; the peer may name them in a block before it hears of it."""
+        self._dropped += slices
+        return self._say(DropSlices(tuple(slices), cause)) if slices else []
 
 
 def _indices(message: SliceMatched) -> npt.NDArray[np.int64]:

@@ -82,8 +82,8 @@ class TagEnd:
         if running is not None and not running.ended:
             raise ValueError(f"epoch {running.epoch} is still running; end it first")
         self._newest_epoch = epoch
-        self._streams[epoch] = EventStream(epoch, utc_ns, first_ps)
-        return self._say(EpochBegun(epoch, utc_ns, first_ps, first_ps))
+        stream = self._streams[epoch] = EventStream(epoch, utc_ns, first_ps)
+        return self._say(self._begun(stream))
 
     def end_epoch(self, epoch: int, end_ps: int, clean: bool, cause: str = "") -> list[Message]:
         """The run is over at end_ps, with its verdict; unless clean, nothing of it becomes key.
@@ -97,7 +97,7 @@ class TagEnd:
         self._queue.verdict(self._own, epoch, clean)
         if not clean:
             stream.drop_below(stream.next_index)
-        return self._say(RunEnded(epoch, end_ps, clean, cause))
+        return self._say(self._ended(stream))
 
     def _run(self, epoch: int) -> EventStream:
         stream = self._streams.get(epoch)
@@ -124,7 +124,22 @@ class TagEnd:
     def _announce_again(self, stream: EventStream) -> EpochBegun:
         if stream.ended:
             self._queue.verdict(self._own, stream.epoch, stream.clean)
-        return EpochBegun(stream.epoch, stream.utc_ns, stream.first_ps, stream.complete_from_ps)
+        return self._begun(stream)
+
+    def _begun(self, stream: EventStream) -> EpochBegun:
+        first_ps, complete_ps = stream.first_ps, stream.complete_from_ps
+        return EpochBegun(
+            stream.epoch, stream.utc_ns, self._said_ps(first_ps), self._said_ps(complete_ps)
+        )
+
+    def _ended(self, stream: EventStream) -> RunEnded:
+        assert stream.end_ps is not None
+        return RunEnded(stream.epoch, self._said_ps(stream.end_ps), stream.clean, stream.cause)
+
+    def _said_ps(self, time_ps: int) -> int:
+        """A time as the peer may hear it: one finer than the announced ones may tell a detector."""
+        resolution = self._timing.announce_resolution_ps
+        return time_ps // resolution * resolution
 
 
 def slice_ids(pairs: tuple[tuple[int, int], ...]) -> list[SliceId]:

@@ -34,6 +34,7 @@ Codes = npt.NDArray[np.uint8]
 _SLICES_A_STEP = 8
 _TIME_LIMIT_PS = 1 << 60
 _HIGHEST_CODE = 7
+_PS_A_NS = 1000
 
 
 class Block(NamedTuple):
@@ -86,7 +87,7 @@ class ReferenceEnd(TagEnd):
         for stream in self._streams.values():
             messages.append(self._announce_again(stream))
             if stream.end_ps is not None:
-                messages.append(RunEnded(stream.epoch, stream.end_ps, stream.clean, stream.cause))
+                messages.append(self._ended(stream))
         return messages
 
     def reset_peer(self) -> None:
@@ -109,13 +110,13 @@ class ReferenceEnd(TagEnd):
         self._take(self._run(epoch), times, codes, complete_until_ps)
         return self._shed()
 
-    def set_mode(self, mode: Mode, guard_ps: int) -> ModeChange:
+    def set_mode(self, mode: Mode, guard_ps: int, host_utc_ns: int | None = None) -> ModeChange:
         """Says what slices are for from some slice on that is not recorded yet.
 
-        It begins guard_ps or more after the latest own time; guard_ps must cover the time that
-        tags and this message are under way. Send the change; in a new session it is repeated.
+        It is the next_slice; guard_ps must cover the time that this message is under way, and
+        without host_utc_ns also that of tags. Send the change; in a new session it is repeated.
         """
-        epoch, index = self.next_slice(guard_ps)
+        epoch, index = self.next_slice(guard_ps, host_utc_ns)
         latest = self._plan.latest
         if latest is not None:
             epoch, index = max((epoch, index), (latest.epoch, latest.index))
@@ -123,13 +124,20 @@ class ReferenceEnd(TagEnd):
         self._plan.add(change)
         return change
 
-    def next_slice(self, guard_ps: int) -> SliceId:
-        """The first slice that begins guard_ps or more after the latest own time."""
+    def next_slice(self, guard_ps: int, host_utc_ns: int | None = None) -> SliceId:
+        """The first slice that begins guard_ps or more after the latest own time.
+
+        host_utc_ns is the host's time now: photons that were detected since may not be here yet,
+        so the slice begins guard_ps or more after it too. Between two runs, the next may have begun
+        already: the slice lies guard_ps after its beginning.
+        """
         stream = self._streams.get(self._newest_epoch)
         if stream is None or stream.ended:
-            return SliceId(self._newest_epoch + 1, 0)
-        ready_ps = stream.complete_until_ps + guard_ps
-        return SliceId(stream.epoch, -(-ready_ps // self._slice_ps))
+            return SliceId(self._newest_epoch + 1, -(-guard_ps // self._slice_ps))
+        latest_ps = stream.complete_until_ps
+        if host_utc_ns is not None:
+            latest_ps = max(latest_ps, stream.first_ps + (host_utc_ns - stream.utc_ns) * _PS_A_NS)
+        return SliceId(stream.epoch, -(-(latest_ps + guard_ps) // self._slice_ps))
 
     def receive(self, message: Message) -> list[Message]:
         """Takes a message of the announcing end; raises ProtocolError for one it must not send."""
@@ -273,7 +281,7 @@ class ReferenceEnd(TagEnd):
             middle.offset_ps,
             middle.rate * 1e6,
         )
-        codes = mine.codes[ia].copy()
+        codes = mine.codes[ia]
         messages.append(_matched(record, indices))
         self.records.append(record)
         self.counts.matched += 1
@@ -341,6 +349,7 @@ class ReferenceEnd(TagEnd):
 
     def _finish(self, own: EventStream) -> None:
         """All whole slices of the run are decided."""
+        own.drop_below(own.next_index)
         del self._streams[own.epoch]
         for key in [key for key in self._pairs if key[0] == own.epoch]:
             del self._pairs[key]

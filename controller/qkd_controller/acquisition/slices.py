@@ -111,7 +111,10 @@ class _Entry:
 
 
 class SliceQueue:
-    """Matched key slices in order, provisional until both ends' runs are known to be clean."""
+    """Matched key slices in order, provisional until both ends' runs are known to be clean.
+
+    Codes are raw key: whatever leaves the queue is wiped in it.
+    """
 
     def __init__(self, counts: SliceCounts) -> None:
         self._counts = counts
@@ -150,12 +153,16 @@ class SliceQueue:
         return len(self._entries[slice_id].codes)
 
     def append(self, slice_id: SliceId, announced_epoch: int, codes: Codes) -> None:
-        """Adds the next slice; one of a run known to be unclean is counted and forgotten."""
+        """Adds the next slice; one of a run known to be unclean is counted and forgotten.
+
+        The codes are the queue's from now on.
+        """
         epochs: dict[End, int] = {"reference": slice_id.epoch, "announcing": announced_epoch}
         if any(self._verdicts.get(run) is False for run in epochs.items()):
             self._counts.unsafe += 1
+            codes.fill(0)
         else:
-            self._entries[slice_id] = _Entry(epochs, codes.copy())
+            self._entries[slice_id] = _Entry(epochs, codes)
             self._bytes_held += len(codes) + _BYTES_A_SLICE
         self._latest = epochs
         self._prune()
@@ -176,21 +183,24 @@ class SliceQueue:
         there are removed all the same, since they can be of no other use.
         """
         slices = list(slices)
-        entries = [self._remove(s) for s in slices]
+        entries = [self._pop(s) for s in slices]
         self._counts.taken += sum(e is not None for e in entries)
         parts: list[Codes] = [np.empty(0, np.uint8)]
-        for slice_id, entry in zip(slices, entries, strict=True):
-            if entry is None:
-                raise KeyError(slice_id)
-            if not self._settled(entry):
-                raise UnsettledSlice(f"the runs behind slice {tuple(slice_id)} are not over")
-            parts.append(entry.codes)
-        return np.concatenate(parts)
+        try:
+            for slice_id, entry in zip(slices, entries, strict=True):
+                if entry is None:
+                    raise KeyError(slice_id)
+                if not self._settled(entry):
+                    raise UnsettledSlice(f"the runs behind slice {tuple(slice_id)} are not over")
+                parts.append(entry.codes)
+            return np.concatenate(parts)
+        finally:
+            _wipe(entry for entry in entries if entry is not None)
 
     def drop(self, slices: Iterable[SliceId]) -> None:
         """Forgets slices, as far as they are here, and counts them."""
         for slice_id in slices:
-            self._counts.dropped += self._remove(slice_id) is not None
+            self._counts.dropped += self._remove(slice_id)
 
     def drop_oldest(self) -> SliceId | None:
         """Forgets and counts the oldest slice; None if there is none."""
@@ -204,12 +214,21 @@ class SliceQueue:
     def clear(self) -> None:
         """Forgets and counts all slices, and all verdicts of the peer's making."""
         self._counts.dropped += len(self._entries)
+        _wipe(self._entries.values())
         self._entries.clear()
         self._bytes_held = 0
         self._verdicts.clear()
         self._latest = {}
 
-    def _remove(self, slice_id: SliceId) -> _Entry | None:
+    def _remove(self, slice_id: SliceId) -> bool:
+        """Forgets a slice; whether it was there."""
+        entry = self._pop(slice_id)
+        if entry is None:
+            return False
+        _wipe([entry])
+        return True
+
+    def _pop(self, slice_id: SliceId) -> _Entry | None:
         entry = self._entries.pop(slice_id, None)
         if entry is not None:
             self._bytes_held -= len(entry.codes) + _BYTES_A_SLICE
@@ -224,3 +243,8 @@ class SliceQueue:
         for end, epoch in list(self._verdicts):
             if epoch < min(oldest[end], self._latest[end]):
                 del self._verdicts[end, epoch]
+
+
+def _wipe(entries: Iterable[_Entry]) -> None:
+    for entry in entries:
+        entry.codes.fill(0)

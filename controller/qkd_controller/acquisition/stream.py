@@ -24,7 +24,8 @@ class EventStream:
     """Events of one epoch, in time order; a run that is going on or has ended with a verdict.
 
     utc_ns is the host's time at first_ps. Events keep their index when older ones are dropped;
-    before complete_from_ps some may be missing.
+    before complete_from_ps some may be missing. Codes are raw key: those of dropped events are
+    wiped, also in views handed out.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class EventStream:
         if count:
             last = int(self._times[self._begin + count - 1])
             self.complete_from_ps = max(self.complete_from_ps, last + 1)
+            self._codes[self._begin : self._begin + count] = 0
             self._begin += count
             self.first_index += count
 
@@ -133,10 +135,11 @@ class EventStream:
             return
         held = self._end - self._begin
         capacity = max(_LEAST_CAPACITY, 2 * (held + count))
-        # Never moved in place: views handed out stay what they were.
+        # Never moved in place: views of times handed out stay what they were.
         times: Times = np.empty(capacity, np.int64)
         codes: Codes = np.empty(capacity, np.uint8)
         times[:held] = self._times[self._begin : self._end]
         codes[:held] = self._codes[self._begin : self._end]
+        self._codes.fill(0)
         self._times, self._codes = times, codes
         self._begin, self._end = 0, held

@@ -1,13 +1,15 @@
 """`qkd`: one command, one sub-command a task."""
 
 import argparse
+import os
 import sys
 from types import ModuleType
 
-from qkd_controller.cli import check, demo, draw, node, pair, pki, status
+from qkd_controller.cli import check, demo, draw, node, pair, pki, rearm, status
+from qkd_controller.cli.crash import unexpected
 from qkd_controller.config.errors import QkdError
 
-COMMANDS: tuple[ModuleType, ...] = (node, status, check, pki, pair, draw, demo)
+COMMANDS: tuple[ModuleType, ...] = (node, status, rearm, check, pki, pair, draw, demo)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,7 +28,14 @@ def main(argv: list[str] | None = None) -> int:
             print(f"qkd: {line}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return demo.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has read enough; nothing may be written at the end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        print(f"qkd: {unexpected(error)}", file=sys.stderr)
+        return 1
     return status_code
 
 

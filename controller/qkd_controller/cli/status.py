@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from qkd_controller.cli.table import status_table
+from qkd_controller.cli.table import make_console, status_table
 from qkd_controller.config.load import load_node
-from qkd_controller.node.status import LinkStatus, NodeStatus, read_status
+from qkd_controller.node.operator import read_status
+from qkd_controller.node.status import LinkStatus, NodeStatus
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(status), indent=2).decode())
         return 0
-    console = Console()
+    console = make_console()
     console.print(status_table([status], [status.node]))
     for link in status.links:
         _print_devices(console, link)

@@ -1,27 +1,44 @@
 """A node's status as a table for the terminal; shared by `qkd status` and the demo."""
 
+import os
 from collections.abc import Callable
 
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from qkd_controller.node.status import LinkStatus, NodeStatus
 
-CAUSE_WIDTH = 64
+FILE_WIDTH = 120
+"""Of a table that goes to a file or a pipe, which have no width of their own."""
+
+_SENTENCE_WIDTH = 44  # two lines of a cell where two columns share an 80-column terminal
 STATE_STYLE = {"keying": "bold green", "alarm": "bold red", "down": "red"}
 
 
+def make_console() -> Console:
+    """Standard output, as wide as its terminal."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = FILE_WIDTH
+    return console
+
+
 def status_table(nodes: list[NodeStatus | None], names: list[str]) -> Table:
-    """A column a link end, a row a figure; a node that does not answer has an empty column."""
+    """A column a link end, a row a figure; a node that does not answer has an empty column.
+
+    Two link ends fit an 80-column terminal of 24 lines.
+    """
     columns: list[tuple[str, LinkStatus | None]] = []
     for name, node in zip(names, nodes, strict=True):
         if node is None:
             columns.append((f"{name} (no answer)", None))
         else:
             columns += [(f"{node.node} · {link.name}", link) for link in node.links]
-    table = Table(title_justify="left")
-    table.add_column("")
+    table = Table(show_edge=False)
+    table.add_column("", no_wrap=True)
     for heading, _ in columns:
-        table.add_column(heading, min_width=26, justify="right")
+        table.add_column(heading, justify="right")
     for label, cell in _ROWS.items():
         table.add_row(label, *("" if link is None else cell(link) for _, link in columns))
     return table
@@ -33,7 +50,9 @@ def _state(link: LinkStatus) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= CAUSE_WIDTH else text[: CAUSE_WIDTH - 1] + "…"
+    # A cause may quote what a device or the peer said: no markup.
+    shown = text if len(text) <= _SENTENCE_WIDTH else text[: _SENTENCE_WIDTH - 1] + "…"
+    return escape(shown)
 
 
 def _si(value: float, unit: str) -> str:
@@ -53,9 +72,12 @@ def _qber(link: LinkStatus) -> str:
 
 
 def _block(link: LinkStatus) -> str:
+    return f"#{link.block.number} {link.block.stage}"
+
+
+def _progress(link: LinkStatus) -> str:
     filled = round(10 * min(link.block.progress_ratio, 1.0))
-    bar = "█" * filled + "░" * (10 - filled)
-    return f"#{link.block.number} {link.block.stage} {bar} {link.block.progress_ratio:4.0%}"
+    return f"{'█' * filled}{'░' * (10 - filled)} {link.block.progress_ratio:4.0%}"
 
 
 def _outcomes(link: LinkStatus) -> str:
@@ -76,7 +98,8 @@ _ROWS: dict[str, Callable[[LinkStatus], str]] = {
         f"{_si(link.own_key_bits, 'bit')} / {_si(link.redeemable_key_bits, 'bit')}"
     ),
     "block": _block,
-    "blocks released / discarded": _outcomes,
+    "its progress": _progress,
+    "released / discarded": _outcomes,
     "clock drift": lambda link: _optional(link.clock_drift_ppm, "{:+.3f} ppm"),
     "alarms": lambda link: _short("; ".join(link.alarms)) or "none",
 }

@@ -1,103 +1,46 @@
-"""What types cannot say about a configuration: cross-field rules, each fault a line."""
+"""What types cannot say about a node file: each fault a line.
+
+A rule is applied wherever the settings that it needs are sound, whatever else is wrong.
+"""
 
 import os
-import stat
-from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import combinations
 
-from qkd_controller.config.link import LinkFile
-from qkd_controller.config.node import LinkEnd, NodeFile, Tls
+from qkd_controller.config.identity import name_fault
+from qkd_controller.config.limits import NODE_RANGES, range_faults
+from qkd_controller.config.parts import Parts, broken, every, link_ends
 
-MIN_PAD_REFILL_BITS = 1280
-"""A commit's tags cost 1024 bits of pad; the rest is for checkpoints and failed sessions."""
+LONGEST_SOCKET_PATH_BYTES = 107
+"""Of a Unix socket, unix(7)."""
 
 
-def link_faults(link: LinkFile) -> list[str]:
-    """Faults of a link file that parsed."""
-    faults = [
-        f"roles.{role}: {getattr(link.roles, role)!r} is none of the nodes {', '.join(link.nodes)}"
-        for role in ("listener", "commit_leader", "time_reference", "bit_reference")
-        if getattr(link.roles, role) not in link.nodes
-    ]
-    if link.nodes[0] == link.nodes[1]:
-        faults.append("nodes: the two ends have the same name")
-    timing, block, alignment = link.timing, link.block, link.alignment
-    positive = {
-        "timing.slice_ms": timing.slice_ms,
-        "timing.coincidence_window_ps": timing.coincidence_window_ps,
-        "timing.announce_resolution_ps": timing.announce_resolution_ps,
-        "timing.max_offset_ms": timing.max_offset_ms,
-        "timing.max_drift_ppm": timing.max_drift_ppm,
-        "timing.search_span_ms": timing.search_span_ms,
-        "block.pairs": block.pairs,
-        "block.key_bits": block.key_bits,
-        "block.test_bits": block.test_bits,
-        "block.leakage_budget_bits": block.leakage_budget_bits,
-        "alignment.sifted_per_probe": alignment.sifted_per_probe,
-        "alignment.probe_timeout_s": alignment.probe_timeout_s,
-    }
-    faults += [f"{name}: must be above zero, is {v}" for name, v in positive.items() if v <= 0]
-    ratios = {
-        "block.qber_tolerance_ratio": (block.qber_tolerance_ratio, 0.5),
-        "block.epsilon_secrecy": (block.epsilon_secrecy, 1.0),
-        "block.epsilon_correctness": (block.epsilon_correctness, 1.0),
-        "alignment.start_above_qber_ratio": (alignment.start_above_qber_ratio, 0.5),
-        "alignment.alarm_above_qber_ratio": (alignment.alarm_above_qber_ratio, 0.5),
-    }
-    faults += [
-        f"{name}: must lie between 0 and {top:g}, is {v}"
-        for name, (v, top) in ratios.items()
-        if not 0 < v < top
-    ]
-    if alignment.alarm_above_qber_ratio < alignment.start_above_qber_ratio:
-        faults.append("alignment: alarm_above_qber_ratio lies below start_above_qber_ratio")
-    if timing.test_slice_every < 0 or timing.test_slice_every == 1:
-        faults.append("timing.test_slice_every: must be 0 (none) or at least 2")
-    if timing.dead_time_ps <= 2 * timing.coincidence_window_ps:
+def node_faults(parts: Parts, links: Sequence[Parts]) -> list[str]:
+    """Faults of a node file's settings, next to its link files' (an empty one where unread)."""
+    faults = range_faults(parts, NODE_RANGES)
+    if "name" in parts and (fault := name_fault(parts["name"], "node")):
+        faults.append(f"name: {fault}")
+    if broken(parts, bool, "links"):
+        faults.append("links: a node needs at least one link end")
+    for where, link in zip(link_ends(parts), links, strict=True):
+        faults += _joining_faults(parts, where, link)
+        faults += _channel_faults(parts, where)
+        faults += _device_faults(parts, where)
+    faults += _application_faults(parts)
+    for setting, address in addresses(parts).items():
+        try:
+            split_address(address)
+        except ValueError as error:
+            faults.append(f"{setting}: {error}")
+    faults += _port_faults(parts, links) + _wire_faults(parts)
+    path = parts.get("status_socket", "")
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH_BYTES:
         faults.append(
-            "timing.dead_time_ps: must exceed twice timing.coincidence_window_ps, "
-            "or one event could pair with two"
-        )
-    if block.pairs < block.key_bits + block.test_bits:
-        faults.append(
-            f"block.pairs: {block.pairs} pairs cannot give {block.key_bits} + "
-            f"{block.test_bits} sifted bits"
-        )
-    if block.pad_refill_bits < MIN_PAD_REFILL_BITS or block.pad_refill_bits % 16:
-        faults.append(
-            f"block.pad_refill_bits: must be a multiple of 16 and at least {MIN_PAD_REFILL_BITS}, "
-            "or blocks spend more authentication pad than they give back"
+            f"status_socket: {path} is longer than the {LONGEST_SOCKET_PATH_BYTES} bytes that the "
+            "path of a Unix socket may have"
         )
     return faults
-
-
-def node_faults(node: NodeFile, links: Iterable[LinkFile | None]) -> list[str]:
-    """Faults of a node file that parsed, next to its link files (None where one did not)."""
-    faults: list[str] = []
-    if not node.links:
-        faults.append("links: a node needs at least one link end")
-    for index, (end, link) in enumerate(zip(node.links, links, strict=True)):
-        where = f"links[{index}]"
-        faults += [f"{where}.{fault}" for fault in _end_faults(end)]
-        if link is not None and node.name not in link.nodes:
-            faults.append(
-                f"{where}.link_file: {end.link_file} joins {' and '.join(link.nodes)}, "
-                f"not {node.name}"
-            )
-    faults += _address_faults("delivery.address", node.delivery.address)
-    if node.telemetry.metrics_address:
-        faults += _address_faults("telemetry.metrics_address", node.telemetry.metrics_address)
-    delivery = node.delivery
-    if not 8 <= delivery.min_key_bits <= delivery.default_key_bits <= delivery.max_key_bits:
-        faults.append("delivery: min_key_bits, default_key_bits and max_key_bits must rise from 8")
-    if any(
-        b % 8 for b in (delivery.min_key_bits, delivery.default_key_bits, delivery.max_key_bits)
-    ):
-        faults.append("delivery: key sizes must be multiples of 8 bits")
-    names = Counter(application.sae_id for application in delivery.applications)
-    faults += [f"delivery.applications: {n} is named twice" for n, c in names.items() if c > 1]
-    return faults + _tls_faults(node.tls)
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -109,63 +52,120 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def listening_addresses(node: NodeFile) -> dict[str, str]:
+def addresses(parts: Parts) -> dict[str, str]:
     """Every address that the node listens on or connects to for itself, by its setting."""
-    addresses = {f"links[{i}].address": end.address for i, end in enumerate(node.links)}
-    addresses["delivery.address"] = node.delivery.address
-    if node.telemetry.metrics_address:
-        addresses["telemetry.metrics_address"] = node.telemetry.metrics_address
-    return addresses
+    found = dict(every(parts, "links[].address"))
+    for setting in ("delivery.address", "telemetry.metrics_address"):
+        if setting in parts and (parts[setting] or setting == "delivery.address"):
+            found[setting] = parts[setting]
+    return found
 
 
-def _end_faults(end: LinkEnd) -> list[str]:
-    faults = _address_faults("address", end.address)
-    numbers = Counter(channel.channel for channel in end.channels)
-    faults += [f"channels: channel {n} is named {c} times" for n, c in numbers.items() if c > 1]
-    faults += [
-        f"channels[{i}]: channel must lie in 0..255 and bit be 0 or 1"
-        for i, c in enumerate(end.channels)
-        if not 0 <= c.channel <= 255 or c.bit not in (0, 1)
+def _joining_faults(parts: Parts, where: str, link: Parts) -> list[str]:
+    """Faults of a link end next to its link file."""
+    faults = []
+    node, nodes = parts.get("name"), link.get("nodes")
+    if node is not None and nodes is not None and node not in nodes:
+        file = parts[f"{where}.link_file"]
+        faults.append(f"{where}.link_file: {file} joins {' and '.join(nodes)}, not {node}")
+    run_s, slice_ms = parts.get(f"{where}.run_duration_s"), link.get("timing.slice_ms")
+    if run_s is not None and slice_ms is not None and 0 < 1000 * run_s < slice_ms:
+        faults.append(f"{where}.run_duration_s: {run_s:g} s hold no slice of {slice_ms} ms")
+    elif node is not None and link.get("roles.time_reference") == node:
+        faults += _test_slice_faults(where, run_s, slice_ms, link.get("timing.test_slice_every"))
+    return faults
+
+
+def _test_slice_faults(
+    where: str, run_s: float | None, slice_ms: int | None, every_slices: int | None
+) -> list[str]:
+    """Slices are counted from each run's start, and its first one is seldom whole at both ends."""
+    if run_s is None or slice_ms is None or every_slices is None:
+        return []
+    every_s = slice_ms * every_slices / 1e3
+    if not 0 < run_s <= 1.5 * every_s:
+        return []
+    return [
+        f"{where}.run_duration_s: a run of {run_s:g} s may hold no test slice, of which there is "
+        f"one every {every_s:g} s (timing.slice_ms, timing.test_slice_every); without them no "
+        "error rate is seen while key is made"
     ]
-    present = {(channel.basis, channel.bit) for channel in end.channels}
+
+
+def _channel_faults(parts: Parts, where: str) -> list[str]:
+    channels = parts.get(f"{where}.channels")
+    if channels is None:
+        return []
+    numbers = Counter(channel.channel for channel in channels)
+    faults = [
+        f"{where}.channels: channel {n} is named {c} times" for n, c in numbers.items() if c > 1
+    ]
+    present = {(channel.basis, channel.bit) for channel in channels}
     missing = [f"{b}{v}" for b in "zx" for v in (0, 1) if (b, v) not in present]
     if missing:
-        faults.append(f"channels: no channel for {', '.join(missing)}")
-    names = Counter(device.name for device in end.devices)
-    faults += [f"devices: {n} is named {c} times" for n, c in names.items() if c > 1]
-    taggers = [device.name for device in end.devices if device.kind == "tagger"]
-    if len(taggers) != 1:
-        faults.append(f"devices: a link end has one tagger, here {len(taggers)}")
-    for i, device in enumerate(end.devices):
-        scheme, _, rest = device.address.partition(":")
-        if scheme not in ("serial", "tcp", "visa") or not rest:
-            faults.append(
-                f"devices[{i}].address: {device.address!r} is none of serial:PATH, "
-                "tcp:HOST:PORT, visa:RESOURCE"
-            )
-    if end.run_duration_s <= 0:
-        faults.append("run_duration_s: must be above zero")
-    if end.buffer_limit_mib <= 0:
-        faults.append("buffer_limit_mib: must be above zero")
+        faults.append(f"{where}.channels: no channel for {', '.join(missing)}")
     return faults
 
 
-def _address_faults(where: str, address: str) -> list[str]:
-    try:
-        split_address(address)
-    except ValueError as error:
-        return [f"{where}: {error}"]
-    return []
-
-
-def _tls_faults(tls: Tls) -> list[str]:
-    faults = []
-    for name in ("ca", "certificate", "key"):
-        path = Path(getattr(tls, name))
-        if not path.is_file():
-            faults.append(f"tls.{name}: no file {path}")
-        elif not os.access(path, os.R_OK):
-            faults.append(f"tls.{name}: {path} cannot be read by this user")
-        elif name == "key" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            faults.append(f"tls.key: {path} can be read by others; chmod 600 it")
+def _device_faults(parts: Parts, where: str) -> list[str]:
+    names = Counter(
+        name for at, name in every(parts, "links[].devices[].name") if at.startswith(f"{where}.")
+    )
+    faults = [f"{where}.devices: {n} is named {c} times" for n, c in names.items() if c > 1]
+    if "" in names:
+        faults.append(f"{where}.devices: a device has an empty name")
+    devices = parts.get(f"{where}.devices")
+    if devices is not None:
+        taggers = sum(device.kind == "tagger" for device in devices)
+        if taggers != 1:
+            faults.append(f"{where}.devices: a link end has one tagger, here {taggers}")
     return faults
+
+
+def _application_faults(parts: Parts) -> list[str]:
+    applications = list(every(parts, "delivery.applications[].sae_id"))
+    peers = list(every(parts, "delivery.applications[].peer_sae_ids[]"))
+    counts = Counter(name for _, name in applications)
+    return [
+        f"{where}: {fault}"
+        for where, name in applications + peers
+        if (fault := name_fault(name, "sae"))
+    ] + [f"delivery.applications: {n} is named {c} times" for n, c in counts.items() if c > 1]
+
+
+def _port_faults(parts: Parts, links: Sequence[Parts]) -> list[str]:
+    """Two endpoints of this node on one port."""
+    listening = addresses(parts)
+    for where, link in zip(link_ends(parts), links, strict=True):
+        if link.get("roles.listener") != parts.get("name"):
+            listening.pop(f"{where}.address", None)
+    places = []
+    for setting, address in listening.items():
+        try:
+            places.append((setting, *split_address(address)))
+        except ValueError:
+            continue  # told as a fault of its own
+    return [
+        f"{second}: {there}:{port} is taken by {first}"
+        for (first, here, port), (second, there, other) in combinations(places, 2)
+        if port == other != 0 and _overlap(here, there)
+    ]
+
+
+def _overlap(here: str, there: str) -> bool:
+    hosts = {"127.0.0.1" if host == "localhost" else host for host in (here, there)}
+    return len(hosts) == 1 or bool(hosts & {"0.0.0.0", "::"})
+
+
+def _wire_faults(parts: Parts) -> list[str]:
+    """Two devices on one wire."""
+    wires = defaultdict(list)
+    for setting, address in every(parts, "links[].devices[].address"):
+        scheme, _, rest = address.partition(":")
+        wire = os.path.realpath(rest.partition("?")[0]) if scheme == "serial" else rest
+        wires[scheme, wire].append(setting)
+    return [
+        f"{setting}: {wire} is taken by {users[0]}"
+        for (_, wire), users in wires.items()
+        for setting in users[1:]
+    ]

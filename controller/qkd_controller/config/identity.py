@@ -1,6 +1,7 @@
 """Who a certificate speaks for: a node or an application, never both."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,16 +33,22 @@ class Identity:
 def identity_uri(role: Role, name: str) -> str:
     """The URI that names an identity in a certificate; raises IdentityError for an unusable name.
 
-    A name is 1 to 64 visible ASCII characters that stand in a URI as they are.
+    A name is 1 to 64 visible ASCII characters that stand in a URI as they are, and cannot be
+    mistaken for an option or a folder.
     """
-    usable = 1 <= len(name) <= 64 and all(
-        character.isascii() and (character.isalnum() or character in "-._~") for character in name
-    )
-    if not usable:
-        raise IdentityError(
-            f"{name!r} cannot name a {role}: use 1 to 64 letters, digits and any of - . _ ~"
-        )
+    if fault := name_fault(name, role):
+        raise IdentityError(fault)
     return f"urn:qkd:{role}:{name}"
+
+
+def name_fault(name: str, what: str) -> str:
+    """Why a node, an application or a link cannot have this name; empty if it can."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}", name):
+        return ""
+    return (
+        f"{name!r} cannot name a {what}: use 1 to 64 letters, digits and any of - . _ ~, "
+        "a letter or digit first"
+    )
 
 
 def certificate_identity(der: bytes) -> Identity:

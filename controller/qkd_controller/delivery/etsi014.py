@@ -10,7 +10,7 @@ configuration does not pair it gets 401.
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,7 +28,9 @@ from qkd_controller.keys.pool import DeliveredKey, KeyPool
 
 T = TypeVar("T")
 
-_Positive = Annotated[int, msgspec.Meta(ge=1)]
+MOST_KEYS = 10_000
+"""That one request may be allowed to ask for: they are in memory together."""
+
 _LARGEST_COUNT = 2**31 - 1
 
 
@@ -51,8 +53,8 @@ class Status(msgspec.Struct, frozen=True):
 class KeyRequest(msgspec.Struct, frozen=True):
     """Clause 6.2."""
 
-    number: _Positive | None = None
-    size: _Positive | None = None
+    number: int | None = None
+    size: int | None = None
     additional_slave_SAE_IDs: tuple[str, ...] | None = None
     extension_mandatory: tuple[dict[str, Any], ...] | None = None
     extension_optional: tuple[dict[str, Any], ...] | None = None
@@ -121,7 +123,7 @@ class KeyDelivery:
 
     def __init__(self, config: Delivery, pool: KeyPool) -> None:
         """Raises ConfigError for limits that contradict each other."""
-        faults = _limit_faults(config)
+        faults = limit_faults(config)
         if faults:
             raise ConfigError(faults)
         self._config = config
@@ -204,6 +206,8 @@ class KeyDelivery:
             )
         number = 1 if request.number is None else request.number
         size = config.default_key_bits if request.size is None else request.size
+        if number < 1:
+            raise BadRequest(f"number shall be at least 1, not {number}")
         if number > config.max_keys_per_request:
             raise BadRequest(f"number shall not exceed {config.max_keys_per_request}")
         if size % 8:
@@ -213,6 +217,28 @@ class KeyDelivery:
                 f"size shall be between {config.min_key_bits} and {config.max_key_bits}"
             )
         return number, size
+
+
+def limit_faults(config: Delivery) -> list[str]:
+    """What is wrong with the limits of a configuration; empty if keys can be delivered by it."""
+    faults = []
+    sizes = (config.min_key_bits, config.default_key_bits, config.max_key_bits)
+    if list(sizes) != sorted(sizes) or sizes[0] < 8 or sizes[2] > LARGEST_KEY_BITS:
+        faults.append(
+            "delivery: 8 ≤ min_key_bits ≤ default_key_bits ≤ max_key_bits ≤"
+            f" {LARGEST_KEY_BITS} must hold, and these are {', '.join(map(str, sizes))}"
+        )
+    faults += [
+        f"delivery.{name}: must be a multiple of 8, not {getattr(config, name)}"
+        for name in ("min_key_bits", "default_key_bits", "max_key_bits")
+        if getattr(config, name) % 8
+    ]
+    if not 1 <= config.max_keys_per_request <= MOST_KEYS:
+        faults.append(
+            f"delivery.max_keys_per_request: must be 1 to {MOST_KEYS},"
+            f" not {config.max_keys_per_request}"
+        )
+    return faults
 
 
 def encode_keys(keys: list[DeliveredKey]) -> bytes:
@@ -226,25 +252,6 @@ def encode_keys(keys: list[DeliveredKey]) -> bytes:
     finally:
         for item in keys:
             item.wipe()
-
-
-def _limit_faults(config: Delivery) -> list[str]:
-    faults = []
-    sizes = (config.min_key_bits, config.default_key_bits, config.max_key_bits)
-    if list(sizes) != sorted(sizes) or sizes[0] < 8 or sizes[2] > LARGEST_KEY_BITS:
-        faults.append(
-            "delivery: 8 ≤ min_key_bits ≤ default_key_bits ≤ max_key_bits ≤"
-            f" {LARGEST_KEY_BITS} must hold, and these are {', '.join(map(str, sizes))}"
-        )
-    if config.default_key_bits % 8:
-        faults.append(
-            f"delivery.default_key_bits: must be a multiple of 8, not {config.default_key_bits}"
-        )
-    if config.max_keys_per_request < 1:
-        faults.append(
-            f"delivery.max_keys_per_request: must be at least 1, not {config.max_keys_per_request}"
-        )
-    return faults
 
 
 def _integer(name: str, text: str) -> int:

@@ -3,6 +3,7 @@
 A configuration gives them as a table; ``validate_set_points`` tells every fault at once.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from msgspec import Meta
 
 from qkd_controller.config.node import Device
 from qkd_drivers.catalogue import MODELS
+from qkd_drivers.s15_tdc1 import LARGEST_LEVEL_V
 from qkd_drivers.transports import make_transport
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -105,7 +107,9 @@ def validate_set_points(model: str, set_points: Mapping[str, Any]) -> list[str]:
     ]
     for name in fields.keys() & set_points.keys():
         try:
-            msgspec.convert(set_points[name], fields[name].type)
+            value = msgspec.convert(set_points[name], fields[name].type)
+            if isinstance(value, float) and not math.isfinite(value):
+                faults.append(f"{name} = {value}: expected a finite number")
         except msgspec.ValidationError as error:
             faults.append(f"{name} = {set_points[name]!r}: {error}")
     if not faults:
@@ -133,6 +137,10 @@ def read_set_points(model: str, set_points: Mapping[str, Any]) -> SetPoints:
 
 
 def _cross_checks(set_points: SetPoints) -> list[str]:
+    if isinstance(set_points, TaggerSetPoints) and set_points.level not in ("NIM", "TTL"):
+        volts = float(set_points.level)
+        if abs(volts) > LARGEST_LEVEL_V:
+            return [f"level = {volts:g} V is outside ±{LARGEST_LEVEL_V:g} V"]
     if isinstance(set_points, LaserSetPoints) and set_points.current_a > set_points.current_limit_a:
         return [
             f"current_a = {set_points.current_a:g} is above "

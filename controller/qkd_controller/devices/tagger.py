@@ -46,6 +46,12 @@ class TaggerActor(DeviceActor):
     _counts: NDArray[np.int64]
     _counted_from_ps: int
 
+    @property
+    def resolution_ps(self) -> int:
+        """The step of the device's times."""
+        assert isinstance(self.device, TimeTagger)
+        return self.device.resolution_ps
+
     async def stream(self, run_duration_s: float) -> AsyncGenerator[RunEvent, None]:
         """Run after run, for ever, over losses of the device; one consumer at a time.
 

@@ -7,7 +7,7 @@ only; the other string is the test (see qkd_controller.security.bounds).
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
@@ -83,20 +83,22 @@ async def distil(
     *,
     epsilon_authentication: float,
     monitor: LeakageMonitor | None = None,
+    on_sifted: Callable[[int], None] | None = None,
 ) -> DistilledBlock:
     """Turns a block's pairs into key together with the peer.
 
     codes must be fixed at both ends before this begins; they are wiped when it ends, whichever way.
     expected_qber sets Cascade's first blocks at the corrector, nothing else. epsilon_authentication
     is the failure probability of the transcripts' tags, for the report. monitor, kept over all
-    blocks of a link, watches their mean leakage.
+    blocks of a link, watches their mean leakage. on_sifted is told the number of sifted bits of
+    both bases, whatever becomes of the block.
 
     Raises BlockDiscarded where the block makes no key, after telling the peer if the finding is
     our own; ProtocolError (a LinkError) where the peer does what no honest one does.
     """
     distillation = _Distillation(matched, channel, part, plan, expected_qber)
     try:
-        return await distillation.run(epsilon_authentication, monitor)
+        return await distillation.run(epsilon_authentication, monitor, on_sifted)
     except (BlockDiscarded, SecurityError) as error:
         by_peer = isinstance(error, BlockDiscarded) and error.by_peer
         if not by_peer:
@@ -128,11 +130,16 @@ class _Distillation:
         self._durations_s: dict[str, float] = {}
 
     async def run(
-        self, epsilon_authentication: float, monitor: LeakageMonitor | None
+        self,
+        epsilon_authentication: float,
+        monitor: LeakageMonitor | None,
+        on_sifted: Callable[[int], None] | None,
     ) -> DistilledBlock:
         plan, ledger = self._plan, self._channel.ledger
         with self._stage("sift"):
             sifted = await self._sift()
+        if on_sifted is not None:
+            on_sifted(sum(bits.size for bits in sifted.values()))
         with self._stage("choose"):
             strings = await self._choose(sifted)
         received = {name: self._keep(strings[name].copy()) for name in STRINGS}

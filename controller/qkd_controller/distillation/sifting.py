@@ -37,14 +37,17 @@ def unpack_bases(data: bytes, count: int) -> Bits:
 def sift(own_codes: Bits, peer_bases: Bits) -> dict[Basis, Bits]:
     """Own bits (0 or 1) of the events that both ends measured in z, and in x, in order.
 
-    Raises ValueError where the two arrays differ in length.
+    The results are the only copies, for the caller to wipe. Raises ValueError where the two arrays
+    differ in length.
     """
     if own_codes.shape != peer_bases.shape:
         raise ValueError(f"{len(own_codes)} events, but {len(peer_bases)} bases of the peer")
     bases = _bases(own_codes)
     bits = own_codes & np.uint8(_BIT)
     agree = bases == peer_bases
-    return {"z": bits[agree & (bases == 0)], "x": bits[agree & (bases == 1)]}
+    sifted: dict[Basis, Bits] = {"z": bits[agree & (bases == 0)], "x": bits[agree & (bases == 1)]}
+    bits.fill(0)
+    return sifted
 
 
 def choose_subset(seed: bytes, domain: str, count: int, quota: int) -> npt.NDArray[np.int64]:

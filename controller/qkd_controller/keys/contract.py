@@ -62,8 +62,8 @@ class LinkStore(Protocol):
     def take_pad(self, direction: Direction, length_bytes: int) -> tuple[int, bytearray]:
         """Spends pad: (its first cursor, the bytes). Raises PadExhausted."""
 
-    def take_pad_at(self, direction: Direction, cursor: int, length_bytes: int) -> bytearray:
-        """Spends pad at the peer's cursor, skipping what lies before it.
+    def read_pad(self, direction: Direction, cursor: int, length_bytes: int) -> bytearray:
+        """Pad at the peer's cursor, spent only by move_pad_cursor() once its tag is verified.
 
         Raises PadReused if cursor lies before what is spent, PadExhausted past the end.
         """

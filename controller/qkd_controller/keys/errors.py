@@ -11,6 +11,10 @@ class PairingError(StoreError):
     """A pairing secret that is missing, damaged, foreign, or was imported before."""
 
 
+class StoreFull(StoreError):
+    """No space is left; nothing was changed, and all goes on once there is space again."""
+
+
 class PadExhausted(StoreError):
     """No authentication pad is left; the link must stop until it is paired anew."""
 

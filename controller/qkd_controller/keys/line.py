@@ -52,6 +52,37 @@ class ByteLine:
 
     def take(self, start: int, length: int) -> bytearray:
         """The bytes of any range; raises KeyNotFound, taking none, if not all are there."""
+        data, pieces = self._copied(start, length)
+        self._cut(pieces, start, start + length)
+        return data
+
+    def read_ahead(self, start: int, length: int) -> bytearray:
+        """The bytes of a range after the cursor, all of which stay.
+
+        Raises PadReused if it begins before the cursor, InsufficientKey if it ends past the end.
+        """
+        self._check_ahead(start, start + length)
+        return self._copied(start, length)[0]
+
+    def skip_to(self, cursor: int) -> None:
+        """Moves the cursor on, wiping what it passes.
+
+        Raises PadReused if that is backwards, InsufficientKey if it is past the end.
+        """
+        self._check_ahead(cursor, cursor)
+        present = self.cursor
+        self._cut(self._pieces(present, cursor), present, cursor)
+        self._write("cursor", cursor)
+
+    def _check_ahead(self, start: int, stop: int) -> None:
+        present, end = self.cursor, self.end
+        if start < present:
+            raise PadReused(f"position {start} lies before the cursor {present}")
+        if stop > end:
+            raise InsufficientKey(f"position {stop} lies past the end {end}")
+
+    def _copied(self, start: int, length: int) -> tuple[bytearray, list[tuple[int, bytes]]]:
+        """The bytes of a range and the pieces they lie in; KeyNotFound if not all are there."""
         data = bytearray(length)
         stop = start + length
         covered = start
@@ -65,21 +96,7 @@ class ByteLine:
         if covered < stop:
             data[:] = bytes(length)
             raise KeyNotFound("the key was delivered already, or is not released at this end yet")
-        self._cut(pieces, start, stop)
-        return data
-
-    def skip_to(self, cursor: int) -> None:
-        """Moves the cursor on, wiping what it passes.
-
-        Raises PadReused if that is backwards, InsufficientKey if it is past the end.
-        """
-        present = self.cursor
-        if cursor < present:
-            raise PadReused(f"position {cursor} lies before the cursor {present}")
-        if cursor > self.end:
-            raise InsufficientKey(f"position {cursor} lies past the end {self.end}")
-        self._cut(self._pieces(present, cursor), present, cursor)
-        self._write("cursor", cursor)
+        return data, pieces
 
     def _read(self, column: str) -> int:
         row = self._connection.execute(

@@ -88,10 +88,9 @@ class SqliteLinkStore:
         with self._pad(direction) as pad:
             return pad.take_next(length_bytes)
 
-    def take_pad_at(self, direction: Direction, cursor: int, length_bytes: int) -> bytearray:
-        with self._pad(direction) as pad:
-            pad.skip_to(cursor)
-            return pad.take_next(length_bytes)[1]
+    def read_pad(self, direction: Direction, cursor: int, length_bytes: int) -> bytearray:
+        with self._pad(direction, wipes=False) as pad:
+            return pad.read_ahead(cursor, length_bytes)
 
     def move_pad_cursor(self, direction: Direction, cursor: int) -> None:
         with self._pad(direction) as pad:
@@ -170,10 +169,10 @@ class SqliteLinkStore:
             yield ByteLine(connection, self._id, name)
 
     @contextlib.contextmanager
-    def _pad(self, direction: Direction) -> Iterator[ByteLine]:
+    def _pad(self, direction: Direction, wipes: bool = True) -> Iterator[ByteLine]:
         where = f"the pad of link {self.name}, {direction.name.lower().replace('_', ' ')}"
         try:
-            with self.line(PAD_LINES[direction], wipes=True) as pad:
+            with self.line(PAD_LINES[direction], wipes) as pad:
                 yield pad
         except InsufficientKey as error:
             raise PadExhausted(f"{where}, is exhausted ({error}); pair the link anew") from error

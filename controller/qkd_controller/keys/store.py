@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from qkd_controller.keys.errors import StoreError
+from qkd_controller.keys.errors import StoreError, StoreFull
 
 SCHEMA_VERSION = 1
 
@@ -170,7 +170,7 @@ class KeyStore:
     def _explain(self, error: sqlite3.Error) -> StoreError:
         code = _primary_code(error)
         if code == sqlite3.SQLITE_FULL:
-            return StoreError(
+            return StoreFull(
                 f"no space is left for {self._path}; nothing was changed: free space on its disk"
             )
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

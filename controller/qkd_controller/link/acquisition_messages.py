@@ -2,7 +2,8 @@
 
 All are session messages and public by protocol: times and which of them matched say nothing about
 bits, and the only bits that travel are those of test slices, which never become key. Each end
-speaks of its own epochs; a slice is named by the reference end's (epoch, index).
+speaks of its own epochs; a slice is named by the reference end's (epoch, index). Every time of a
+stream is rounded down to a tick of the announce resolution.
 """
 
 from typing import Literal
@@ -15,7 +16,8 @@ Mode = Literal["key", "test"]
 class EpochBegun(Message, frozen=True):
     """The sender's stream runs in this epoch; at its time first_ps the host's clock read utc_ns.
 
-    Nothing before complete_from_ps will be announced or matched: it may be gone already.
+    Nothing before complete_from_ps will be announced or matched: it may be gone already, and so may
+    an event in the tick that it names.
     """
 
     epoch: int

@@ -28,9 +28,13 @@ class Tagging(Protocol):
         """Spends pad and lends it out, with its cursor; tags go out in the order of their pad."""
 
     async def send_commit(
-        self, kind: type[Prepared] | type[Released], block: int, cursor: int, pad: memoryview
-    ) -> Prepared | Released:
-        """Tags all transcripts as they are now, queues the message and returns it."""
+        self,
+        kind: type[Prepared] | type[Released],
+        channel: BlockChannel,
+        cursor: int,
+        pad: memoryview,
+    ) -> None:
+        """Tags all transcripts as they are now, enters the message into the ledger, sends it."""
 
 
 async def follow(
@@ -44,7 +48,7 @@ async def follow(
     await channel.send(Summary(block.block, len(block.key), block.refill_bytes))
     async with tagging.pad(COMMIT_PAD_BYTES) as (cursor, pad):
         await store.call(lambda s: s.prepare(block))
-        channel.enter(await tagging.send_commit(Prepared, block.block, cursor, pad))
+        await tagging.send_commit(Prepared, channel, cursor, pad)
     try:
         await channel.receive(Released)
     except BlockDiscarded as discarded:
@@ -80,7 +84,7 @@ async def _release(
 ) -> None:
     async with tagging.pad(COMMIT_PAD_BYTES) as (cursor, pad):
         await store.call(lambda s: s.release(block))
-        channel.enter(await tagging.send_commit(Released, block.block, cursor, pad))
+        await tagging.send_commit(Released, channel, cursor, pad)
 
 
 def _check_reserve(store: LinkStore) -> None:

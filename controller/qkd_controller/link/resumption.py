@@ -6,9 +6,6 @@ from qkd_controller.keys.contract import Direction, LinkStore
 from qkd_controller.link.control import Resume, Verdict
 from qkd_controller.link.errors import LinkError, ProtocolError
 
-MAX_SKIP_BYTES = 64 * 1024
-"""The most pad that one message of the peer can make this end skip; it is lost for ever."""
-
 
 @dataclass(frozen=True)
 class Resumption:
@@ -30,18 +27,32 @@ def standing(store: LinkStore) -> Resume:
     )
 
 
-def meet_cursors(store: LinkStore, peer: Resume) -> None:
-    """Moves both pad cursors to the larger of the two ends'.
+def is_behind(own: Resume, peer: Resume, sending: Direction) -> bool:
+    """Whether the peer remembers more of the pad that this end sends with than this end does.
 
-    Raises LinkError where the peer's lies absurdly far ahead, so that nobody can burn the pad.
+    Pad is spent before a tag leaves, so this happens only to an end restored from an old copy.
+    Its next tag would stand on used pad, yet the peer's word is not authenticated so far: it must
+    wait for the peer's tag before it moves its cursor and tags itself. Raises LinkError if each
+    end would wait for the other: the older copy knows nothing that the newer does not.
     """
-    for direction, cursor in zip(Direction, peer.pad_cursors, strict=True):
-        if cursor - store.pad_cursor(direction) > MAX_SKIP_BYTES:
-            raise LinkError(
-                f"the peer's pad is {cursor - store.pad_cursor(direction)} bytes ahead in "
-                f"{direction.name}: the two stores do not belong together, pair the link anew"
-            )
-        store.move_pad_cursor(direction, cursor)
+    receiving = Direction(1 - sending)
+    behind = peer.pad_cursors[sending] > own.pad_cursors[sending]
+    if behind and own.pad_cursors[receiving] > peer.pad_cursors[receiving]:
+        raise LinkError(
+            "each end claims to know less of its own pad than the other: the message was altered "
+            "on the way, or the two stores do not belong together"
+        )
+    return behind
+
+
+def catch_up(store: LinkStore, peer: Resume, sending: Direction) -> None:
+    """Skips the pad that this end forgot it has used; only once the peer's tag is verified.
+
+    Raises LinkError if the peer remembers more pad than was ever provided here.
+    """
+    if peer.pad_cursors[sending] > store.pad_end(sending):
+        raise _strangers(sending)
+    store.move_pad_cursor(sending, peer.pad_cursors[sending])
 
 
 def verdict(store: LinkStore, own: Resume, follower: Resume) -> Verdict:

@@ -90,34 +90,38 @@ class Service:
 
     async def serve(self, connection: Introduced) -> None:
         """One session from its resumption to its end, which is always an exception or a return."""
-        end, terms = self.end, self.end.terms
+        end = self.end
         try:
             self.on_state(ConnectionState.RESUMING, "")
             lease = await end.store.lease()
             session = Session(
                 connection.wire, connection.agreement, lease, self.keys, end.codec, end.timing
             )
-            resumption = await session.resume()
-            self.failures = 0
-            self.on_event(
-                "link-up",
-                {
-                    "peer": terms.peer,
-                    "rolled_forward": list(resumption.rolled_forward),
-                    "discarded": list(resumption.discarded),
-                },
-            )
-            self.on_state(ConnectionState.UP, "")
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(session.run())
-                    await self.on_session(session, resumption)
-                    session.close()
-            except BaseExceptionGroup as errors:
-                raise root_error(errors) from None
+            with contextlib.closing(session):
+                await self._use(session)
         finally:
             connection.wire.close()
             await connection.wire.closed()
+
+    async def _use(self, session: Session) -> None:
+        resumption = await session.resume()
+        self.failures = 0
+        self.on_event(
+            "link-up",
+            {
+                "peer": self.end.terms.peer,
+                "rolled_forward": list(resumption.rolled_forward),
+                "discarded": list(resumption.discarded),
+            },
+        )
+        self.on_state(ConnectionState.UP, "")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(session.run())
+                await self.on_session(session, resumption)
+                session.close()
+        except BaseExceptionGroup as errors:
+            raise root_error(errors) from None
 
     def lost(self, error: LinkError) -> None:
         """Reports one lost session or failed attempt."""

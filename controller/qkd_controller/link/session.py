@@ -1,18 +1,16 @@
-"""One session with the peer: numbered, authenticated messages over one connection."""
+"""One session with the peer, from its resumption to its end: who waits for which message."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from qkd_controller.config.errors import QkdError
-from qkd_controller.keys.contract import AmplifiedBlock, LinkStore, PairingKeys
-from qkd_controller.keys.errors import PadReused, StoreError
+from qkd_controller.keys.contract import AmplifiedBlock, PairingKeys
+from qkd_controller.keys.errors import StoreError
 from qkd_controller.link import release, resumption
-from qkd_controller.link.authentication import Conversation, wiped
 from qkd_controller.link.channel import BlockChannel, Discard
-from qkd_controller.link.codec import SESSION, Codec, Envelope
+from qkd_controller.link.codec import Codec
 from qkd_controller.link.control import (
     UNTAGGED,
     Checkpoint,
@@ -20,13 +18,12 @@ from qkd_controller.link.control import (
     Prepared,
     Released,
     Resume,
-    Statement,
     Summary,
     Verdict,
 )
-from qkd_controller.link.durable import Lease, finish
-from qkd_controller.link.errors import AuthenticationError, LinkError, ProtocolError
-from qkd_controller.link.framing import check_length
+from qkd_controller.link.dialogue import Dialogue
+from qkd_controller.link.durable import Lease
+from qkd_controller.link.errors import LinkError, ProtocolError
 from qkd_controller.link.inbox import Inbox
 from qkd_controller.link.message import BlockMessage, Message
 from qkd_controller.link.terms import Agreement
@@ -47,9 +44,6 @@ CONTROL_MESSAGES = (
 )
 _INBOX_LIMIT_BYTES = 64 * 2**20
 _CHECKPOINT_EVERY = 4096
-_EARLY_BLOCKS = 4
-"""So many blocks may begin at the peer before this end has opened them."""
-_HASH_IN_THREAD_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -66,12 +60,6 @@ class SessionTiming:
 def session_codec(message_types: tuple[type[Message], ...]) -> Codec:
     """The codec of a session that carries these message types beside its own."""
     return Codec(tuple(dict.fromkeys(CONTROL_MESSAGES + message_types)))
-
-
-class _Block:
-    def __init__(self, conversation: Conversation) -> None:
-        self.conversation = conversation
-        self.inbox: Inbox[BlockMessage] = Inbox(_INBOX_LIMIT_BYTES)
 
 
 class Session:
@@ -91,27 +79,20 @@ class Session:
         timing: SessionTiming,
     ) -> None:
         self.agreement = agreement
-        self.next_block = 1
-        """No block of a smaller number can be opened; known once resumed."""
         self._terms = agreement.terms
-        self._wire = wire
         self._store = store
-        self._keys = keys
-        self._codec = codec
         self._timing = timing
-        self._session = Conversation(agreement, keys, SESSION)
-        self._blocks: dict[int, _Block] = {}
+        self._dialogue = Dialogue(wire, agreement, store, keys, codec, timing.silence_timeout_s)
         self._inbox: Inbox[Message] = Inbox(_INBOX_LIMIT_BYTES)
-        self._sent = 0
-        self._received = 0
-        self._since_checkpoint = 0
+        self._block_inboxes: dict[int, Inbox[BlockMessage]] = {}
         self._last_released = 0
-        self._sending = asyncio.Lock()
-        self._receiving = asyncio.Lock()
-        self._tagging = asyncio.Lock()
         self._committing = asyncio.Lock()
-        self._failure: QkdError | None = None
         self._ended = asyncio.Event()
+
+    @property
+    def next_block(self) -> int:
+        """No block of a smaller number can be opened; known once resumed."""
+        return self._dialogue.next_block
 
     async def resume(self) -> resumption.Resumption:
         """Settles with the peer what the last session left undecided; acts on tagged words only."""
@@ -120,7 +101,10 @@ class Session:
         except QkdError as error:
             self._fail(error)
             raise
-        self.next_block = outcome.next_block
+        except BaseException:
+            self._fail(LinkError("the session was given up"))
+            raise
+        self._dialogue.next_block = outcome.next_block
         self._last_released = outcome.next_block - 1
         return outcome
 
@@ -137,18 +121,19 @@ class Session:
                     task.cancel()
         finally:
             self._fail(LinkError("the session was given up"))
-        if self._failure is not None and not isinstance(self._failure, _Closed):
-            raise self._failure
+        failure = self._dialogue.failure
+        if failure is not None and not isinstance(failure, _Closed):
+            raise failure
 
     def close(self) -> None:
-        """Ends the session in good order; run() returns."""
+        """Ends the session in good order and wipes its keys; run() returns."""
         self._fail(_Closed("the session was closed"))
 
     async def send(self, message: Message) -> None:
         """Sends a message that belongs to no block."""
         if isinstance(message, BlockMessage):
             raise ValueError("messages about a block go through its channel")
-        await self._send(message, SESSION, self._session)
+        await self._dialogue.send(message)
 
     async def messages(self) -> AsyncIterator[Message]:
         """The peer's messages that belong to no block, in order; raises when the session ends."""
@@ -166,20 +151,15 @@ class Session:
 
         Raises ProtocolError for a number that is not new.
         """
-        self._check_alive()
-        if block < self.next_block:
-            raise ProtocolError(f"block {block} is not new; the next is {self.next_block}")
-        for early in [number for number in self._blocks if self.next_block <= number < block]:
-            self.close_block(early)
-        self.next_block = block + 1
-        opened = self._blocks.get(block) or self._begin(block)
-        return BlockChannel(block, ledger, self._send_about_block, opened.inbox)
+        self._dialogue.open_block(block)
+        is_open = self._dialogue.is_open
+        self._block_inboxes = {n: i for n, i in self._block_inboxes.items() if is_open(n)}
+        return BlockChannel(block, ledger, self._dialogue.send, self._block_inbox(block))
 
     def close_block(self, block: int) -> None:
         """Forgets the conversation; what the peer still says about the block is dropped."""
-        closed = self._blocks.pop(block, None)
-        if closed is not None:
-            closed.conversation.wipe()
+        self._dialogue.close_block(block)
+        self._block_inboxes.pop(block, None)
 
     async def release(self, block: AmplifiedBlock, channel: BlockChannel) -> None:
         """Releases the block at both ends, in the part that this end has; its key is wiped.
@@ -203,7 +183,7 @@ class Session:
                 )
             self._last_released = block.block
             async with asyncio.timeout(self._timing.commit_timeout_s):
-                await commit(self, self._store, block, channel)
+                await commit(self._dialogue, self._store, block, channel)
         except TimeoutError:
             error = LinkError(f"{self._terms.peer} did not commit block {block.block} in time")
             self._fail(error)
@@ -220,178 +200,55 @@ class Session:
         own = await store.call(resumption.standing)
         await self.send(own)
         peer = await self._expect(Resume)
-        await store.call(lambda s: resumption.meet_cursors(s, peer))
+        behind = resumption.is_behind(own, peer, terms.sending)
         if terms.leads:
             verdict = await store.call(lambda s: resumption.verdict(s, own, peer))
             await self.send(verdict)
-        await self._checkpoint()
+        if not behind:
+            await self._dialogue.checkpoint()
         if not terms.leads:
             verdict = await self._expect(Verdict)
         await self._expect(Checkpoint)
+        if behind:
+            await store.call(lambda s: resumption.catch_up(s, peer, terms.sending))
+            await self._dialogue.checkpoint()
         if terms.leads:
             return resumption.Resumption(resumption.next_block(own, peer))
         return await store.call(lambda s: resumption.settle(s, own, peer, verdict))
 
     async def _expect(self, kind: type[M]) -> M:
-        message, _ = await self._next()
+        message, _ = await self._dialogue.receive()
         if not isinstance(message, kind):
             raise ProtocolError(
                 f"{self._terms.peer} sent {type(message).__name__} instead of {kind.__name__}"
             )
         return message
 
-    async def _next(self) -> tuple[Message, int]:
-        """The next message, taken into its transcript and its tags verified, and its size."""
-        payload = await self._wire.receive(self._timing.silence_timeout_s)
-        envelope = self._codec.decode(payload)
-        self._received += 1
-        if envelope.sequence != self._received:
-            raise AuthenticationError(
-                f"message {envelope.sequence} of {self._terms.peer} came where {self._received} "
-                "is due: messages were lost, repeated or reordered on the way"
-            )
-        message = envelope.message
-        conversation = self._conversation(envelope.transcript)
-        if conversation is None:
-            return message, len(payload)
-        if isinstance(message, Checkpoint):
-            await self._verify(message.pad_cursor, [(self._session, message.session)])
-        elif isinstance(message, Prepared | Released):
-            if isinstance(message, Released) is self._terms.leads:
-                raise ProtocolError(f"{self._terms.peer} sent {type(message).__name__}")
-            statements = [(conversation, message.conversation), (self._session, message.session)]
-            await self._verify(message.pad_cursor, statements)
-        elif not isinstance(message, UNTAGGED):
-            async with self._receiving:
-                await _hashed(conversation.absorb_received, envelope.sequence, payload)
-            self._since_checkpoint += conversation is self._session
-        return message, len(payload)
-
     async def _dispatch(self, message: Message, size_bytes: int) -> None:
         if isinstance(message, BlockMessage):
-            block = self._blocks.get(message.block)
-            if block is not None:
-                block.inbox.offer(message, size_bytes)
+            if self._dialogue.is_open(message.block):
+                self._block_inbox(message.block).offer(message, size_bytes)
         elif isinstance(message, Resume | Verdict):
             raise ProtocolError(f"{self._terms.peer} sent {type(message).__name__} out of turn")
         elif not isinstance(message, UNTAGGED):
             await self._inbox.add(message, size_bytes)
 
-    async def _verify(self, cursor: int, statements: list[tuple[Conversation, Statement]]) -> None:
-        """Spends the peer's pad durably, then checks its tags."""
-        length = len(statements) * Statement.BYTES_OF_PAD
-        direction = self._terms.receiving
-
-        def take(store: LinkStore) -> bytearray:
-            if cursor - store.pad_cursor(direction) > resumption.MAX_SKIP_BYTES:
-                raise AuthenticationError(f"a tag of {self._terms.peer} burns pad without need")
-            return store.take_pad_at(direction, cursor, length)
-
-        try:
-            pad = await self._store.call(take)
-        except PadReused:
-            raise AuthenticationError(
-                f"a tag of {self._terms.peer} uses pad that is spent: it is a replay"
-            ) from None
-        with wiped(pad) as view:
-            for place, (conversation, statement) in enumerate(statements):
-                start = place * Statement.BYTES_OF_PAD
-                conversation.verify(statement, view[start : start + Statement.BYTES_OF_PAD])
-
-    @asynccontextmanager
-    async def pad(self, length_bytes: int) -> AsyncIterator[tuple[int, memoryview]]:
-        """Spends own pad and lends it out with its cursor; see release.Tagging."""
-        async with self._tagging:
-            cursor, pad = await self._store.call(
-                lambda s: s.take_pad(self._terms.sending, length_bytes)
-            )
-            with wiped(pad) as view:
-                yield cursor, view
-
-    async def send_commit(
-        self, kind: type[Prepared] | type[Released], block: int, cursor: int, pad: memoryview
-    ) -> Prepared | Released:
-        """Tags block and session as they are now; see release.Tagging."""
-        conversation = self._conversation(block)
-        if conversation is None:
-            raise LinkError(f"block {block} was closed while it was being released")
-        half = Statement.BYTES_OF_PAD
-
-        def tagged() -> Prepared | Released:
-            on_block, on_session = conversation.state(pad[:half]), self._session.state(pad[half:])
-            return kind(block, cursor, on_block, on_session)
-
-        return await self._send_tagged(tagged, block)
-
-    async def _checkpoint(self) -> None:
-        self._since_checkpoint = 0
-        async with self.pad(Statement.BYTES_OF_PAD) as (cursor, pad):
-            await self._send_tagged(lambda: Checkpoint(cursor, self._session.state(pad)), SESSION)
-
-    async def _send_tagged(self, build: Callable[[], M], transcript: int) -> M:
-        # Nothing may be sent or received between reading the hashes and sending the tags.
-        async with self._sending, self._receiving:
-            message = build()
-            self._wire.write(self._numbered(message, transcript))
-        await self._wire.drain(self._timing.silence_timeout_s)
-        return message
-
-    async def _send_about_block(self, message: BlockMessage) -> None:
-        block = self._blocks.get(message.block)
-        if block is None:
-            self._check_alive()
-            raise ProtocolError(f"block {message.block} is closed")
-        await self._send(message, message.block, block.conversation)
-
-    async def _send(self, message: Message, transcript: int, conversation: Conversation) -> None:
-        async with self._sending:
-            payload = self._numbered(message, transcript)
-            try:
-                await _hashed(conversation.absorb_sent, self._sent, payload)
-            finally:
-                self._wire.write(payload)
-        self._since_checkpoint += conversation is self._session
-        await self._wire.drain(self._timing.silence_timeout_s)
-
-    def _numbered(self, message: Message, transcript: int) -> bytes:
-        self._check_alive()
-        payload = self._codec.encode(Envelope(self._sent + 1, transcript, message))
-        check_length(len(payload))
-        self._sent += 1
-        return payload
-
     async def _receive(self) -> None:
         while True:
-            message, size_bytes = await self._next()
+            message, size_bytes = await self._dialogue.receive()
             await self._dispatch(message, size_bytes)
 
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(self._timing.silence_timeout_s / 3)
-            if self._since_checkpoint >= _CHECKPOINT_EVERY:
-                await self._checkpoint()
-            await self._send_tagged(Ping, SESSION)
+            if self._dialogue.since_checkpoint >= _CHECKPOINT_EVERY:
+                await self._dialogue.checkpoint()
+            await self._dialogue.ping()
 
-    def _conversation(self, transcript: int) -> Conversation | None:
-        """The conversation of this number, or None for a block that is over."""
-        if transcript == SESSION:
-            return self._session
-        if transcript in self._blocks:
-            return self._blocks[transcript].conversation
-        if transcript < self.next_block:
-            return None
-        if transcript >= self.next_block + _EARLY_BLOCKS:
-            raise ProtocolError(f"{self._terms.peer} speaks of block {transcript}, far too early")
-        return self._begin(transcript).conversation
-
-    def _begin(self, number: int) -> _Block:
-        block = _Block(Conversation(self.agreement, self._keys, number))
-        self._blocks[number] = block
-        return block
-
-    def _check_alive(self) -> None:
-        if self._failure is not None:
-            raise LinkError(f"the session has ended: {self._failure}")
+    def _block_inbox(self, block: int) -> Inbox[BlockMessage]:
+        if block not in self._block_inboxes:
+            self._block_inboxes[block] = Inbox(_INBOX_LIMIT_BYTES)
+        return self._block_inboxes[block]
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -401,22 +258,14 @@ class Session:
 
     def _fail(self, error: QkdError) -> None:
         """The first error ends the session, for everyone who waits on it."""
-        if self._failure is not None:
+        if self._dialogue.failure is not None:
             return
-        self._failure = error
+        self._dialogue.end(error)
         self._ended.set()
-        self._wire.close()
         self._inbox.put_nowait(error)
-        for block in self._blocks.values():
-            block.inbox.put_nowait(error)
+        for inbox in self._block_inboxes.values():
+            inbox.put_nowait(error)
 
 
 class _Closed(LinkError):
     pass
-
-
-async def _hashed(absorb: Callable[[int, bytes], None], sequence: int, payload: bytes) -> None:
-    if len(payload) < _HASH_IN_THREAD_BYTES:
-        absorb(sequence, payload)
-    else:
-        await finish(asyncio.to_thread(absorb, sequence, payload))

@@ -35,6 +35,16 @@ class Errors:
             raise AlignmentFailed("no coincidences in both bases on the test slices")
         return (self.errors_z / self.sifted_z + self.errors_x / self.sifted_x) / 2
 
+    def clearly_above(self, ratio: float) -> bool:
+        """Whether a basis errs more often than this, by over two standard deviations."""
+        return any(
+            errors - sifted * ratio > 2 * math.sqrt(sifted * ratio * (1 - ratio))
+            for sifted, errors in (
+                (self.sifted_z, self.errors_z),
+                (self.sifted_x, self.errors_x),
+            )
+        )
+
     def worst_ratio(self) -> float:
         """The larger error rate of the two bases; 0.5 for a basis without data."""
         z = self.errors_z / self.sifted_z if self.sifted_z else 0.5

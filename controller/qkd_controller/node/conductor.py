@@ -22,6 +22,10 @@ LOCK_GRACE_S = 3.0
 """A new run of a tagger is found again well within this time, and loses nothing meanwhile."""
 WATCHED_TEST_SLICES = 3
 MIN_WATCHED_SIFTED = 200
+VERDICT_PROBES = 4
+"""A verdict on the link is taken on so much more than a step of the alignment."""
+CEILING_FACTOR = 1.25
+_SUSPICION = ": eavesdropping or a fault in the optics; no key is made"
 
 SliceId = tuple[int, int]
 
@@ -71,6 +75,8 @@ class Conductor:
         self._changed = asyncio.Event()
         self._tested: deque[TestSlice] = deque(maxlen=400)
         self._accepted_ratio = 0.0
+        self._keyed = False
+        self._alarmed = False
 
     def notify(self) -> None:
         """Something may have changed: readiness, lock, results."""
@@ -95,13 +101,16 @@ class Conductor:
         if not self._table.locked():
             self._table.enter(LinkState.SYNCHRONISING, "seeking the clock offset in the photons")
         await self._until(self._table.locked, guarded_by=self._ready)
-        self._table.enter(LinkState.ALIGNING, "measuring the error rate on test slices")
+        self._table.enter(self._aligning(), "measuring the error rate on test slices")
         errors = await self._probe_or_fall()
-        if errors.worst_ratio() > self._limits.start_above_qber_ratio:
+        if self._keyed and errors.clearly_above(self._limits.alarm_above_qber_ratio):
+            self._alarmed = True
+        if errors.clearly_above(self._limits.start_above_qber_ratio):
             errors = await self._align(errors)
-        while errors.worst_ratio() > self._limits.alarm_above_qber_ratio:
+        while errors.clearly_above(self._limits.alarm_above_qber_ratio):
             errors = await self._alarm(errors)
         self._accepted_ratio = errors.worst_ratio()
+        self._keyed, self._alarmed = True, False
         self._table.set_mode("key")
         self._table.enter(LinkState.KEYING, f"error rate {errors.worst_ratio():.1%}")
         await self._watch()
@@ -113,26 +122,26 @@ class Conductor:
 
     async def _align(self, errors: Errors) -> Errors:
         cause = f"error rate {errors.worst_ratio():.1%}"
-        self._table.enter(LinkState.ALIGNING, cause)
+        self._table.enter(self._aligning(), f"{cause}{_SUSPICION if self._alarmed else ''}")
         try:
             await self._table.align(cause, self._probe)
         except AlignmentFailed as failure:
-            self._table.enter(LinkState.ALIGNING, str(failure))
+            self._table.enter(self._aligning(), str(failure))
         return await self._probe_or_fall()
 
     async def _alarm(self, errors: Errors) -> Errors:
         """Waits on test slices while the error rate is too high; tries to align now and then."""
+        self._alarmed = True
         self._table.enter(
-            LinkState.ALARM,
-            f"error rate {errors.worst_ratio():.1%} after alignment: eavesdropping or a fault "
-            "in the optics; no key is made",
+            LinkState.ALARM, f"error rate {errors.worst_ratio():.1%} after alignment{_SUSPICION}"
         )
         retry_at = time.monotonic() + ALARM_RETRY_S
         while time.monotonic() < retry_at:
             errors = await self._probe_or_fall()
-            if errors.worst_ratio() <= self._limits.alarm_above_qber_ratio:
+            if not errors.clearly_above(self._limits.alarm_above_qber_ratio):
+                self._alarmed = False
                 self._table.enter(LinkState.ALIGNING, "the error rate has fallen")
-                if errors.worst_ratio() > self._limits.start_above_qber_ratio:
+                if errors.clearly_above(self._limits.start_above_qber_ratio):
                     return await self._align(errors)
                 return errors
         return await self._align(errors)
@@ -140,8 +149,13 @@ class Conductor:
     async def _watch(self) -> None:
         """Returns when key-making must stop; raises _Fallen when something is lost."""
         since = self._table.next_slice()
-        ceiling = max(self._limits.start_above_qber_ratio, 1.5 * self._accepted_ratio)
+        # What alignment could not better is no reason to align again, short of the alarm.
+        ceiling = min(
+            max(self._limits.start_above_qber_ratio, CEILING_FACTOR * self._accepted_ratio),
+            self._limits.alarm_above_qber_ratio,
+        )
         locked_at = time.monotonic()
+        told = ""
         while True:
             await self._next_change()
             self._ready()
@@ -151,24 +165,26 @@ class Conductor:
                 self._table.enter(LinkState.SYNCHRONISING, "lost the clock's lock")
                 raise _Fallen
             recent = _total([t for t in self._tested if t.slice_id >= since][-WATCHED_TEST_SLICES:])
-            if (
-                min(recent.sifted_z, recent.sifted_x) >= MIN_WATCHED_SIFTED
-                and recent.worst_ratio() > ceiling
-            ):
-                self._table.enter(
-                    LinkState.ALIGNING, f"error rate {recent.worst_ratio():.1%} on test slices"
-                )
+            if min(recent.sifted_z, recent.sifted_x) < MIN_WATCHED_SIFTED:
+                continue
+            cause = f"error rate {recent.worst_ratio():.1%} on test slices"
+            if recent.clearly_above(ceiling):
+                self._table.enter(LinkState.ALIGNING, cause)
                 return
+            if cause != told:
+                told = cause
+                self._table.enter(LinkState.KEYING, cause)
 
-    async def _probe(self) -> Errors:
-        """Errors on photons detected from now on; zeros if none come in time."""
+    async def _probe(self, probes: int = 1) -> Errors:
+        """Errors on photons detected from now on; what there is, if not enough come in time."""
+        wanted = probes * self._limits.sifted_per_probe
         start = self._table.next_slice()
         total = Errors(0, 0, 0, 0)
 
         def enough() -> bool:
             nonlocal total
             total = _total([t for t in self._tested if t.slice_id >= start])
-            return total.sifted_z + total.sifted_x >= self._limits.sifted_per_probe
+            return total.sifted_z + total.sifted_x >= wanted
 
         try:
             async with asyncio.timeout(self._limits.probe_timeout_s):
@@ -178,11 +194,18 @@ class Conductor:
         return total
 
     async def _probe_or_fall(self) -> Errors:
-        errors = await self._probe()
+        errors = await self._probe(VERDICT_PROBES)
         if errors.sifted_z == 0 or errors.sifted_x == 0:
             self._table.enter(LinkState.SYNCHRONISING, "no coincidences on the test slices")
             raise _Fallen
         return errors
+
+    def _aligning(self) -> LinkState:
+        """An alarm stands until the error rate has fallen, whatever is tried meanwhile.
+
+        While a link is first brought up a high error rate is no alarm: nothing is aligned yet.
+        """
+        return LinkState.ALARM if self._alarmed else LinkState.ALIGNING
 
     def _ready(self) -> None:
         if self._table.missing():

@@ -9,10 +9,12 @@ from qkd_controller.distillation.report import BlockReport
 from qkd_controller.keys.contract import AmplifiedBlock
 from qkd_controller.link.authentication import block_epsilon
 from qkd_controller.link.channel import Discard
-from qkd_controller.link.errors import BlockDiscarded
+from qkd_controller.link.errors import BlockDiscarded, ProtocolError
 from qkd_controller.link.session import Session
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_controller.security.ledger import BlockLedger
+
+WAITING_BLOCKS = 4
 
 OnReleased = Callable[[int, BlockReport], None]
 OnDiscarded = Callable[[int, str], None]
@@ -29,6 +31,7 @@ class Distiller:
         plan: BlockPlan,
         expected_qber: Callable[[], float],
         monitor: LeakageMonitor,
+        on_sifted: Callable[[int], None],
         on_stage: OnStage,
         on_released: OnReleased,
         on_discarded: OnDiscarded,
@@ -38,10 +41,11 @@ class Distiller:
         self._plan = plan
         self._expected_qber = expected_qber
         self._monitor = monitor
+        self._on_sifted = on_sifted
         self._on_stage = on_stage
         self._on_released = on_released
         self._on_discarded = on_discarded
-        self._queue: asyncio.Queue[MatchedBlock] = asyncio.Queue()
+        self._queue: asyncio.Queue[MatchedBlock] = asyncio.Queue(WAITING_BLOCKS)
         self._busy = False
 
     @property
@@ -50,8 +54,11 @@ class Distiller:
         return not self._busy and self._queue.empty()
 
     def put(self, matched: MatchedBlock) -> None:
-        """Takes a block that both ends have cut."""
-        self._queue.put_nowait(matched)
+        """Takes a block that both ends have cut; raises ProtocolError if too many wait."""
+        try:
+            self._queue.put_nowait(matched)
+        except asyncio.QueueFull:
+            raise ProtocolError("the peer cuts blocks faster than they are distilled") from None
 
     async def run(self) -> None:
         """Distils until cancelled; a session that fails ends it with its LinkError."""
@@ -82,6 +89,7 @@ class Distiller:
                 self._expected_qber(),
                 epsilon_authentication=block_epsilon(self._plan.pad_refill_bits),
                 monitor=self._monitor,
+                on_sifted=self._on_sifted,
             )
             self._on_stage(matched.block, "releasing")
             await self._session.release(_amplified(matched.block, distilled, self._plan), channel)
@@ -92,7 +100,7 @@ class Distiller:
         else:
             self._on_released(matched.block, distilled.report)
         finally:
-            self._on_stage(matched.block, "collecting")
+            self._on_stage(matched.block + 1, "collecting")
 
 
 def _amplified(block: int, distilled: DistilledBlock, plan: BlockPlan) -> AmplifiedBlock:

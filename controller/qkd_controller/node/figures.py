@@ -53,10 +53,12 @@ class Figures:
         self.secret_bits = Rate()
         self.discarded: Counter[str] = Counter()
         self.released = 0
+        self.discards_in_row = 0
+        self.last_discard = ""
         self.efficiency_f: float | None = None
         self.run_s = 0.0
         self.dead_s = 0.0
-        self.block = 0
+        self.block = 1
         self.stage = "collecting"
         self.alignments = 0
         self._engine = engine
@@ -72,9 +74,15 @@ class Figures:
     def released_block(self, report: BlockReport) -> None:
         """Counts a block that made key."""
         self.released += 1
-        self.sifted_bits.add(report.sifted_z_bits + report.sifted_x_bits)
+        self.discards_in_row = 0
         self.secret_bits.add(report.released_bits)
         self.efficiency_f = report.key_string.efficiency
+
+    def discarded_block(self, cause: str) -> None:
+        """Counts a block that made no key."""
+        self.discarded[cause] += 1
+        self.discards_in_row += 1
+        self.last_discard = cause
 
     def recent(self) -> list[SliceRecord]:
         """The latest matched slices; none once matching has stopped for some seconds."""

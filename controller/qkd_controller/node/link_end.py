@@ -6,12 +6,13 @@ from typing import Any
 
 from qkd_controller.acquisition.announcing import AnnouncingEnd
 from qkd_controller.acquisition.reference import ReferenceEnd
-from qkd_controller.config.errors import QkdError, first_error
+from qkd_controller.config.errors import first_error
 from qkd_controller.config.link import LinkFile
 from qkd_controller.config.node import LinkEnd, NodeFile
 from qkd_controller.devices.state import State, StateChange
 from qkd_controller.devices.tagger import RunEnded
 from qkd_controller.distillation.report import BlockReport
+from qkd_controller.keys.errors import StoreError, StoreFull
 from qkd_controller.keys.link_store import SqliteLinkStore
 from qkd_controller.link.acquisition_messages import ACQUISITION_MESSAGES
 from qkd_controller.link.block_messages import BLOCK_MESSAGES
@@ -27,6 +28,7 @@ from qkd_controller.node.figures import Figures
 from qkd_controller.node.instruments import Instruments
 from qkd_controller.node.link_session import LinkSession
 from qkd_controller.node.matching import EventSource, Matching
+from qkd_controller.node.operator import RequestDeclined
 from qkd_controller.node.state import LinkState, StateMachine
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_controller.telemetry.events import EventLog
@@ -34,6 +36,10 @@ from qkd_controller.telemetry.metrics import Metrics
 
 FIRST_QBER_RATIO = 0.03
 LOW_PAD_BYTES = 1 << 14
+DISCARDS_TO_ALARM = 3
+STORE_RETRY_S = 5.0
+REFUSALS = ("AuthenticationError", "RefusedByPeer")
+"""Kinds of error that no new attempt mends by itself."""
 
 
 class LinkRuntime:
@@ -61,12 +67,15 @@ class LinkRuntime:
         self._session: LinkSession | None = None
         self._conducted = (LinkState.SYNCHRONISING, "the peer has not reported yet")
         self._stopped = ""
+        self._store_fault = ""
+        self._unconnected = ""
+        self._refusal = ""
         engine_kind = ReferenceEnd if link.roles.time_reference == node.name else AnnouncingEnd
         engine = engine_kind(link.timing, end.buffer_limit_mib << 20)
         self.figures = Figures(engine, link.timing.slice_ms)
-        self.matching = Matching(
-            engine, EventSource(link.timing, end.channels), self._on_engine, self._on_engine_fault
-        )
+        resolution_ps = self.instruments.tagger.resolution_ps
+        source = EventSource(link.timing, end.channels, resolution_ps)
+        self.matching = Matching(engine, source, self._on_engine, self._on_engine_fault)
         self._endpoint = LinkEndpoint(
             terms=LinkTerms.of(link, node.name),
             address=end.address,
@@ -80,19 +89,41 @@ class LinkRuntime:
         """Whether there is a session with the peer."""
         return self._session is not None
 
-    def alarms(self) -> tuple[str, ...]:
-        """What an operator should look at, worst first."""
+    def alarms(self, pad_bytes: tuple[int, int]) -> tuple[str, ...]:
+        """What an operator should look at, worst first; pad_bytes are left, by direction."""
         alarms = []
         if self._stopped:
             alarms.append(f"link stopped: {self._stopped}")
+        if self._store_fault:
+            alarms.append(self._store_fault)
+        if self._refusal:
+            alarms.append(f"link refused: {self._refusal}")
         if self.machine.state is LinkState.ALARM:
             alarms.append(self.machine.cause)
         alarms += [
-            f"{name} tripped: {actor.cause}"
+            f"{name} tripped: {actor.cause}; once the cause is gone: qkd rearm NODE.toml {name}"
             for name, actor in self.instruments.actors.items()
             if actor.state is State.TRIPPED
         ]
+        if self.figures.discards_in_row >= DISCARDS_TO_ALARM:
+            alarms.append(
+                f"{self.figures.discards_in_row} blocks in a row made no key: "
+                f"{self.figures.last_discard}"
+            )
+        if min(pad_bytes) < LOW_PAD_BYTES:
+            alarms.append(
+                f"authentication pad low: {min(pad_bytes)} bytes left; at the end the link stops "
+                "and must be paired anew"
+            )
         return tuple(alarms)
+
+    def rearm(self, device: str) -> None:
+        """Re-arms a tripped device; raises RequestDeclined if it is not tripped."""
+        actor = self.instruments.actors[device]
+        if actor.state is not State.TRIPPED:
+            raise RequestDeclined(f"{device} is {actor.state}, not tripped")
+        self._emit("rearmed", device=device, after=actor.cause)
+        actor.rearm()
 
     async def run(self) -> None:
         """Runs the end until cancelled, then brings its instruments to rest."""
@@ -135,7 +166,6 @@ class LinkRuntime:
         name, key, test = self.link.name, report.key_string, report.test_string
         metrics = self._metrics
         metrics.blocks.labels(name, "released").inc()
-        metrics.sifted.labels(name).inc((report.sifted_z_bits + report.sifted_x_bits) / 8)
         metrics.secret.labels(name).inc(report.released_bits / 8)
         metrics.leaked.labels(name).inc(key.leaked_bits / 8)
         metrics.efficiency.labels(name).set(key.efficiency)
@@ -156,10 +186,17 @@ class LinkRuntime:
             durations_s={k: round(v, 4) for k, v in report.durations_s.items()},
         )
 
+    def on_sifted(self, bits: int) -> None:
+        self.figures.sifted_bits.add(bits)
+        self._metrics.sifted.labels(self.link.name).inc(bits / 8)
+
     def on_discarded(self, block: int, cause: str) -> None:
-        self.figures.discarded[cause] += 1
+        self.figures.discarded_block(cause)
         self._metrics.blocks.labels(self.link.name, "discarded").inc()
         self._emit("block_discarded", block=block, cause=cause)
+        in_row = self.figures.discards_in_row
+        if in_row == DISCARDS_TO_ALARM:
+            self._log.warn("no_key", link=self.link.name, blocks=in_row, cause=cause)
 
     async def _stream(self) -> None:
         tagger = self.instruments.tagger
@@ -170,17 +207,27 @@ class LinkRuntime:
                     self._on_run(item)
 
     async def _keep_session(self) -> None:
-        """One session after another; what cannot be mended by another one stops the link."""
-        try:
-            await maintain(self._endpoint, self._serve, self._on_connection, self._on_link_event)
-        except QkdError as error:
-            self._stopped = str(error)
-            self._log.warn("link_stopped", link=self.link.name, cause=str(error))
-            self._restate()
+        """One session after another; what no new one can mend stops the link, not the node."""
+        while True:
+            try:
+                await maintain(
+                    self._endpoint, self._serve, self._on_connection, self._on_link_event
+                )
+            except StoreFull as error:
+                self._store_fault = str(error)
+                self._log.warn("store_full", link=self.link.name, cause=str(error))
+                self._restate()
+                await asyncio.sleep(STORE_RETRY_S)
+            except StoreError as error:
+                self._stopped = str(error)
+                self._log.warn("link_stopped", link=self.link.name, cause=str(error))
+                self._restate()
+                return
 
     async def _serve(self, session: Session, resumption: Resumption) -> None:
         del resumption  # told by the connection's own event
         self._conducted = (LinkState.SYNCHRONISING, "a session has begun")
+        self._store_fault = self._refusal = self._unconnected = ""
         self._session = LinkSession(self, session)
         self._restate()
         try:
@@ -198,7 +245,8 @@ class LinkRuntime:
         elif missing:
             self.machine.enter(LinkState.PREPARING, missing)
         elif self._session is None:
-            self.machine.enter(LinkState.CONNECTING, f"no session with {self.peer}")
+            cause = self._store_fault or self._unconnected or f"no session with {self.peer} yet"
+            self.machine.enter(LinkState.CONNECTING, cause)
         else:
             self.machine.enter(*self._conducted)
 
@@ -228,9 +276,16 @@ class LinkRuntime:
 
     def _on_connection(self, state: ConnectionState, cause: str) -> None:
         self._emit("connection", state=state.value, cause=cause)
+        if cause:
+            self._unconnected = cause
+            self._restate()
 
     def _on_link_event(self, kind: str, fields: dict[str, Any]) -> None:
         self._emit(kind.replace("-", "_"), **fields)
+        refused = fields.get("error") in REFUSALS or "link files differ" in fields.get("cause", "")
+        if refused and self._session is None:
+            self._refusal = self._unconnected = fields["cause"]
+            self._restate()
 
     def _on_state(self, before: LinkState, after: LinkState, cause: str) -> None:
         self._metrics.link_state.labels(self.link.name).state(after.value)

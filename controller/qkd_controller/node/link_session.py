@@ -1,6 +1,7 @@
 """What one link end does during one session with its peer."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -25,13 +26,16 @@ from qkd_controller.node.alignment import AlignmentFailed, Errors
 from qkd_controller.node.conductor import Conductor, SliceId, TestSlice
 from qkd_controller.node.distilling import Distiller
 from qkd_controller.node.instruments import Instruments
-from qkd_controller.node.matching import OUTBOX_LIMIT, Matching, Outbox
+from qkd_controller.node.matching import Matching
+from qkd_controller.node.outbox import Outbox
 from qkd_controller.node.state import LinkState
 from qkd_controller.node.steering import steer
 from qkd_controller.security.leakage import LeakageMonitor
 
-# Photons that are already on their way through tagger, wire and host when a slice is announced.
-ANNOUNCE_GUARD_PS = 250_000_000_000
+WAITING_WORDS = 16
+"""Of an alignment; a peer that says more before it is answered waits."""
+# From the engine's word to the peer's engine, which refuses a change for what is recorded already.
+ANNOUNCE_GUARD_PS = 500_000_000_000
 # A probe only measures: photons of the old setting would blur it, not harm it.
 PROBE_GUARD_PS = 120_000_000_000
 
@@ -59,6 +63,9 @@ class Owner(Protocol):
     def on_stage(self, block: int, stage: str) -> None:
         """The block has come to this stage."""
 
+    def on_sifted(self, bits: int) -> None:
+        """So many bits of a block were sifted, whatever becomes of them."""
+
     def on_released(self, block: int, report: BlockReport) -> None:
         """The block has made key at both ends."""
 
@@ -73,13 +80,13 @@ class LinkSession:
         roles, link = owner.link.roles, owner.link
         self._owner = owner
         self._session = session
-        self._outbox: Outbox = asyncio.Queue(OUTBOX_LIMIT)
+        self._outbox = Outbox()
         self._faults: asyncio.Queue[LinkError] = asyncio.Queue()
         self._readiness_changed = asyncio.Event()
         self._collected = asyncio.Event()
         self._peer = Readiness(False, "has not told yet", False)
-        self._alignment: asyncio.Queue[AlignProbe | AlignEnd] = asyncio.Queue()
-        self._probed: asyncio.Queue[AlignResult] = asyncio.Queue()
+        self._alignment: asyncio.Queue[AlignProbe | AlignEnd] = asyncio.Queue(WAITING_WORDS)
+        self._probed: asyncio.Queue[AlignResult] = asyncio.Queue(WAITING_WORDS)
         self._steering: asyncio.Task[None] | None = None
         self._distiller = Distiller(
             session,
@@ -90,6 +97,7 @@ class LinkSession:
             link.block,
             owner.expected_qber,
             owner.monitor,
+            owner.on_sifted,
             owner.on_stage,
             owner.on_released,
             owner.on_discarded,
@@ -150,7 +158,10 @@ class LinkSession:
 
     def set_mode(self, mode: Mode) -> None:
         engine = self._engine()
-        self._owner.matching.tell(lambda _: [engine.set_mode(mode, ANNOUNCE_GUARD_PS)])
+        # The host's time is that at which the engine gets to it, not that of asking.
+        self._owner.matching.tell(
+            lambda _: [engine.set_mode(mode, ANNOUNCE_GUARD_PS, time.time_ns())]
+        )
 
     def next_slice(self) -> SliceId:
         return self._engine().next_slice(PROBE_GUARD_PS)
@@ -217,7 +228,7 @@ class LinkSession:
 
     async def _receive(self, message: Message, group: asyncio.TaskGroup) -> None:
         if isinstance(message, ACQUISITION_MESSAGES):
-            self._owner.matching.receive(message)
+            await self._owner.matching.receive(message)
         elif isinstance(message, Readiness):
             self._peer = message
             self.engine_ran()
@@ -228,9 +239,9 @@ class LinkSession:
                 self._steering.cancel()
             self._steering = group.create_task(self._steer_for_peer())
         elif isinstance(message, AlignResult) and self._conductor is None:
-            self._probed.put_nowait(message)
+            await self._probed.put(message)
         elif isinstance(message, AlignProbe | AlignEnd) and self._conductor is not None:
-            self._alignment.put_nowait(message)
+            await self._alignment.put(message)
         elif isinstance(message, BlockCut) and self._conductor is None:
             await self._join_block(message)
         else:
@@ -280,9 +291,9 @@ class LinkSession:
 
     def _put(self, message: Message) -> None:
         try:
-            self._outbox.put_nowait(message)
-        except asyncio.QueueFull:
-            self.fail(LinkError(f"{self._owner.peer} reads more slowly than this end speaks"))
+            self._outbox.put(message)
+        except LinkError as error:
+            self.fail(error)
 
     def _engine(self) -> ReferenceEnd:
         engine = self._owner.matching.engine

@@ -5,10 +5,14 @@ needs no lock, and the event loop never waits for it.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from qkd_controller.acquisition.announcing import AnnouncingEnd
 from qkd_controller.acquisition.reference import ReferenceEnd
@@ -18,26 +22,40 @@ from qkd_controller.config.node import Channel
 from qkd_controller.devices.tagger import RunEnded, RunEvent, RunStarted
 from qkd_controller.link.errors import LinkError
 from qkd_controller.link.message import Message
+from qkd_controller.node.outbox import Outbox, size_bytes
 from qkd_drivers.contract import Tags
 from qkd_native.clicks import EventResolver
 
 BATCH_S = 0.05
 INBOX_LIMIT_BYTES = 64 << 20
-OUTBOX_LIMIT = 4096
 
 Engine = ReferenceEnd | AnnouncingEnd
-Outbox = asyncio.Queue[Message]
 Work = Callable[[Engine], Iterable[Message]]
 R = TypeVar("R")
+Times = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint8]
 
 
 class EventSource:
-    """Turns one tagger's stream into events of the engine, run by run."""
+    """Turns one tagger's stream into events of the engine, run by run.
 
-    def __init__(self, timing: Timing, channels: tuple[Channel, ...]) -> None:
+    A tagger's times lie on a grid of resolution_ps. The delay of a channel would shift its grid,
+    and every announced time would tell by its remainder which detector had fired. Each tag is
+    therefore first moved by a random part of a grid step: whatever the delays, the remainders are
+    uniform then. It costs the coincidence peak the width of one more quantisation at each end.
+
+    A run in which a click came too late to be put in its place ends unclean: events that it should
+    have joined or kept dead are already out. In the first dead time of a run no event is taken,
+    since a detector may be dead from a click before it.
+    """
+
+    def __init__(self, timing: Timing, channels: tuple[Channel, ...], resolution_ps: int) -> None:
         self._timing = timing
+        self._resolution_ps = resolution_ps
         self._delays_ps = {c.channel: c.delay_ps for c in channels}
         self._codes = {c.channel: c.bit | (c.basis == "x") << 1 for c in channels}
+        # A click before time 0 may have been moved beyond it by a negative delay.
+        self._quiet_until_ps = timing.dead_time_ps - min(0, *self._delays_ps.values())
         self._epoch = 0
         self._clicks = self._resolver()
 
@@ -47,10 +65,27 @@ class EventSource:
             self._epoch, self._clicks = item.epoch, self._resolver()
             return engine.begin_epoch(item.epoch, item.utc_ns)
         if isinstance(item, Tags):
-            times, codes = self._clicks.feed(item.times_ps, item.channels)
-            return engine.add(self._epoch, times, codes, self._clicks.complete_until_ps)
-        messages = engine.add(self._epoch, *self._clicks.flush())
-        return messages + engine.end_epoch(item.epoch, item.end_ps, item.clean, item.cause)
+            times, codes = self._clicks.feed(self._dithered(item.times_ps), item.channels)
+            return self._add(engine, times, codes, self._clicks.complete_until_ps)
+        messages = self._add(engine, *self._clicks.flush(), None)
+        clean, cause = item.clean, item.cause
+        if clean and self._clicks.non_monotone:
+            clean, cause = False, f"{self._clicks.non_monotone} clicks came too late to be ordered"
+        return messages + engine.end_epoch(item.epoch, item.end_ps, clean, cause)
+
+    def _add(
+        self, engine: Engine, times: Times, codes: Codes, complete_until_ps: int | None
+    ) -> list[Message]:
+        begun = int(np.searchsorted(times, self._quiet_until_ps))
+        messages = engine.add(self._epoch, times[begun:], codes[begun:], complete_until_ps)
+        codes.fill(0)
+        return messages
+
+    def _dithered(self, times: Times) -> Times:
+        # 32 random bits a tag: no value of a step is likelier than another by more than 1e-6.
+        drawn = np.frombuffer(os.urandom(4 * len(times)), np.uint32).astype(np.uint64)
+        step = (drawn * np.uint64(self._resolution_ps)) >> np.uint64(32)
+        return times + step.astype(np.int64)
 
     def _resolver(self) -> EventResolver:
         return EventResolver(
@@ -78,7 +113,7 @@ class _Question:
 
 @dataclass
 class _Batch:
-    """Work for one visit to the engine, bounded in bytes of tags."""
+    """Work for one visit to the engine, bounded in bytes of tags and messages."""
 
     works: "list[Work | _Attach | _Question]" = field(default_factory=list)
     held_bytes: int = 0
@@ -111,6 +146,7 @@ class Matching:
         self._on_fault = on_fault
         self._batch = _Batch()
         self._wake = asyncio.Event()
+        self._roomy = asyncio.Event()
         self._epoch = 0
         self._lossy_epoch: int | None = None
         self._outbox: Outbox | None = None
@@ -129,8 +165,11 @@ class Matching:
             item = RunEnded(item.epoch, item.end_ps, False, cause, item.dead_s)
         self._put(lambda engine: self._source.apply(item, engine))
 
-    def receive(self, message: Message) -> None:
-        """Takes a message of the peer's engine."""
+    async def receive(self, message: Message) -> None:
+        """Takes a message of the peer's engine, once there is room for it."""
+        while self._batch.held_bytes > INBOX_LIMIT_BYTES:
+            await self._roomy.wait()
+        self._batch.held_bytes += size_bytes(message)
         self._put(lambda engine: engine.receive(message))
 
     def tell(self, work: Work) -> None:
@@ -164,18 +203,12 @@ class Matching:
             await asyncio.sleep(BATCH_S)
             self._wake.clear()
             batch, self._batch = self._batch, _Batch()
-            done = await asyncio.to_thread(self._work, batch.works)
-            if done.attached is not None:
-                self._outbox = done.attached
-            for message in done.messages:
-                self._on_message(message)
-                self._send(message)
-            for settle in done.answers:
-                settle()
-            if done.fault is not None:
-                self._on_fault(done.fault)
-            if done.pending:
-                self._wake.set()
+            self._roomy.set()
+            self._roomy.clear()
+            self._finish(await asyncio.to_thread(self._work, batch.works))
+            if isinstance(self.engine, ReferenceEnd):
+                # On its own: a step may be long, and changes of mode must leave before it.
+                self._finish(await asyncio.to_thread(_step, self.engine))
 
     def _put(self, work: "Work | _Attach | _Question") -> None:
         self._batch.works.append(work)
@@ -195,19 +228,34 @@ class Matching:
                     done.messages += work(self.engine)
             except LinkError as error:
                 done.fault = error
-        if isinstance(self.engine, ReferenceEnd):
-            done.messages += self.engine.step()
-            done.pending = self.engine.pending
         return done
+
+    def _finish(self, done: "_Done") -> None:
+        """Passes on what a visit to the engine brought."""
+        if done.attached is not None:
+            self._outbox = done.attached
+        for message in done.messages:
+            self._on_message(message)
+            self._send(message)
+        for settle in done.answers:
+            settle()
+        if done.fault is not None:
+            self._on_fault(done.fault)
+        if done.pending:
+            self._wake.set()
 
     def _send(self, message: Message) -> None:
         if self._outbox is None:
             return
         try:
-            self._outbox.put_nowait(message)
-        except asyncio.QueueFull:
+            self._outbox.put(message)
+        except LinkError as error:
             self._outbox = None
-            self._on_fault(LinkError("the peer reads more slowly than this end measures"))
+            self._on_fault(error)
+
+
+def _step(engine: ReferenceEnd) -> _Done:
+    return _Done(messages=list(engine.step()), pending=engine.pending)
 
 
 def _forget_peer(engine: Engine) -> list[Message]:

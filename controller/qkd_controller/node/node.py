@@ -12,13 +12,14 @@ from prometheus_client import start_http_server
 
 from qkd_controller.config.check import split_address
 from qkd_controller.config.errors import ConfigError, QkdError, first_error
-from qkd_controller.delivery.server import DeliveryServer, Event, KeysDelivered
+from qkd_controller.delivery.server import DeliveryServer, Event, KeysDelivered, StrangerRefused
 from qkd_controller.keys.contract import Direction
 from qkd_controller.keys.link_store import SqliteLinkStore, open_link
 from qkd_controller.keys.pool import KeyPool
 from qkd_controller.keys.store import KeyStore
 from qkd_controller.node.link_end import LinkRuntime
 from qkd_controller.node.memory import forbid_core_dumps
+from qkd_controller.node.operator import RequestDeclined, serve_operator
 from qkd_controller.node.snapshot import (
     StoredFigures,
     export,
@@ -27,7 +28,7 @@ from qkd_controller.node.snapshot import (
     process_figures,
 )
 from qkd_controller.node.state import LinkState
-from qkd_controller.node.status import NodeStatus, serve_status
+from qkd_controller.node.status import NodeStatus
 from qkd_controller.node.validation import Checked
 from qkd_controller.telemetry.events import EventLog
 from qkd_controller.telemetry.metrics import Metrics
@@ -82,7 +83,7 @@ class Node:
             self._config.delivery, self._config.tls, self._pools[0], self._on_delivery
         )
         status_socket = Path(self._config.status_socket)
-        async with delivery, serve_status(status_socket, self.status):
+        async with delivery, serve_operator(status_socket, self.status, self.rearm):
             with self._metrics_endpoint():
                 self._log.emit("node_started", version=VERSION)
                 async with asyncio.TaskGroup() as group:
@@ -112,6 +113,15 @@ class Node:
             events=list(self._log.latest),
         )
 
+    def rearm(self, device: str) -> None:
+        """Re-arms a tripped device of any link; raises RequestDeclined."""
+        for runtime in self._links:
+            if device in runtime.instruments.actors:
+                runtime.rearm(device)
+                return
+        names = ", ".join(name for r in self._links for name in r.instruments.actors)
+        raise RequestDeclined(f"there is no device {device}; there are {names}")
+
     async def _follow_store(self) -> None:
         """Keeps what the store says fresh without touching the disk for each snapshot."""
         while True:
@@ -132,6 +142,8 @@ class Node:
                 number=event.number,
                 key_bits=event.key_bits,
             )
+        elif isinstance(event, StrangerRefused):
+            self._log.warn("delivery_refused", address=event.address, cause=event.cause)
         else:
             self._log.emit(
                 "request_refused",

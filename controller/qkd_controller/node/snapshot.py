@@ -35,6 +35,7 @@ def link_status(runtime: LinkRuntime, stored: StoredFigures) -> LinkStatus:
     latest = records[-1] if records else None
     qber = figures.qber_ratio()
     collected = runtime.matching.engine.settled_pairs / plan.pairs
+    progress = min(collected, 1.0) if figures.stage == "collecting" else 1.0
     counts = runtime.matching.engine.counts
     return LinkStatus(
         name=runtime.link.name,
@@ -56,7 +57,7 @@ def link_status(runtime: LinkRuntime, stored: StoredFigures) -> LinkStatus:
         clock_drift_ppm=latest.drift_ppm if latest else None,
         clock_residual_ps=latest.residual_rms_ps if latest else None,
         dead_share_ratio=figures.dead_share_ratio(),
-        block=BlockStatus(figures.block, figures.stage, collected),
+        block=BlockStatus(figures.block, figures.stage, progress),
         blocks_released=figures.released,
         blocks_discarded=dict(figures.discarded),
         slices={
@@ -72,7 +73,7 @@ def link_status(runtime: LinkRuntime, stored: StoredFigures) -> LinkStatus:
         pad_bytes=stored.pad_bytes,
         accumulated_epsilon=stored.epsilon,
         devices=runtime.instruments.status(),
-        alarms=runtime.alarms(),
+        alarms=runtime.alarms(stored.pad_bytes),
     )
 
 

@@ -42,6 +42,15 @@ _FLOORS = [
 ]
 
 
+# Why a step that only leads to a later one was taken.
+_PASSED = {
+    LinkState.PREPARING: "the end is running",
+    LinkState.CONNECTING: "the instruments are ready",
+    LinkState.SYNCHRONISING: "a session with the peer is open",
+    LinkState.ALIGNING: "the clocks are locked",
+}
+
+
 class StateMachine:
     """Holds the link's state; every transition has a cause and is told to one listener."""
 
@@ -58,8 +67,9 @@ class StateMachine:
             return
         for step in self._path(state):
             before, self.state = self.state, step
-            self.cause, self.since_utc_s = cause, time.time()
-            self._on_change(before, step, cause)
+            self.cause = cause if step is state else _PASSED[step]
+            self.since_utc_s = time.time()
+            self._on_change(before, step, self.cause)
 
     def _path(self, goal: LinkState) -> list[LinkState]:
         """The shortest legal way: one fall, or one step up after another."""

@@ -1,20 +1,8 @@
-"""The one status snapshot of a node, and the Unix socket that serves it."""
+"""The one status snapshot of a node, from which everything that shows it draws."""
 
-import asyncio
-import contextlib
-import os
-import socket
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
-
-from qkd_controller.config.errors import QkdError
-
-
-class StatusUnavailable(QkdError):
-    """No node answers on this status socket."""
 
 
 class DeviceStatus(msgspec.Struct, frozen=True):
@@ -83,75 +71,3 @@ class NodeStatus(msgspec.Struct, frozen=True):
     keys_delivered: int
     links: tuple[LinkStatus, ...]
     events: list[dict[str, Any]]
-
-
-@contextlib.asynccontextmanager
-async def serve_status(path: Path, snapshot: Callable[[], NodeStatus]) -> AsyncIterator[None]:
-    """Serves one JSON snapshot to each connection; only this user can connect.
-
-    Raises StatusUnavailable if another process serves this path already.
-    """
-
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            writer.write(msgspec.json.encode(snapshot()) + b"\n")
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
-
-    server = await asyncio.start_unix_server(answer, sock=_bound(path))
-    try:
-        yield
-    finally:
-        server.close()
-        path.unlink(missing_ok=True)
-
-
-async def read_status(path: Path, timeout_s: float = 5.0) -> NodeStatus:
-    """The snapshot of the node that serves this path; raises StatusUnavailable."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_unix_connection(str(path), limit=1 << 22)
-            try:
-                line = await reader.read(-1)
-            finally:
-                writer.close()
-    except (OSError, TimeoutError) as error:
-        reason = getattr(error, "strerror", None) or "no answer in time"
-        raise StatusUnavailable(
-            f"no node answers on {path} ({reason}); is `qkd node` running?"
-        ) from None
-    try:
-        return msgspec.json.decode(line, type=NodeStatus)
-    except msgspec.DecodeError as error:
-        raise StatusUnavailable(f"{path} answered something else: {error}") from None
-
-
-def _bound(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if path.is_socket():
-            _refuse_if_alive(path)
-            path.unlink()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        before = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-    except OSError as error:
-        listener.close()
-        raise StatusUnavailable(f"status socket {path}: {error.strerror or error}") from None
-    except StatusUnavailable:
-        listener.close()
-        raise
-    return listener
-
-
-def _refuse_if_alive(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return
-    raise StatusUnavailable(f"another node already serves {path}; stop it first")

@@ -1,17 +1,24 @@
 """Everything that can be said of a node file before it runs, with all faults at once."""
 
-import ssl
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from qkd_controller.config.check import link_faults, listening_addresses, node_faults, split_address
-from qkd_controller.config.errors import ConfigError, QkdError
-from qkd_controller.config.identity import certificate_identity, require_loopback_for_demo
+from qkd_controller.config.check import node_faults
+from qkd_controller.config.credentials import credential_faults
+from qkd_controller.config.errors import ConfigError
 from qkd_controller.config.link import LinkFile
-from qkd_controller.config.load import load_link, load_node
+from qkd_controller.config.link_check import link_faults
+from qkd_controller.config.load import Loaded, read_link, read_node
 from qkd_controller.config.node import NodeFile
+from qkd_controller.config.parts import Parts, every, link_ends
+from qkd_controller.delivery.etsi014 import limit_faults
 from qkd_controller.devices.set_points import validate_device
-from qkd_controller.security.bounds import released_bits
+from qkd_controller.security.bounds import binary_entropy, released_bits
+from qkd_drivers.catalogue import MODELS
+
+RECONCILIATION_F = 1.08
+"""What Cascade leaks over the Shannon limit on short blocks, confirmation included."""
 
 
 @dataclass(frozen=True)
@@ -25,58 +32,66 @@ class Checked:
 
 def validate(path: Path) -> Checked:
     """Reads a node file and all it names; raises ConfigError with every fault found."""
-    node = load_node(path)
+    read = read_node(path)
+    parts = read.parts
     faults: list[str] = []
-    links: list[LinkFile | None] = []
-    released: list[int] = []
-    for end in node.links:
-        try:
-            link = load_link(Path(end.link_file))
-        except ConfigError as error:
-            faults += error.faults
-            links.append(None)
-            continue
-        links.append(link)
-        own = link_faults(link)
-        if not own:
-            released.append(released_bits(link.block, 0, 0))
-            if released[-1] <= 8 * (link.block.pad_refill_bits // 8):
-                own.append(
-                    f"block: n {link.block.key_bits}, k {link.block.test_bits}, "
-                    f"Q_tol {link.block.qber_tolerance_ratio:g} and this leakage budget leave no "
-                    "key; enlarge the block or tolerate less"
-                )
-        faults += [f"{end.link_file}: {fault}" for fault in own]
-    ours = node_faults(node, links)
-    for i, end in enumerate(node.links):
-        for device in end.devices:
-            ours += [f"links[{i}]: {fault}" for fault in validate_device(device)]
-    if not any(fault.startswith("tls.certificate") for fault in ours):
-        ours += _identity_faults(node)
+    links: list[Parts] = []
+    sound: list[tuple[LinkFile, int]] = []
+    told: set[str] = set()
+    for where in link_ends(parts):
+        file = parts.get(f"{where}.link_file", "")
+        link = read_link(Path(file)) if file else Loaded[LinkFile](None, {}, [])
+        links.append(link.parts)
+        own = link.faults + link_faults(link.parts)
+        if link.value is not None and not own:
+            sound.append((link.value, released_bits(link.value.block, 0, 0)))
+            own += _plan_faults(*sound[-1])
+        if file not in told:
+            faults += [f"{file}: {fault}" for fault in own]
+            told.add(file)
+    ours = read.faults + node_faults(parts, links) + credential_faults(parts)
+    if "delivery" in parts:
+        ours += limit_faults(parts["delivery"])
+    for where, device in every(parts, "links[].devices[]"):
+        ours += [f"{where}: {fault}" for fault in validate_device(device)]
+    for where in link_ends(parts):
+        ours += _tagger_faults(parts, where)
     faults += [f"{path}: {fault}" for fault in ours]
-    if faults:
+    if faults or read.value is None:
         raise ConfigError(faults)
-    return Checked(node, tuple(link for link in links if link is not None), tuple(released))
+    return Checked(read.value, tuple(link for link, _ in sound), tuple(bits for _, bits in sound))
 
 
-def _identity_faults(node: NodeFile) -> list[str]:
-    """Whether the certificate is this node's own, and may be used on these addresses."""
+def _plan_faults(link: LinkFile, released: int) -> list[str]:
+    block, start = link.block, link.alignment.start_above_qber_ratio
     faults = []
-    try:
-        pem = Path(node.tls.certificate).read_text(encoding="ascii")
-        identity = certificate_identity(ssl.PEM_cert_to_DER_cert(pem))
-    except (OSError, ValueError, QkdError) as error:
-        return [f"tls.certificate: {node.tls.certificate}: {error}"]
-    if identity.role != "node" or identity.name != node.name:
+    if released <= block.pad_refill_bits // 8 * 8:
         faults.append(
-            f"tls.certificate: {node.tls.certificate} is of {identity.role} {identity.name}, "
-            f"not of node {node.name}"
+            f"block: n {block.key_bits}, k {block.test_bits}, Q_tol {block.qber_tolerance_ratio:g} "
+            "and this leakage budget leave no key; enlarge the block or tolerate less"
         )
-    for setting, address in listening_addresses(node).items():
-        try:
-            require_loopback_for_demo(identity, split_address(address)[0])
-        except ValueError:
-            continue  # reported as a fault of the address itself
-        except QkdError as error:
-            faults.append(f"{setting}: {error}")
+    least = math.ceil(RECONCILIATION_F * block.key_bits * binary_entropy(start))
+    if block.leakage_budget_bits < least:
+        faults.append(
+            f"block.leakage_budget_bits: {block.leakage_budget_bits} cannot carry the error rate "
+            f"{start:g} from which on the link aligns (alignment.start_above_qber_ratio): that "
+            f"takes about {least}; blocks would fail while nothing is done about it"
+        )
     return faults
+
+
+def _tagger_faults(parts: Parts, where: str) -> list[str]:
+    """Channels that the link end's tagger does not have."""
+    taggers = [
+        device
+        for at, device in every(parts, "links[].devices[]")
+        if at.startswith(f"{where}.") and device.model in MODELS and device.kind == "tagger"
+    ]
+    if len(taggers) != 1:
+        return []
+    count = getattr(MODELS[taggers[0].model], "channel_count", 0)
+    return [
+        f"{at}.channel: {taggers[0].model} has channels 1 to {count}, not {channel.channel}"
+        for at, channel in every(parts, "links[].channels[]")
+        if count and at.startswith(f"{where}.") and not 1 <= channel.channel <= count
+    ]

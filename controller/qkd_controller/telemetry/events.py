@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import sys
 import time
+import traceback
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +20,7 @@ class EventLog:
     """Writes events as JSON lines and keeps the latest for the status snapshot.
 
     Only text, numbers, booleans, and lists and tables of them can be logged: bytes are refused,
-    so that key material cannot slip in.
+    so that key material cannot slip in. A new file is for this user alone.
     """
 
     def __init__(self, node: str, path: str = "") -> None:
@@ -33,6 +35,11 @@ class EventLog:
     def warn(self, event: str, **fields: Any) -> None:
         """As emit(), for what an operator should look at."""
         self._write("warning", event, fields)
+
+    def fail(self, error: BaseException) -> None:
+        """Writes down an error that nobody expected, with its stack trace."""
+        trace = "".join(traceback.format_exception(error)).splitlines()
+        self._write("error", "failed", {"error": type(error).__name__, "trace": trace})
 
     def capture_logging(self) -> None:
         """Sends the warnings of libraries here too, without stack traces."""
@@ -73,7 +80,8 @@ class _Handler(logging.Handler):
 def _opened(path: str) -> IO[str]:
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return Path(path).open("a", encoding="utf-8")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return os.fdopen(descriptor, "a", encoding="utf-8")
     except OSError as error:
         raise ConfigError([f"telemetry.log_file: {path}: {error.strerror}"]) from None
 

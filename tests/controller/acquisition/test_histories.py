@@ -63,7 +63,7 @@ def live(kit, seed, seconds):
             link.connect()
         elif what < 0.25:
             mode = rng.choice(["key", "test"])
-            link.send("reference", [link.reference.set_mode(mode, rng.choice([0, 10**11]))])
+            link.send("reference", [link.reference.set_mode(mode, rng.choice([10**9, 10**11]))])
         elif what < 0.5:
             take()
         assert link.reference.bytes_held() <= link.reference.bytes_limit

@@ -117,13 +117,13 @@ def test_the_announcing_end_refuses(announcing, message):
 def test_a_match_of_events_dropped_here_is_answered_by_dropping_the_slice(announcing):
     announcing.receive(TimesReleased(5, 4))
     assert announcing.receive(matched(3, [2, 6])) == [DropSlices(((1, 3),), "its events are gone")]
-    with pytest.raises(BlockDiscarded, match="unknown slice"):
+    with pytest.raises(BlockDiscarded, match="dropped here"):
         announcing.take_slices([(1, 3)])
 
 
 def test_a_block_of_slices_whose_runs_go_on_is_refused(announcing):
     announcing.receive(matched(3, [2, 6]))
-    with pytest.raises(ProtocolError, match="not over"):
+    with pytest.raises(ProtocolError, match="oldest settled"):
         announcing.take_slices([(1, 3)])
 
 
@@ -134,8 +134,84 @@ def test_codes_come_out_once_and_in_order_when_both_runs_were_clean(announcing):
     announcing.end_epoch(5, 10**12, True)
     assert announcing.settled_pairs == 4
     assert announcing.take_slices([(1, 3), (1, 4)]).tolist() == [3, 3, 0, 2]
-    with pytest.raises(BlockDiscarded):
+    with pytest.raises(ProtocolError, match="oldest settled"):
         announcing.take_slices([(1, 3)])
+
+
+@pytest.mark.parametrize("slices", [[], [4], [4, 3], [3, 5], [3, 3], [3, 4, 5, 6], [2, 3]], ids=str)
+def test_a_block_is_made_of_the_oldest_settled_slices_in_order(announcing, slices):
+    """A peer that could choose among slices could choose by their errors."""
+    for place, index in enumerate((3, 4, 5)):
+        announcing.receive(matched(index, [place]))
+    announcing.receive(RunEnded(1, 10**12, True, ""))
+    announcing.end_epoch(5, 10**12, True)
+    with pytest.raises(ProtocolError, match="oldest settled"):
+        announcing.take_slices([(1, index) for index in slices])
+
+
+def test_a_block_with_a_slice_dropped_here_is_discarded_with_the_others_of_it(announcing):
+    announcing.receive(TimesReleased(5, 4))
+    announcing.receive(matched(3, [2]))
+    announcing.receive(matched(4, [6]))
+    announcing.receive(matched(5, [7]))
+    announcing.receive(RunEnded(1, 10**12, True, ""))
+    announcing.end_epoch(5, 10**12, True)
+    with pytest.raises(BlockDiscarded, match=r"\(1, 3\) was dropped here"):
+        announcing.take_slices([(1, 3), (1, 4)])
+    assert announcing.settled_ids() == [(1, 5)]
+
+
+def test_a_change_of_mode_for_what_is_being_recorded_is_refused(announcing):
+    """Own times reach to 0.1 s, and the peer's clock is 0.3 s ahead: slice 4 begins at 0.4 s."""
+    announcing.receive(msgspec.structs.replace(matched(3, [0, 1]), offset_ps=3 * 10**11 + 5))
+    with pytest.raises(ProtocolError, match="recorded already"):
+        announcing.receive(ModeChange("test", 1, 4))
+    announcing.receive(ModeChange("test", 1, 5))
+    announcing.receive(ModeChange("key", 2, 0))
+
+
+def test_a_change_of_mode_is_accepted_where_the_clock_is_not_known_yet(announcing):
+    announcing.receive(ModeChange("test", 1, 0))
+
+
+def test_a_change_of_mode_begins_after_the_present_by_the_clock_that_is_ahead():
+    end = ReferenceEnd(TIMING)
+    assert end.set_mode("test", 2 * 10**11).index == 2, "a run may have begun just now"
+    end.begin_epoch(7, 10**18)
+    end.add(7, np.empty(0, np.int64), np.empty(0, np.uint8), 10**12)
+    assert end.next_slice(10**11) == (7, 11)
+    assert end.next_slice(10**11, 10**18 + 5 * 10**8) == (7, 11), "a clock that is behind"
+    assert end.next_slice(10**11, 10**18 + 3 * 10**9) == (7, 31)
+    change = end.set_mode("key", 10**11, 10**18 + 3 * 10**9 + 1)
+    assert (change.epoch, change.index) == (7, 32)
+
+
+def test_all_times_that_leave_an_end_are_ticks_and_true():
+    """Announced times and promises are rounded alike, so that every promise is kept."""
+    end, peer = AnnouncingEnd(TIMING), ReferenceEnd(TIMING)
+    rng = np.random.default_rng(5)
+    times = np.cumsum(rng.integers(61_000, 10**6, 3000))
+    end.begin_session()
+    peer.begin_session()
+    said = end.begin_epoch(5, 10**18, 1234)
+    codes = np.zeros(3000, np.uint8)
+    for low in range(0, 3000, 100):
+        until = int(times[low + 100]) if low < 2900 else None
+        said += end.add(5, times[low : low + 100], codes[low : low + 100], until)
+    end.receive(TimesReleased(5, 1000))
+    again = end.begin_session()
+    said += end.end_epoch(5, int(times[-1]) + 777, True)
+    tick = TIMING.announce_resolution_ps
+    for message in said + again:
+        named = [v for k, v in msgspec.structs.asdict(message).items() if k.endswith("_ps")]
+        assert named and all(time % tick == 0 for time in named)
+    for message in said:
+        peer.receive(message)  # would refuse an event before what was said to be complete
+    later = ReferenceEnd(TIMING)
+    for message in [*again, said[-1]]:
+        later.receive(message)
+    assert np.array_equal(peer._peers[5].since(0).times, times // tick * tick)
+    assert np.array_equal(later._peers[5].since(0).times, times[1000:] // tick * tick)
 
 
 def announce(first_index=0, first_tick=10, count=2, data=b"\x00\x05", complete=9000, epoch=5):

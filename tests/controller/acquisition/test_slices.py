@@ -91,3 +91,25 @@ def test_a_queue_does_not_show_its_codes():
     queue = SliceQueue(SliceCounts())
     queue.append(SliceId(1, 0), 7, np.full(10, 3, np.uint8))
     assert "array" not in repr(queue) and "array" not in repr(vars(queue))
+
+
+@pytest.mark.parametrize("leave", ["take", "drop", "drop oldest", "clear", "unclean", "refused"])
+def test_codes_that_leave_a_queue_are_wiped_in_it(leave):
+    queue = SliceQueue(SliceCounts())
+    name, held = SliceId(1, 0), np.full(10, 3, np.uint8)
+    queue.verdict("reference", 1, leave != "unclean")
+    queue.append(name, 7, held)
+    match leave:
+        case "take":
+            queue.verdict("announcing", 7, True)
+            assert queue.take([name]).tolist() == [3] * 10
+        case "drop":
+            queue.drop([name])
+        case "drop oldest":
+            assert queue.drop_oldest() == name
+        case "clear":
+            queue.clear()
+        case "refused":
+            with pytest.raises(UnsettledSlice):
+                queue.take([name])
+    assert not held.any()

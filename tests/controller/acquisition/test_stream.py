@@ -75,3 +75,17 @@ def test_disorder_wrong_arrays_and_late_events_are_refused():
         stream.add(np.array([400, 401], np.int64), codes)
     with pytest.raises(ValueError, match="ended already"):
         stream.end(500, True, "")
+
+
+def test_codes_of_dropped_and_moved_events_are_wiped():
+    stream = EventStream(1, 0, 0)
+    stream.add(np.arange(4000, dtype=np.int64), np.full(4000, 3, np.uint8))
+    before = stream.since(0).codes
+    stream.drop_below(1000)
+    assert not before[:1000].any() and before[1000:].all()
+    stream.add(np.arange(4000, 9000, dtype=np.int64), np.full(5000, 3, np.uint8))
+    assert not before.any(), "the codes have moved to a larger array"
+    after = stream.since(0).codes
+    assert after.all()
+    stream.drop_before(9000)
+    assert not after.any()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from qkd_controller.config.check import link_faults
 from qkd_controller.config.digest import field_digests, link_digest
 from qkd_controller.config.errors import ConfigError
-from qkd_controller.config.load import load_link, load_node
+from qkd_controller.config.link_check import link_faults
+from qkd_controller.config.load import load_link, load_node, read_link
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 DEMO_LINK = (CONFIGS / "links/demo.toml").read_text()
@@ -23,7 +23,7 @@ def faults_of(tmp_path: Path, text: str) -> list[str]:
 
 def test_the_shipped_files_load_without_fault() -> None:
     link = load_link(CONFIGS / "links/demo.toml")
-    assert link_faults(link) == []
+    assert link_faults(read_link(CONFIGS / "links/demo.toml").parts) == []
     for name in link.nodes:
         assert load_node(CONFIGS / f"nodes/demo-{name}.toml").name == name
 
@@ -61,14 +61,14 @@ def test_a_missing_file_is_one_clear_fault(tmp_path: Path) -> None:
         ("dead_time_ps = 60_000", "dead_time_ps = 6_000", "timing.dead_time_ps"),
         ("test_slice_every = 20", "test_slice_every = 1", "timing.test_slice_every"),
         ("pad_refill_bits = 2048", "pad_refill_bits = 512", "block.pad_refill_bits"),
-        ("alarm_above_qber_ratio = 0.08", "alarm_above_qber_ratio = 0.01", "alignment"),
+        ("alarm_above_qber_ratio = 0.045", "alarm_above_qber_ratio = 0.01", "alignment"),
     ],
 )
 def test_rules_across_fields(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert old in DEMO_LINK
     path = tmp_path / "link.toml"
     path.write_text(DEMO_LINK.replace(old, new))
-    assert any(said in fault for fault in link_faults(load_link(path)))
+    assert any(said in fault for fault in link_faults(read_link(path).parts))
 
 
 def test_a_differing_field_changes_the_digest_and_is_named(tmp_path: Path) -> None:
@@ -78,6 +78,26 @@ def test_a_differing_field_changes_the_digest_and_is_named(tmp_path: Path) -> No
     assert link_digest(here) != link_digest(there)
     ours, theirs = field_digests(here), field_digests(there)
     assert {name for name in ours if ours[name] != theirs[name]} == {"timing.slice_ms"}
+
+
+def test_what_is_sound_in_a_faulty_file_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "link.toml"
+    path.write_text(DEMO_LINK.replace("slice_ms = 100", 'slice_ms = "long"'))
+    read = read_link(path)
+    assert read.value is None
+    assert len(read.faults) == 1
+    assert read.parts["timing.max_offset_ms"] == 100
+    assert read.parts["roles"] == load_link(CONFIGS / "links/demo.toml").roles
+    assert not {"", "timing", "timing.slice_ms"} & read.parts.keys()
+
+
+def test_settings_that_are_not_given_are_parts_too(tmp_path: Path) -> None:
+    path = tmp_path / "link.toml"
+    path.write_text(DEMO_LINK.partition("[alignment]")[0].replace("slice_ms = 100", ""))
+    read = read_link(path)
+    assert read.faults == []
+    assert read.parts["timing.slice_ms"] == 100
+    assert read.parts["alignment.probe_timeout_s"] == 10.0
 
 
 def test_relative_paths_start_at_the_folder_of_the_file() -> None:

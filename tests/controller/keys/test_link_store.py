@@ -45,13 +45,18 @@ def test_both_ends_hold_the_pairing_secret(
     assert (alice.peer, bob.peer) == ("bob", "alice")
 
 
-def test_the_peer_takes_the_same_pad_at_the_cursor_it_is_told(
+def test_the_peer_reads_the_same_pad_at_the_cursor_it_is_told_and_spends_it_later(
     alice: SqliteLinkStore, bob: SqliteLinkStore
 ) -> None:
     alice.take_pad(DOWN, 33)
     cursor, pad = alice.take_pad(DOWN, 600)
     assert cursor == 33
-    assert bob.take_pad_at(DOWN, cursor, 600) == pad
+    for _ in range(2):
+        assert bob.read_pad(DOWN, cursor, 600) == pad
+        assert bob.pad_cursor(DOWN) == 0
+    bob.move_pad_cursor(DOWN, 633)
+    with pytest.raises(PadReused):
+        bob.read_pad(DOWN, cursor, 600)
     assert bob.pad_cursor(DOWN) == 633
     assert bob.pad_cursor(UP) == 0
 
@@ -59,14 +64,13 @@ def test_the_peer_takes_the_same_pad_at_the_cursor_it_is_told(
 def test_no_pad_is_used_twice(alice: SqliteLinkStore) -> None:
     alice.take_pad(DOWN, 100)
     with pytest.raises(PadReused):
-        alice.take_pad_at(DOWN, 99, 1)
+        alice.read_pad(DOWN, 99, 1)
     alice.move_pad_cursor(DOWN, 50)
     assert alice.pad_cursor(DOWN) == 100
     alice.move_pad_cursor(DOWN, 500)
     with pytest.raises(PadReused):
-        alice.take_pad_at(DOWN, 499, 10)
-    assert alice.take_pad_at(DOWN, 500, 10)
-    assert alice.pad_cursor(DOWN) == 510
+        alice.read_pad(DOWN, 499, 10)
+    assert alice.take_pad(DOWN, 10)[0] == 500
 
 
 @pytest.mark.parametrize("cursor", [1991, 2001, 1 << 60])
@@ -74,7 +78,7 @@ def test_pad_past_the_end_is_exhausted_and_nothing_moves(
     alice: SqliteLinkStore, cursor: int
 ) -> None:
     with pytest.raises(PadExhausted, match="pair the link anew"):
-        alice.take_pad_at(UP, cursor, 10)
+        alice.read_pad(UP, cursor, 10)
     with pytest.raises(PadExhausted):
         alice.take_pad(UP, 2001)
     assert alice.pad_cursor(UP) == 0
@@ -90,7 +94,9 @@ def test_pad_past_the_end_is_exhausted_and_nothing_moves(
 )
 @given(
     steps=st.lists(
-        st.tuples(st.sampled_from(["take", "at", "move"]), st.integers(0, 900), st.integers(0, 70))
+        st.tuples(
+            st.sampled_from(["take", "read", "move"]), st.integers(0, 900), st.integers(0, 70)
+        )
     )
 )
 def test_pads_are_spent_in_order_whatever_is_asked(
@@ -107,16 +113,17 @@ def test_pads_are_spent_in_order_whatever_is_asked(
                 if kind == "take":
                     at, taken = store.take_pad(DOWN, length)
                     assert at == spent
-                elif kind == "at":
-                    at, taken = cursor, store.take_pad_at(DOWN, cursor, length)
-                    assert at >= spent
+                elif kind == "read":
+                    assert store.read_pad(DOWN, cursor, length) == pad[cursor : cursor + length]
+                    assert cursor >= spent
+                    at, taken = spent, bytearray()
                 else:
                     store.move_pad_cursor(DOWN, cursor)
                     at, taken = max(cursor, spent), bytearray()
                 assert taken == pad[at : at + len(taken)]
                 spent = at + len(taken)
             except PadReused:
-                assert kind == "at" and cursor < spent
+                assert kind == "read" and cursor < spent
             except PadExhausted:
                 needed = length if kind != "move" else 0
                 assert (spent if kind == "take" else cursor) + needed > len(pad)

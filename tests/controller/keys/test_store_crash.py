@@ -46,7 +46,7 @@ def steps(link: LinkFile, secret: PairingSecret, make_block: Callable[..., Ampli
     return [
         lambda keys: import_pairing(keys, secret, "bob"),
         on_link(lambda end: end.take_pad(UP, 40)),
-        on_link(lambda end: end.take_pad_at(DOWN, 64, 600)),
+        on_link(lambda end: end.take_pad(DOWN, 600)),
         on_link(lambda end: end.prepare(make_block(1))),
         on_link(lambda end: end.roll_forward(1)),
         on_link(lambda end: end.prepare(make_block(2))),

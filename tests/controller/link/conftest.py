@@ -106,15 +106,16 @@ class MemoryStore:
 
     def take_pad(self, direction: Direction, length_bytes: int) -> tuple[int, bytearray]:
         cursor = self.cursors[direction]
-        return cursor, self.take_pad_at(direction, cursor, length_bytes)
+        pad = self.read_pad(direction, cursor, length_bytes)
+        self.cursors[direction] = cursor + length_bytes
+        self.taken.append((direction, cursor, length_bytes))
+        return cursor, pad
 
-    def take_pad_at(self, direction: Direction, cursor: int, length_bytes: int) -> bytearray:
+    def read_pad(self, direction: Direction, cursor: int, length_bytes: int) -> bytearray:
         if cursor < self.cursors[direction]:
             raise PadReused(f"{cursor} is spent")
         if cursor + length_bytes > self.pad_end(direction):
             raise PadExhausted("no pad is left")
-        self.cursors[direction] = cursor + length_bytes
-        self.taken.append((direction, cursor, length_bytes))
         return bytearray(self.pads[direction][cursor : cursor + length_bytes])
 
     def move_pad_cursor(self, direction: Direction, cursor: int) -> None:

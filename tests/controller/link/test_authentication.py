@@ -1,6 +1,7 @@
 """Tags hold for exactly one conversation, one direction, one session, one pad."""
 
 import os
+import threading
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from qkd_controller.keys.contract import PairingKeys
 from qkd_controller.link import authentication
 from qkd_controller.link.authentication import (
     MAX_TRANSCRIPT_BYTES,
+    REFUSED_TAGS,
     Conversation,
     authentication_epsilon,
     block_epsilon,
@@ -155,9 +157,54 @@ def test_a_transcript_cannot_outgrow_its_collision_bound(monkeypatch):
 def test_epsilon_is_the_sum_of_the_collision_bounds_of_all_tags():
     assert authentication_epsilon(1) == (MAX_TRANSCRIPT_BYTES // 16 + 1) * 2.0**-128
     assert authentication_epsilon(10) == 10 * authentication_epsilon(1)
-    assert block_epsilon(0) == authentication_epsilon(8)
-    assert block_epsilon(2048) == authentication_epsilon(16)
-    assert block_epsilon(2048) < 1e-25
+    assert block_epsilon(0) == authentication_epsilon(8 + REFUSED_TAGS)
+    assert block_epsilon(2048) == authentication_epsilon(16 + REFUSED_TAGS)
+    assert block_epsilon(2048) < 1e-20
+
+
+def test_a_wiped_conversation_holds_no_hash_and_says_nothing_more():
+    """A hash of known messages without its mask would betray the hash key."""
+    alice, bob = pair()
+    say(alice, bob, 1, b"one")
+    say(alice, bob, 2, b"two")
+    digests = [digest for _, digest in alice._sent_digests]
+    statement = bob.state(PAD)
+    alice.verify(statement, PAD)
+    assert [any(digest) for digest in digests] == [False, False, True]
+    alice.wipe()
+    assert not any(any(digest) for digest in digests)
+    for use in (lambda: alice.state(PAD), lambda: alice.verify(statement, PAD)):
+        with pytest.raises(LinkError, match="is over"):
+            use()
+    alice.absorb_sent(3, b"three")
+    assert not alice.unverified_messages
+
+
+def test_a_conversation_wiped_while_a_thread_hashes_is_wiped_when_it_is_done(monkeypatch):
+    hashing, go_on, wiped_hashes = threading.Event(), threading.Event(), set()
+
+    class Slow(authentication.PolyHash):
+        def update(self, data):
+            if data == b"long":
+                hashing.set()
+                assert go_on.wait(5)
+            super().update(data)
+
+        def wipe(self):
+            wiped_hashes.add(self)
+            super().wipe()
+
+    monkeypatch.setattr(authentication, "PolyHash", Slow)
+    alice, _ = pair()
+    thread = threading.Thread(target=alice.absorb_sent, args=(1, b"long"))
+    thread.start()
+    assert hashing.wait(5)
+    alice.wipe()
+    assert not wiped_hashes
+    go_on.set()
+    thread.join()
+    assert len(wiped_hashes) == 4
+    assert not any(any(digest) for _, digest in alice._sent_digests)
 
 
 def test_a_lent_secret_is_wiped_even_after_an_error():

@@ -21,7 +21,6 @@ from qkd_controller.security.ledger import BlockLedger
 LEADER, FOLLOWER = "bob", "alice"
 WRITES = (
     "take_pad",
-    "take_pad_at",
     "move_pad_cursor",
     "prepare",
     "release",

@@ -8,12 +8,14 @@ from qkd_controller.keys.contract import AmplifiedBlock, Direction
 from qkd_controller.link.control import Verdict
 from qkd_controller.link.errors import LinkError, ProtocolError
 from qkd_controller.link.resumption import (
-    MAX_SKIP_BYTES,
-    meet_cursors,
+    catch_up,
+    is_behind,
     settle,
     standing,
     verdict,
 )
+
+DOWN, UP = Direction
 
 
 def block(number, key=bytes(range(64))):
@@ -53,38 +55,46 @@ def test_a_block_not_released_at_the_leader_is_discarded_and_its_number_is_not_u
     assert not follower.prepared and not follower.released
 
 
-def test_both_cursors_move_to_the_larger(leader, follower):
-    leader.take_pad(Direction.LEADER_TO_FOLLOWER, 48)
-    follower.take_pad(Direction.FOLLOWER_TO_LEADER, 16)
+def test_only_an_end_that_forgot_its_own_tags_is_behind(leader, follower):
+    leader.take_pad(DOWN, 48)
     at_leader, at_follower = standing(leader), standing(follower)
-    meet_cursors(leader, at_follower)
-    meet_cursors(follower, at_leader)
-    assert leader.cursors == follower.cursors == [48, 16]
+    assert not is_behind(at_leader, at_follower, DOWN)
+    assert not is_behind(at_follower, at_leader, UP)
+    assert is_behind(at_follower, at_leader, DOWN)
 
 
-async def test_an_end_restored_from_an_old_copy_uses_no_pad_again(bench, leader, follower):
+def test_two_ends_that_would_wait_for_each_other_are_refused(leader, follower):
+    leader.move_pad_cursor(DOWN, 48)
+    follower.move_pad_cursor(UP, 48)
+    for own, peer, sending in ((leader, follower, UP), (follower, leader, DOWN)):
+        with pytest.raises(LinkError, match="altered"):
+            is_behind(standing(own), standing(peer), sending)
+
+
+def test_a_cursor_past_all_pad_is_a_stranger_s(leader, follower):
+    follower.pads[DOWN] += bytes(32)
+    follower.move_pad_cursor(DOWN, follower.pad_end(DOWN))
+    with pytest.raises(LinkError, match="paired apart"):
+        catch_up(leader, standing(follower), DOWN)
+    assert leader.cursors == [0, 0]
+
+
+@pytest.mark.parametrize(("restored", "other"), [("bob", "alice"), ("alice", "bob")])
+async def test_an_end_restored_from_an_old_copy_uses_no_pad_again(
+    bench, leader, follower, restored, other
+):
     """The peer remembers what was spent."""
     old = replace(leader, cursors=list(leader.cursors), taken=[])
     for generation in (leader, old):
         pipes = bench.MemoryPipe.pair()
-        await bench.both(
-            bench.open_session("bob", pipes[0], bench.DurableStore(generation, bench.inline)),
-            bench.open_session("alice", pipes[1], bench.DurableStore(follower, bench.inline)),
+        results = await bench.both(
+            bench.open_session(restored, pipes[0], bench.DurableStore(generation, bench.inline)),
+            bench.open_session(other, pipes[1], bench.DurableStore(follower, bench.inline)),
         )
-    first = {cursor for d, cursor, _ in leader.taken if d is Direction.LEADER_TO_FOLLOWER}
-    second = {cursor for d, cursor, _ in old.taken if d is Direction.LEADER_TO_FOLLOWER}
+        assert not any(isinstance(result, BaseException) for result in results)
+    first, second = ({(d, cursor) for d, cursor, _ in s.taken} for s in (leader, old))
     assert first and second and not first & second
-
-
-def test_a_peer_cannot_burn_the_pad(leader, follower):
-    far = replace_cursor(standing(follower), MAX_SKIP_BYTES + 1)
-    with pytest.raises(LinkError, match="pair the link anew"):
-        meet_cursors(leader, far)
-    assert leader.cursors == [0, 0]
-
-
-def replace_cursor(resume, cursor):
-    return type(resume)((cursor, 0), resume.pad_ends, resume.highest_block, resume.prepared)
+    assert old.cursors == follower.cursors
 
 
 def test_a_follower_with_blocks_unknown_to_the_leader_is_refused(leader, follower):

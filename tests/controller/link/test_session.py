@@ -8,6 +8,7 @@ import pytest
 
 from qkd_controller.keys.contract import AmplifiedBlock, Direction
 from qkd_controller.keys.errors import PadExhausted, StoreError
+from qkd_controller.link import authentication, dialogue
 from qkd_controller.link import session as session_module
 from qkd_controller.link.channel import Discard
 from qkd_controller.link.codec import Envelope
@@ -19,6 +20,7 @@ from qkd_controller.link.errors import (
     ProtocolError,
 )
 from qkd_controller.link.framing import frame
+from qkd_controller.link.message import BlockMessage
 from qkd_controller.link.release import COMMIT_PAD_BYTES, RESERVED_PAD_BYTES
 from qkd_controller.link.session import SessionTiming
 from qkd_controller.security.ledger import BlockLedger
@@ -122,7 +124,7 @@ async def test_session_messages_arrive_in_order(bench, stores):
 async def test_large_messages_are_hashed_in_a_thread_and_still_verify(bench, stores):
     async with connected(bench, stores) as ends:
         channels = ends.open(1)
-        large = bench.Seed(1, bytes(session_module._HASH_IN_THREAD_BYTES))
+        large = bench.Seed(1, bytes(dialogue._HASH_IN_THREAD_BYTES))
         for sender, receiver in (channels, channels[::-1]):
             await sender.send(large)
             assert await receiver.receive(bench.Seed) == large
@@ -205,6 +207,32 @@ async def test_every_commit_is_entered_in_both_ledgers(bench, stores):
         assert ledgers[0].masked_bits == 2 * 8 * COMMIT_PAD_BYTES
 
 
+async def test_every_message_is_in_the_ledger_before_it_is_on_the_wire(bench, stores):
+    async with connected(bench, stores) as ends:
+        channels = ends.open(1)
+        behind = []
+
+        def watch(end, heard):
+            sent = 0
+
+            def on_write(data):
+                nonlocal sent
+                message = bench.CODEC.decode(data[4:]).message
+                if isinstance(message, BlockMessage):
+                    sent += 1
+                    if channels[end].ledger.messages < sent + heard:
+                        behind.append(type(message).__name__)
+                return data
+
+            return on_write
+
+        ends.pipes[0].on_write = watch(0, 0)
+        # The leader has heard both messages of the follower before it says its own.
+        ends.pipes[1].on_write = watch(1, 2)
+        assert await ends.release(1, channels) == [None, None]
+        assert not behind
+
+
 async def test_too_little_pad_stops_the_release_before_anything_is_prepared(bench):
     pads = [bench.secret(f"pad {d}", 64 + COMMIT_PAD_BYTES + RESERVED_PAD_BYTES) for d in (0, 1)]
     stores = tuple(bench.MemoryStore(pads=list(pads)) for _ in range(2))
@@ -265,7 +293,7 @@ async def test_checkpoints_are_taken_when_no_block_is_released(bench, stores, mo
         before = list(stores[0].cursors)
         for _ in range(5):
             await ends.leader.send(bench.Note(b"times"))
-        await until(lambda: not ends.leader._session.unverified_messages)
+        await until(lambda: not ends.leader._dialogue._session.unverified_messages)
         assert stores[0].cursors[Direction.FOLLOWER_TO_LEADER] > before[1]
 
 
@@ -304,6 +332,54 @@ async def test_the_end_of_a_session_reaches_everyone_who_waits(bench, stores):
             await ends.follower.send(bench.Note(b""))
 
 
+@pytest.fixture
+def unwiped(monkeypatch):
+    """The polynomial hashes that still know their key."""
+    alive = set()
+
+    class Watched(authentication.PolyHash):
+        def __init__(self, key):
+            super().__init__(key)
+            alive.add(self)
+
+        def wipe(self):
+            super().wipe()
+            alive.discard(self)
+
+    monkeypatch.setattr(authentication, "PolyHash", Watched)
+    return alive
+
+
+async def test_a_session_that_fails_to_resume_keeps_no_hash_key(bench, stores, unwiped):
+    stores[1].pads = [b"", b""]
+    with pytest.raises((LinkError, PadExhausted)):
+        async with connected(bench, stores, SessionTiming(5.0, 0.2, 5.0)):
+            """Never comes up."""
+    # The other end gives up by itself.
+    await until(lambda: not unwiped)
+
+
+@pytest.mark.parametrize("how", ["close", "cut", "cancel", "forged"])
+async def test_a_session_keeps_no_hash_key_however_it_ends(bench, stores, unwiped, how):
+    async with connected(bench, stores) as ends:
+        channels = ends.open(1)
+        ends.open(2)
+        await channels[0].send(bench.Seed(1, b"seed"))
+        await channels[1].receive(bench.Seed)
+        assert len(unwiped) == 2 * 3 * 4
+        if how == "close":
+            ends.leader.close()
+        elif how == "cut":
+            ends.pipes[1].close()
+        elif how == "cancel":
+            ends.runs[1].cancel()
+        else:
+            ends.pipes[1].on_write = lambda data: data + data
+            await ends.leader.send(bench.Note(b"twice"))
+        await asyncio.wait(ends.runs)
+        assert not unwiped
+
+
 async def test_a_replayed_or_dropped_message_is_named(bench, stores):
     for tamper in (lambda data: data + data, lambda data: b""):
         async with connected(bench, (bench.MemoryStore(), bench.MemoryStore())) as ends:
@@ -318,9 +394,9 @@ async def test_a_reflected_message_is_refused(bench, stores):
     """Sent back with the number that is due, a message still does not fit the tags."""
     async with connected(bench, stores) as ends:
         await ends.follower.send(bench.Note(b"mine"))
-        echo = bench.CODEC.encode(Envelope(ends.leader._sent + 1, 0, bench.Note(b"mine")))
-        ends.leader._sent += 1
-        ends.leader._wire.write(echo)
+        echo = bench.CODEC.encode(Envelope(ends.leader._dialogue._sent + 1, 0, bench.Note(b"mine")))
+        ends.leader._dialogue._sent += 1
+        ends.leader._dialogue._wire.write(echo)
         results = await ends.release(1)
         assert any(isinstance(result, AuthenticationError) for result in results)
         assert not stores[0].released and not stores[1].released
@@ -335,11 +411,11 @@ async def test_tags_of_an_earlier_session_are_refused(bench, stores):
 
     async with connected(bench, stores) as ends:
         ends.pipes[1].on_write = keep
-        await ends.leader._checkpoint()
+        await ends.leader._dialogue.checkpoint()
     async with connected(bench, stores) as ends:
         envelope = bench.CODEC.decode(kept[0][4:])
-        ends.leader._sent += 1
-        again = Envelope(ends.leader._sent, 0, envelope.message)
+        ends.leader._dialogue._sent += 1
+        again = Envelope(ends.leader._dialogue._sent, 0, envelope.message)
         ends.pipes[1].write(frame(bench.CODEC.encode(again)))
         error = await ends.why(0)
         assert isinstance(error, AuthenticationError)

@@ -69,3 +69,10 @@ async def test_no_coincidences_is_a_clear_failure() -> None:
 
     with pytest.raises(AlignmentFailed, match="no coincidences"):
         await align([0.0], HALF_WAVE_MV, ignore, nothing, 0.03)
+
+
+def test_chance_alone_is_not_clearly_above() -> None:
+    assert not Errors(10_000, 450, 100, 8).clearly_above(0.045)
+    assert Errors(10_000, 500, 100, 4).clearly_above(0.045)
+    assert Errors(10_000, 100, 1_000, 80).clearly_above(0.045)
+    assert not Errors(0, 0, 0, 0).clearly_above(0.045)

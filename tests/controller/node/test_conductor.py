@@ -152,6 +152,28 @@ async def test_an_error_rate_that_stays_alarms_makes_no_key_and_ends_by_itself(
         assert bench.mode == "key"
 
 
+async def test_an_alarm_is_raised_at_once_and_stands_until_the_error_rate_has_fallen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conductor, "ALARM_RETRY_S", 0.01)
+    async with Play(bench) as play:
+        await climbed(play)
+        keyed = len(bench.states)
+        bench.qber = bench.repaired_qber = 0.25
+        await play.until(lambda: bench.alignments > 3)
+        assert bench.states[keyed:] == [LinkState.ALIGNING, LinkState.ALARM]
+        bench.qber = bench.repaired_qber = 0.02
+        await play.until_state(LinkState.KEYING)
+
+
+async def test_a_misaligned_link_is_no_alarm_while_it_is_brought_up(bench: Bench) -> None:
+    bench.qber = 0.25
+    async with Play(bench) as play:
+        await climbed(play)
+    assert bench.alignments == 1
+    assert LinkState.ALARM not in bench.states
+
+
 async def test_an_alarm_tries_to_align_now_and_then(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

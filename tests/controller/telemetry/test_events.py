@@ -1,6 +1,7 @@
 """The event log: one JSON line an event, and no place for key material."""
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,24 @@ def test_each_event_is_one_json_line(tmp_path: Path) -> None:
     assert json.loads(first)["node"] == "alice"
     assert json.loads(second)["level"] == "warning"
     assert [event["event"] for event in log.latest] == ["link_state", "device"]
+
+
+def test_a_new_log_is_for_this_user_alone(tmp_path: Path) -> None:
+    EventLog("alice", str(tmp_path / "node.log")).close()
+    assert stat.S_IMODE((tmp_path / "node.log").stat().st_mode) == 0o600
+
+
+def test_an_unexpected_error_is_kept_with_its_trace(tmp_path: Path) -> None:
+    log = EventLog("alice", str(tmp_path / "node.log"))
+    try:
+        raise KeyError("lost")
+    except KeyError as error:
+        log.fail(error)
+    log.close()
+    event = json.loads((tmp_path / "node.log").read_text())
+    assert event["event"] == "failed"
+    assert event["error"] == "KeyError"
+    assert any("test_events.py" in line for line in event["trace"])
 
 
 @pytest.mark.parametrize("secret", [b"key", bytearray(b"key"), memoryview(b"key"), object()])

@@ -23,6 +23,12 @@ def test_the_registry_renders() -> None:
     assert 'qkd_build_info{node="alice",version="0"} 1.0' in text
 
 
+def test_no_series_tells_when_it_was_created() -> None:
+    metrics = Metrics("alice", "0", ["down"])
+    metrics.secret.labels("demo").inc(1)
+    assert "_created" not in generate_latest(metrics.registry).decode()
+
+
 def test_slices_are_counted_by_their_totals() -> None:
     metrics = Metrics("alice", "0", ["down"])
     for lost in (2, 2, 5):
@@ -30,9 +36,3 @@ def test_slices_are_counted_by_their_totals() -> None:
     text = generate_latest(metrics.registry).decode()
     assert 'qkd_slices_total{link="demo",outcome="lost"} 5.0' in text
     assert 'qkd_slices_total{link="demo",outcome="matched"} 7.0' in text
-
-
-def test_no_series_tells_when_it_was_created() -> None:
-    metrics = Metrics("alice", "0", ["down"])
-    metrics.secret.labels("demo").inc(1)
-    assert "_created" not in generate_latest(metrics.registry).decode()
