@@ -22,7 +22,8 @@ enum {
   PASS_SHIFT = 17,
   MAX_PASSES = 8,
   MAX_DEPTH = 16,
-  AHEAD = 16 /* questions between fetching and use */
+  AHEAD = 16,  /* questions between fetching and use */
+  FEW_WAYS = 4 /* as many are faster down one by one */
 };
 
 /* Where the nodes of one height lie: 2^word_log2 in a word, the first in bit first, the others
@@ -415,6 +416,16 @@ static void flip(const qkd_cascade_plan *plan, const layout *l, const frame *f, 
   }
 }
 
+/* Brings near what flipping a bit will change. */
+static void expect_flip(const qkd_cascade_plan *plan, const layout *l, const frame *f,
+                        uint32_t bit) {
+  __builtin_prefetch(f->flipped + bit / 64, 1);
+  for (uint32_t pass = 0; pass < (uint32_t)f->head->begun; pass++) {
+    const tree t = tree_at(l, f, pass);
+    __builtin_prefetch(tier_at(&t, 0) + leaf_of(plan, f, pass, bit) / 32, 1);
+  }
+}
+
 /* Looks at the pending blocks in a word of them. Returns whether a bit was flipped. */
 static int search_word(const qkd_cascade_plan *plan, const layout *l, const frame *f,
                        uint64_t *scratch, uint32_t pass, uint32_t w, int tier) {
@@ -426,7 +437,7 @@ static int search_word(const qkd_cascade_plan *plan, const layout *l, const fram
   d.odd = scratch[t.at->pending + w] & blocks->odd & blocks->known;
   scratch[t.at->pending + w] = 0;
 #if defined(__x86_64__)
-  if (tier == 2 && __builtin_popcountll(d.odd) > 2) {
+  if (tier == 2 && __builtin_popcountll(d.odd) > FEW_WAYS) {
     cascade_descend_avx512(&d, nodes);
   } else {
     cascade_descend_portable(&d, nodes);
@@ -436,9 +447,14 @@ static int search_word(const qkd_cascade_plan *plan, const layout *l, const fram
   cascade_descend_portable(&d, nodes);
 #endif
   scratch[t.at->asked + w] |= d.asked;
+  for (uint64_t found = d.found; found != 0; found &= found - 1) {
+    uint32_t *node = nodes + __builtin_ctzll(found);
+    *node = bit_at(plan, f, pass, *node);
+    if (*node < f->length) expect_flip(plan, l, f, *node);
+  }
   int flipped = 0;
   for (uint64_t found = d.found; found != 0; found &= found - 1) {
-    const uint32_t bit = bit_at(plan, f, pass, nodes[__builtin_ctzll(found)]);
+    const uint32_t bit = nodes[__builtin_ctzll(found)];
     if (bit >= f->length || f->flipped[bit / 64] >> (bit % 64) & 1u) continue;
     flip(plan, l, f, scratch, bit);
     flipped = 1;
@@ -643,6 +659,10 @@ static size_t absorb(const qkd_cascade_plan *plan, const layout *l, uint64_t *st
   return i - begin;
 }
 
+static void expect_head(const uint64_t *words) {
+  for (size_t i = 0; i < sizeof(head) / sizeof *words; i += 8) __builtin_prefetch(words + i, 1);
+}
+
 size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
                        const qkd_cascade_answers *given, uint32_t *questions, int tier) {
   const layout l = lay_out(plan);
@@ -652,6 +672,7 @@ size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *st
   for (uint32_t index = 0; index < plan->frames; index++) {
     const frame f = frame_at(plan, &l, state, index);
     uint32_t *out = questions + total;
+    if (index + 2 < plan->frames) expect_head(f.words + 2 * l.frame_words);
     if (f.head->finished) continue;
     taken += absorb(plan, &l, state, index, given, taken);
     size_t count = search(plan, &l, &f, scratch, out, tier);
