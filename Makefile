@@ -7,7 +7,8 @@ SOURCES := $(wildcard native/cdef/*.h native/csrc/*.[ch] native/CMakeLists.txt)
 
 .venv/ready: pyproject.toml constraints.txt $(SOURCES)
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@# By its variable, a constraint also reaches the environment that the C extension is built in.
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
 .PHONY: help

@@ -11,7 +11,7 @@
 #include "gf2x.h"
 #include "gf2x_impl.h"
 
-enum { CROSSOVER_WORDS = 200 };
+enum { CROSSOVER_WORDS = 64 };
 
 static const qkd_gf2x_kernels *kernels_of(int tier) {
   switch (tier) {
@@ -57,16 +57,23 @@ void qkd_gf2x_window(uint64_t *restrict window, size_t first, size_t count,
   }
 }
 
+static uint64_t sixty_four_from(const uint64_t *words, size_t word_count, size_t bit) {
+  const size_t word = bit / 64;
+  const unsigned shift = (unsigned)(bit % 64);
+  const uint64_t low = word < word_count ? words[word] >> shift : 0;
+  return shift > 0 && word + 1 < word_count ? low | words[word + 1] << (64 - shift) : low;
+}
+
 void qkd_gf2x_extract(uint8_t *bytes, const uint64_t *words, size_t word_count, size_t first_bit,
                       size_t bit_count) {
   const size_t byte_count = (bit_count + 7) / 8;
-  for (size_t i = 0; i < byte_count; i++) {
-    const size_t bit = first_bit + 8 * i;
-    const size_t word = bit / 64;
-    const unsigned shift = (unsigned)(bit % 64);
-    uint64_t value = word < word_count ? words[word] >> shift : 0;
-    if (shift > 56 && word + 1 < word_count) value |= words[word + 1] << (64 - shift);
-    bytes[i] = (uint8_t)value;
+  for (size_t i = 0; i < byte_count; i += 8) {
+    const uint64_t value = sixty_four_from(words, word_count, first_bit + 8 * i);
+    if (i + 8 <= byte_count) {
+      for (unsigned j = 0; j < 8; j++) bytes[i + j] = (uint8_t)(value >> (8 * j));
+    } else {
+      for (unsigned j = 0; i + j < byte_count; j++) bytes[i + j] = (uint8_t)(value >> (8 * j));
+    }
   }
   if (bit_count % 8 != 0) {
     bytes[byte_count - 1] = (uint8_t)(bytes[byte_count - 1] & ((1u << (bit_count % 8)) - 1));

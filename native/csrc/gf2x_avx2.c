@@ -45,14 +45,14 @@ void qkd_gf2x_base_pclmul(
   product[a_words + b_words - 1] = carry;
 }
 
-/* x^64 = x^4 + x^3 + x + 1; the fold overflows by three bits, whose products are looked up. */
+/* x^64 = x^4 + x^3 + x + 1 = (x^3 + 1)(x + 1), once more for the bits that it moves past x^63. By
+ * shifts rather than products, for multipliers are what the transform waits for. */
 static inline __m128i reduce(__m128i even, __m128i odd) {
-  const __m128i modulus = _mm_cvtsi32_si128(0x1B);
-  const __m128i overflow = _mm_set_epi64x(0, 0x415A776C2D361B00);
-  const __m128i even_fold = _mm_clmulepi64_si128(even, modulus, 0x01);
-  const __m128i odd_fold = _mm_clmulepi64_si128(odd, modulus, 0x01);
-  return xor3(_mm_unpacklo_epi64(even, odd), _mm_unpacklo_epi64(even_fold, odd_fold),
-              _mm_shuffle_epi8(overflow, _mm_unpackhi_epi64(even_fold, odd_fold)));
+  const __m128i low = _mm_unpacklo_epi64(even, odd);
+  const __m128i high = _mm_unpackhi_epi64(even, odd);
+  const __m128i whole = xor3(high, _mm_srli_epi64(high, 61), _mm_srli_epi64(high, 60));
+  const __m128i twice = _mm_xor_si128(whole, _mm_slli_epi64(whole, 1));
+  return xor3(low, twice, _mm_slli_epi64(twice, 3));
 }
 
 static inline __m128i multiply(__m128i a, __m128i b) {
@@ -114,7 +114,7 @@ static inline uint64_t point(size_t j, size_t shift) {
   return sum;
 }
 
-/* The two layers within four elements, on two blocks at a time, a lane each: block 2c and 2c + 1. */
+/* The two layers within four elements, on blocks 2c and 2c + 1 in a lane each. */
 static inline void four(uint64_t x[8], size_t c, const uint64_t twiddle[2], int back) {
   const __m128i lane = _mm_set_epi64x((long long)qkd_cantor_basis[1], 0);
   const __m128i next = _mm_set_epi64x((long long)qkd_cantor_basis[2], 0);
@@ -173,7 +173,8 @@ static void dot(uint64_t *sum, const uint64_t *a, const uint64_t *b, size_t size
 }
 
 const qkd_gf2x_kernels qkd_gf2x_avx2 = {
-    qkd_gf2x_base_pclmul, add, qkd_gf2x_to_basis, qkd_gf2x_from_basis, forward, inverse, forward_leaf, inverse_leaf, dot,
+    qkd_gf2x_base_pclmul, add,          qkd_gf2x_to_basis, qkd_gf2x_from_basis, forward, inverse,
+    forward_leaf,         inverse_leaf, dot,
 };
 
 #if defined(__clang__)

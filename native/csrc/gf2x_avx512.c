@@ -5,7 +5,8 @@
 #include "gf2x_impl.h"
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq"))), apply_to = function)
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq"))), apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq")
 #endif
@@ -27,15 +28,15 @@ static inline __m512i xor3(__m512i a, __m512i b, __m512i c) {
 
 static inline __m512i all(uint64_t x) { return _mm512_set1_epi64((long long)x); }
 
-/* x^64 = x^4 + x^3 + x + 1; the fold overflows by three bits, whose products are looked up. */
+/* x^64 = x^4 + x^3 + x + 1 = (x^3 + 1)(x + 1), once more for the bits that it moves past x^63. By
+ * shifts rather than products, for multipliers are what the transform waits for. */
 static inline __m512i reduce(products p) {
-  const __m512i modulus = all(0x1B);
-  const __m512i overflow =
-      _mm512_broadcast_i32x4(_mm_set_epi64x(0, 0x415A776C2D361B00));
-  const __m512i even = _mm512_clmulepi64_epi128(p.even, modulus, 0x01);
-  const __m512i odd = _mm512_clmulepi64_epi128(p.odd, modulus, 0x01);
-  return xor3(_mm512_unpacklo_epi64(p.even, p.odd), _mm512_unpacklo_epi64(even, odd),
-              _mm512_shuffle_epi8(overflow, _mm512_unpackhi_epi64(even, odd)));
+  const __m512i low = _mm512_unpacklo_epi64(p.even, p.odd);
+  const __m512i high = _mm512_unpackhi_epi64(p.even, p.odd);
+  const __m512i whole =
+      xor3(high, _mm512_srli_epi64(high, 61), _mm512_srli_epi64(high, 60));
+  const __m512i twice = _mm512_xor_si512(whole, _mm512_slli_epi64(whole, 1));
+  return xor3(low, twice, _mm512_slli_epi64(twice, 3));
 }
 
 static inline __m512i multiply(__m512i a, __m512i b) {
@@ -111,7 +112,7 @@ static inline void from_basis_16(__m512i *low, __m512i *high) {
   *high = b;
 }
 
-/* Division of 2 half registers by x^(8 half) + x^shift, shift < 8 coefficients; and the way back. */
+/* Division of 2 half registers by x^(8 half) + x^shift with shift < 8; and the way back. */
 static inline void divide_within(__m512i *r, size_t half, size_t shift) {
   const __m512i lanes = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
   const __m512i moved = _mm512_add_epi64(lanes, all(8 - shift));
@@ -184,7 +185,7 @@ static void from_basis(uint64_t x[QKD_BASIS]) {
   for (size_t i = 0; i < REGISTERS; i++) store(x + LANES * i, r[i]);
 }
 
-/* --- Butterflies and products ------------------------------------------------------------------ */
+/* --- Butterflies and products ---------------------------------------------------------------- */
 
 static void forward(uint64_t *x, size_t run, const uint64_t twiddle[2]) {
   const __m512i upper = all(twiddle[0]);
@@ -220,7 +221,7 @@ static void inverse(uint64_t *x, size_t run, const uint64_t twiddle[2]) {
   }
 }
 
-/* Three layers of butterflies among eight registers, the twiddles of each layer's block 0 given. */
+/* Three layers of butterflies among eight registers, given the twiddles of each layer's block 0. */
 static inline void three_layers(__m512i r[8], const __m512i twiddle[3]) {
   const __m512i v1 = all(qkd_cantor_basis[1]), v2 = all(qkd_cantor_basis[2]);
   for (size_t i = 0; i < 4; i++) butterfly(&r[i], &r[i + 4], twiddle[0]);
@@ -318,7 +319,8 @@ static void dot(uint64_t *sum, const uint64_t *a, const uint64_t *b, size_t size
 }
 
 const qkd_gf2x_kernels qkd_gf2x_avx512 = {
-    qkd_gf2x_base_pclmul, add, to_basis, from_basis, forward, inverse, forward_leaf, inverse_leaf, dot,
+    qkd_gf2x_base_pclmul, add,          to_basis, from_basis, forward, inverse,
+    forward_leaf,         inverse_leaf, dot,
 };
 
 #if defined(__clang__)

@@ -4,14 +4,14 @@
  * at most 63 bits and needs no reduction. The transform evaluates at the 2^k points of the span of
  * a Cantor basis v_0 .. v_(k-1), written w_j = sum of v_i over the bits i of j. With
  * s_i(x) = the product of x + w_j over j < 2^i, the polynomials X_j = the product of s_i over the
- * bits i of j are a basis in which that takes k layers of butterflies (Lin, Chung and Han, FOCS '14;
- * in Cantor's basis s_(i+j) = s_i o s_j, s_i(v_j) = v_(j-i), and s_i(x) = x^(2^i) + x if i is a power
- * of two: Chen, Cheng, Kuo, Li and Yang, arXiv:1708.09746).
+ * bits i of j are a basis in which that takes k layers of butterflies (Lin, Chung and Han, FOCS
+ * '14; in Cantor's basis s_(i+j) = s_i o s_j, s_i(v_j) = v_(j-i), and s_i(x) = x^(2^i) + x if i is a
+ * power of two: Chen, Cheng, Kuo, Li and Yang, arXiv:1708.09746).
  *
  * A transform of 2^k points multiplies modulo s_k. For the k used here x^(2^k) = x^t + lower terms
- * with t much less than 2^k: what does not fit wraps to the front, and is thrown away there, as in a
- * cyclic convolution (overlap-save). So long operands are cut into pieces and windows whose transforms
- * stay in a cache, each transformed once, and every window of the product is one inverse transform.
+ * with t much less than 2^k: what does not fit wraps to the front, and is thrown away there, as by
+ * overlap-save in a cyclic convolution. So long operands are cut into pieces whose transforms stay
+ * in a cache, each is transformed once, and every window of the product costs one inverse transform.
  */
 #include <string.h>
 
@@ -48,8 +48,8 @@ static uint64_t point(const uint64_t *points, size_t j) {
 
 /* --- Between powers of x and the basis X_j --------------------------------------------------- */
 
-/* Writes a polynomial of degree below 2 half in powers of x^half + x^shift, then of its square root,
- * and so on down to shift = unit, all lengths in words. */
+/* Writes a polynomial of degree below 2 half in powers of x^half + x^shift, then of that one's
+ * square root, and so on down to shift = unit; all lengths are in words. */
 static void expand(uint64_t *x, size_t half, size_t shift, size_t unit,
                    const qkd_gf2x_kernels *kernels) {
   kernels->add(x + half, x + 2 * half - shift, shift);
@@ -233,7 +233,7 @@ static size_t stride_of(const plan *p) {
   return limbs + (limbs / 8 < SLICE ? limbs / 8 : SLICE) + LINE;
 }
 
-/* segments[i] = the sum of pieces[j] segments[i + j], for all steps: segment i is not needed again. */
+/* segments[i] = the sum of pieces[j] segments[i + j], a segment being of no use to later steps. */
 static void multiply_all(const plan *p, uint64_t *segments, const uint64_t *pieces,
                          const qkd_gf2x_kernels *kernels) {
   const size_t limbs = (size_t)1 << p->log;

@@ -184,5 +184,6 @@ static void dot(uint64_t *sum, const uint64_t *a, const uint64_t *b, size_t size
 }
 
 const qkd_gf2x_kernels qkd_gf2x_portable = {
-    base, add, qkd_gf2x_to_basis, qkd_gf2x_from_basis, forward, inverse, forward_leaf, inverse_leaf, dot,
+    base,         add,          qkd_gf2x_to_basis, qkd_gf2x_from_basis, forward, inverse,
+    forward_leaf, inverse_leaf, dot,
 };

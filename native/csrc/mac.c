@@ -7,6 +7,7 @@
  */
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "mac.h"
 #include "mac_impl.h"
@@ -72,4 +73,17 @@ void qkd_poly_absorb(uint8_t state[16], const uint8_t key[16], const uint8_t *bl
     default:
       qkd_poly_absorb_portable(state, key, blocks, block_count);
   }
+}
+
+void qkd_poly_finish(uint8_t digest[16], const uint8_t state[16], const uint8_t key[16],
+                     const uint8_t *tail, size_t tail_bytes, uint64_t message_bytes, int tier) {
+  const size_t blocks = tail_bytes / 16;
+  const size_t rest = tail_bytes % 16;
+  const element length = {message_bytes << 3, message_bytes >> 61};
+  uint8_t last[32] = {0};
+  if (rest > 0) memcpy(last, tail + 16 * blocks, rest);
+  store(last + (rest > 0 ? 16 : 0), length);
+  memcpy(digest, state, 16);
+  qkd_poly_absorb(digest, key, tail, blocks, tier);
+  qkd_poly_absorb(digest, key, last, rest > 0 ? 2 : 1, tier);
 }

@@ -6,10 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkd_native._kernels import ffi, lib
+from qkd_native.tier import current
 
 MAX_FRAME_BITS = 1 << 16
 MAX_FRAMES = 1 << 12
 MAX_PASSES = 8
+LEAST_SHUFFLED_BITS = (1 << 15) + 1
+SHUFFLE_STAGES = 2
+SHUFFLE_WORDS = 1 << 10
 
 Bits = NDArray[np.uint8]
 Questions = NDArray[np.uint32]
@@ -20,9 +24,12 @@ class Plan:
     """How a string is cut into frames and searched; equal at both ends.
 
     orders is uint16[passes, frame_bits]: for each pass, a permutation of a frame's bits that all
-    frames share; a shorter last frame takes its own bits in the same order. block_log2 gives
-    log2 of each pass's block length in leaves of a tree of ``tree_depth(frame_bits)`` levels.
-    Raises ValueError for shapes or sizes out of range.
+    frames share; a shorter last frame takes its own bits in the same order. Frames of more than
+    2^15 bits may have a shuffle instead, which is far quicker: uint16[passes, 2, 1024]. Each of
+    its two stages gives word w of 64 bits the word entry[w] >> 6, rotated left by entry[w] & 63,
+    and then transposes sixteen squares, words s, s + 16, s + 32, ... being one of them.
+    block_log2 gives log2 of each pass's block length in leaves of a tree of
+    ``tree_depth(frame_bits)`` levels. Raises ValueError for shapes or sizes out of range.
     """
 
     string_bits: int
@@ -39,18 +46,27 @@ class Plan:
             raise ValueError(f"Cascade has 1 to {MAX_PASSES} passes, not {len(self.block_log2)}")
         if not all(0 <= k <= tree_depth(self.frame_bits) for k in self.block_log2):
             raise ValueError(f"block sizes 2^{self.block_log2} do not fit the frame")
-        expected = (len(self.block_log2), self.frame_bits)
+        passes = len(self.block_log2)
+        if self.shuffled:
+            expected: tuple[int, ...] = (passes, SHUFFLE_STAGES, SHUFFLE_WORDS)
+            permutations = self.orders // np.uint16(64)
+        else:
+            expected = (passes, self.frame_bits)
+            permutations = self.orders
         if self.orders.dtype != np.uint16 or self.orders.shape != expected:
             raise ValueError(f"the orders of the passes must be uint16{list(expected)}")
-        if not np.array_equal(
-            np.sort(self.orders, axis=1), np.broadcast_to(np.arange(self.frame_bits), expected)
-        ):
+        if not (np.sort(permutations, axis=-1) == np.arange(expected[-1])).all():
             raise ValueError("the order of a pass is not a permutation")
 
     @property
     def frames(self) -> int:
         """The number of frames, the last one perhaps shorter."""
         return -(-self.string_bits // self.frame_bits)
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether orders gives shuffles, not tables."""
+        return self.orders.ndim == 3 and self.frame_bits >= LEAST_SHUFFLED_BITS
 
 
 def tree_depth(frame_bits: int) -> int:
@@ -69,13 +85,20 @@ class _End:
         self._bits = bits
         last_bits = plan.string_bits - (plan.frames - 1) * plan.frame_bits
         depth = tree_depth(plan.frame_bits)
-        self._tables = (
-            *_tables(plan.orders, plan.frame_bits, depth),
-            *_tables(plan.orders, last_bits, depth),
-        )
-        leaves, places, last_leaves, last_places = (
-            ffi.from_buffer("uint16_t[]", table) for table in self._tables
-        )
+        tables: dict[str, NDArray[np.uint16]] = {}
+        if plan.shuffled:
+            tables["gather"] = np.ascontiguousarray(plan.orders)
+            tables["scatter"] = _scatter(plan.orders)
+        else:
+            tables["leaf_of_bit"], tables["bit_of_leaf"] = _tables(
+                plan.orders, plan.frame_bits, depth
+            )
+            tables["last_leaf_of_bit"], tables["last_bit_of_leaf"] = _tables(
+                plan.orders, last_bits, depth
+            )
+        self._tables = {
+            name: ffi.from_buffer("uint16_t[]", table) for name, table in tables.items()
+        }
         self._plan = ffi.new(
             "qkd_cascade_plan *",
             {
@@ -85,15 +108,14 @@ class _End:
                 "depth": depth,
                 "passes": len(plan.block_log2),
                 "block_log2": list(plan.block_log2),
-                "leaf_of_bit": leaves,
-                "bit_of_leaf": places,
-                "last_leaf_of_bit": last_leaves,
-                "last_bit_of_leaf": last_places,
+                **self._tables,
             },
         )
         self._trees = np.empty(lib.qkd_cascade_state_words(self._plan), np.uint64)
         self._state = ffi.from_buffer("uint64_t[]", self._trees)
-        lib.qkd_cascade_begin(self._plan, ffi.from_buffer("uint8_t[]", bits), self._state)
+        lib.qkd_cascade_begin(
+            self._plan, ffi.from_buffer("uint8_t[]", bits), self._state, current()
+        )
 
     def wipe(self) -> None:
         """Overwrites the parity trees; the object is of no use afterwards."""
@@ -101,33 +123,43 @@ class _End:
 
 
 class Corrector(_End):
-    """The end whose bits, one a byte, are corrected in place."""
+    """The end whose bits, one a byte, are corrected in place, frame by frame as they finish."""
 
     def __init__(self, plan: Plan, bits: Bits) -> None:
         super().__init__(plan, bits)
         self._room = np.empty(lib.qkd_cascade_round_questions(self._plan), np.uint32)
+        self._asked = np.empty(0, np.uint32)
+        self._answers = b""
 
     def ask(self) -> Questions:
         """The next round's questions, uint32; empty once Cascade has nothing left to ask."""
+        given = ffi.new(
+            "qkd_cascade_answers *",
+            {
+                "questions": ffi.from_buffer("uint32_t[]", self._asked),
+                "parities": ffi.from_buffer("uint8_t[]", self._answers),
+                "count": self._asked.size if self._answers else 0,
+            },
+        )
         count = lib.qkd_cascade_ask(
             self._plan,
             ffi.from_buffer("uint8_t[]", self._bits),
             self._state,
+            given,
             ffi.from_buffer("uint32_t[]", self._room),
+            current(),
         )
-        return self._room[:count].copy()
+        self._asked = self._room[:count].copy()
+        self._answers = b""
+        return self._asked.copy()
 
     def absorb(self, questions: Questions, parities: bytes) -> None:
         """Takes in the answers to exactly the questions last asked, packed bit 0 first."""
+        if not np.array_equal(questions, self._asked):
+            raise ValueError("these are not the questions last asked")
         if len(parities) != -(-questions.size // 8):
             raise ValueError(f"{questions.size} answers do not have {len(parities)} bytes")
-        lib.qkd_cascade_absorb(
-            self._plan,
-            self._state,
-            ffi.from_buffer("uint32_t[]", questions),
-            questions.size,
-            parities,
-        )
+        self._answers = bytes(parities)
 
 
 class Reference(_End):
@@ -150,6 +182,7 @@ class Reference(_End):
             ffi.from_buffer("uint32_t[]", np.ascontiguousarray(questions)),
             questions.size,
             ffi.from_buffer("uint8_t[]", parities),
+            current(),
         )
         if answered != questions.size:
             raise ValueError(f"question {answered} of {questions.size} has no answer to give")
@@ -172,3 +205,11 @@ def _tables(
     bit_of_leaf = np.zeros((passes, 1 << depth), np.uint16)
     bit_of_leaf[:, leaves] = places
     return leaf_of_bit, bit_of_leaf
+
+
+def _scatter(gather: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """The inverse of a shuffle's words: where each goes, with the same rotation."""
+    goes_to = np.arange(SHUFFLE_WORDS, dtype=np.uint16) << 6 | gather & 63
+    scatter = np.empty_like(gather)
+    np.put_along_axis(scatter, (gather >> 6).astype(np.intp), goes_to, axis=-1)
+    return scatter

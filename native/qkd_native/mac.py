@@ -6,6 +6,7 @@ from qkd_native._kernels import ffi, lib
 from qkd_native.tier import current
 
 BLOCK_BYTES = 16
+_ELEMENT = ffi.typeof("uint8_t[16]")
 
 
 class PolyHash:
@@ -16,10 +17,9 @@ class PolyHash:
     """
 
     def __init__(self, key: bytes | bytearray | memoryview) -> None:
-        if len(key) != BLOCK_BYTES:
-            raise ValueError(f"a polynomial hash key has {BLOCK_BYTES} bytes, not {len(key)}")
-        self._key = ffi.new("uint8_t[16]", bytes(key))
-        self._state = ffi.new("uint8_t[16]")
+        _check_key(key)
+        self._key = ffi.new(_ELEMENT, bytes(key))
+        self._state = ffi.new(_ELEMENT)
         self._tail = bytearray()
         self._length_bytes = 0
         self._tier = int(current())
@@ -34,40 +34,48 @@ class PolyHash:
             view = view[take:]
             if len(self._tail) < BLOCK_BYTES:
                 return
-            self._absorb(self._state, self._tail, 1)
+            self._absorb(self._tail, 1)
             self._tail = bytearray()
         blocks = len(view) // BLOCK_BYTES
         if blocks:
-            self._absorb(self._state, view, blocks)
+            self._absorb(view, blocks)
         self._tail += view[blocks * BLOCK_BYTES :]
 
     def digest(self) -> bytes:
         """The 16-byte hash of everything absorbed so far; absorbing may go on."""
-        state = ffi.new("uint8_t[16]", bytes(self._state))
-        last = bytes(self._tail)
-        if last:
-            last += bytes(BLOCK_BYTES - len(last))
-        last += (8 * self._length_bytes).to_bytes(BLOCK_BYTES, "little")
-        self._absorb(state, last, len(last) // BLOCK_BYTES)
-        return bytes(state)
+        return _finish(self._state, self._key, self._tail, self._length_bytes, self._tier)
 
     def wipe(self) -> None:
         """Overwrites key and state; the object is of no use afterwards."""
         ffi.memmove(self._key, bytes(BLOCK_BYTES), BLOCK_BYTES)
         ffi.memmove(self._state, bytes(BLOCK_BYTES), BLOCK_BYTES)
 
-    def _absorb(self, state: Any, data: bytes | bytearray | memoryview, blocks: int) -> None:
-        lib.qkd_poly_absorb(state, self._key, ffi.from_buffer(data), blocks, self._tier)
+    def _absorb(self, data: bytearray | memoryview, blocks: int) -> None:
+        lib.qkd_poly_absorb(self._state, self._key, ffi.from_buffer(data), blocks, self._tier)
 
 
 def poly_hash(key: bytes, data: bytes | bytearray | memoryview) -> bytes:
     """The 16-byte hash of data under a 16-byte key."""
-    state = PolyHash(key)
-    state.update(data)
-    return state.digest()
+    _check_key(key)
+    view = memoryview(data)
+    return _finish(bytes(BLOCK_BYTES), bytes(key), view, view.nbytes, int(current()))
 
 
 def collision_bound(length_bytes: int) -> float:
     """Upper bound on the collision probability for messages of at most length_bytes."""
     blocks = -(-length_bytes // BLOCK_BYTES) + 1
     return float(blocks) * 2.0**-128
+
+
+def _check_key(key: bytes | bytearray | memoryview) -> None:
+    if len(key) != BLOCK_BYTES:
+        raise ValueError(f"a polynomial hash key has {BLOCK_BYTES} bytes, not {len(key)}")
+
+
+def _finish(
+    state: Any, key: Any, tail: bytearray | memoryview, length_bytes: int, tier: int
+) -> bytes:
+    digest = ffi.new(_ELEMENT)
+    data = ffi.from_buffer(tail)
+    lib.qkd_poly_finish(digest, state, key, data, len(data), length_bytes, tier)
+    return bytes(ffi.buffer(digest))

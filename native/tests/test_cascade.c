@@ -38,9 +38,9 @@ int main(void) {
   static uint16_t leaves[PASSES * FRAME], places[PASSES << DEPTH];
   static uint16_t last_leaves[PASSES * LAST], last_places[PASSES << DEPTH];
   static uint8_t truth[BITS], noisy[BITS], parities[FRAMES << DEPTH];
-  static uint32_t questions[FRAMES * PASSES << DEPTH];
+  static uint32_t questions[FRAMES * PASSES << DEPTH], asked[FRAMES * PASSES << DEPTH];
   qkd_cascade_plan plan = {FRAMES, FRAME, LAST, DEPTH, PASSES, {4, 7, 8, 9, 9, 9},
-                           leaves, places, last_leaves, last_places};
+                           leaves, places, last_leaves, last_places, NULL, NULL};
   const size_t words = qkd_cascade_state_words(&plan);
   uint64_t *corrector = malloc(words * sizeof *corrector);
   uint64_t *reference = malloc(words * sizeof *reference);
@@ -56,21 +56,23 @@ int main(void) {
       truth[i] = next_random() & 1;
       noisy[i] = truth[i] ^ (next_random() % 20 == 0);
     }
-    qkd_cascade_begin(&plan, noisy, corrector);
-    qkd_cascade_begin(&plan, truth, reference);
+    qkd_cascade_begin(&plan, noisy, corrector, 0);
+    qkd_cascade_begin(&plan, truth, reference, 0);
     size_t count;
     size_t first = 0;
+    qkd_cascade_answers given = {asked, parities, 0};
     uint32_t repeated = 0;
-    while ((count = qkd_cascade_ask(&plan, noisy, corrector, questions)) > 0) {
+    while ((count = qkd_cascade_ask(&plan, noisy, corrector, &given, questions, 0)) > 0) {
       if (first++ == 0) repeated = questions[0];
-      if (qkd_cascade_answer(&plan, reference, questions, count, parities) != count) {
+      if (qkd_cascade_answer(&plan, reference, questions, count, parities, 0) != count) {
         fprintf(stderr, "failed: a question was refused\n");
         failures++;
         break;
       }
-      qkd_cascade_absorb(&plan, corrector, questions, count, parities);
+      memcpy(asked, questions, count * sizeof *asked);
+      given.count = count;
     }
-    failures += qkd_cascade_answer(&plan, reference, &repeated, 1, parities) != 0;
+    failures += qkd_cascade_answer(&plan, reference, &repeated, 1, parities, 0) != 0;
     unequal += memcmp(truth, noisy, sizeof truth) != 0;
   }
   if (unequal > 5) {

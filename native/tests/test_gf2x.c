@@ -8,7 +8,7 @@
 #include "gf2x_impl.h"
 #include "tier.h"
 
-enum { MOST = 2600, MOST_SCRATCH = 1 << 20 };
+enum { MOST = 1300, MOST_SCRATCH = 1 << 18 };
 
 static uint64_t random_state = 1;
 
@@ -19,7 +19,8 @@ static uint64_t next_random(void) {
   return random_state;
 }
 
-static uint64_t a[MOST], b[MOST], expected[2 * MOST], window[2 * MOST + 1], scratch[MOST_SCRATCH];
+static uint64_t a[MOST], b[MOST], expected[2 * MOST], window[2 * MOST + 1];
+static uint64_t scratch[MOST_SCRATCH];
 
 static void fill(uint64_t *words, size_t count, int hostile) {
   for (size_t i = 0; i < count; i++) words[i] = hostile ? UINT64_MAX : next_random();
@@ -46,7 +47,9 @@ static const qkd_gf2x_kernels *kernels_of(int tier) {
 }
 
 static int report(int wrong, const char *what, size_t a_words, size_t b_words, int tier) {
-  if (wrong) fprintf(stderr, "failed: %s, %zu x %zu words, tier %d\n", what, a_words, b_words, tier);
+  if (wrong) {
+    fprintf(stderr, "failed: %s, %zu x %zu words, tier %d\n", what, a_words, b_words, tier);
+  }
   return wrong;
 }
 
@@ -98,7 +101,7 @@ static int check_basis(void) {
 }
 
 int main(void) {
-  const size_t sizes[] = {1, 2, 3, 24, 25, 31, 49, 97, 130, 201, 260, 500, 1300, MOST};
+  const size_t sizes[] = {1, 2, 25, 49, 130, 201, 333, MOST};
   const size_t count = sizeof sizes / sizeof sizes[0];
   int failures = check_basis();
   for (size_t i = 0; i < count; i++) {

@@ -54,10 +54,24 @@ static int equals_portable(int tier, size_t blocks, size_t offset) {
   return check(memcmp(state, expected, 16) == 0, "equal to the portable hash", tier);
 }
 
+static int finishes_like_absorbing(int tier, size_t tail_bytes) {
+  uint8_t key[16], state[16], digest[16], padded[16 * 8] = {0};
+  for (size_t i = 0; i < 16; i++) key[i] = state[i] = random_byte();
+  for (size_t i = 0; i < tail_bytes; i++) padded[i] = random_byte();
+  const size_t blocks = (tail_bytes + 15) / 16;
+  const uint64_t message_bytes = UINT64_C(0xA000000000000001);
+  qkd_poly_finish(digest, state, key, padded, tail_bytes, message_bytes, tier);
+  padded[16 * blocks] = 8;
+  padded[16 * blocks + 8] = 5;
+  qkd_poly_absorb(state, key, padded, blocks + 1, tier);
+  return check(memcmp(state, digest, 16) == 0, "padding and length", tier);
+}
+
 int main(void) {
   int failures = 0;
   for (int tier = 0; tier <= qkd_tier_best(); tier++) {
     failures += known_products(tier);
+    for (size_t bytes = 0; bytes <= 100; bytes++) failures += finishes_like_absorbing(tier, bytes);
     for (size_t blocks = 0; blocks <= MOST_BLOCKS; blocks++) {
       failures += equals_portable(tier, blocks, blocks % 64);
     }

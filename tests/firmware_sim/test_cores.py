@@ -212,6 +212,17 @@ class TestSpd:
 
 
 class TestSpdcDriver:
+    def test_the_heater_voltage_is_the_loops_output(self) -> None:
+        core = SpdcDriver("SPDC-1")
+        core.receive(b"power 1;hvolt 1;hrate 1;hsettemp 45;")
+        assert ask(core, b"hvolt?;") == "1.000\r\n"
+        core.receive(b"hloop 1;")
+        run(core, 60)
+        assert core.crystal_c == pytest.approx(45, abs=0.1)
+        assert float(ask(core, b"hvolt?;")) > 2
+        core.receive(b"hloop 0;")
+        assert ask(core, b"hvolt?;") == "1.000\r\n"
+
     def test_the_crystal_follows_the_ramp_and_settles(self) -> None:
         core = SpdcDriver("SPDC-1")
         core.receive(b"power 1;hrate 1;hsettemp 45;hloop 1;")

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qkd_native.cascade import Corrector, Plan, Reference, tree_depth
+from qkd_native.cascade import (
+    LEAST_SHUFFLED_BITS,
+    MAX_FRAME_BITS,
+    SHUFFLE_STAGES,
+    SHUFFLE_WORDS,
+    Corrector,
+    Plan,
+    Reference,
+    tree_depth,
+)
+from qkd_native.tier import Tier, forced, supported
 
 
 def make_plan(
@@ -17,6 +27,22 @@ def make_plan(
     sizes = tuple(min(k, depth) for k in block_log2)
     orders = np.array([rng.permutation(frame_bits) for _ in sizes]).astype(np.uint16)
     return Plan(string_bits, frame_bits, sizes, orders)
+
+
+def make_shuffled_plan(
+    rng: np.random.Generator, string_bits: int, frame_bits: int, block_log2: tuple[int, ...]
+) -> Plan:
+    shape = (len(block_log2), SHUFFLE_STAGES, SHUFFLE_WORDS)
+    words = np.argsort(rng.random(shape), axis=-1)
+    orders = (words << 6 | rng.integers(0, 64, shape)).astype(np.uint16)
+    return Plan(string_bits, frame_bits, block_log2, orders)
+
+
+def shuffle(bits: np.ndarray, gather: np.ndarray) -> np.ndarray:
+    """One stage, spelt out: uint8[1024, 64], bit 0 of a word first."""
+    words = np.array([np.roll(bits[entry >> 6], entry & 63) for entry in gather])
+    squares = words.reshape(64, 16, 64)
+    return squares.transpose(2, 1, 0).reshape(1024, 64)
 
 
 def run(plan: Plan, truth: np.ndarray, noisy: np.ndarray) -> tuple[int, int]:
@@ -135,3 +161,116 @@ def test_wrong_shapes_are_refused() -> None:
     corrector = Corrector(plan, np.zeros(8, np.uint8))
     with pytest.raises(ValueError, match="bytes"):
         corrector.absorb(corrector.ask(), b"")
+
+
+@pytest.mark.parametrize("tier", supported())
+@pytest.mark.parametrize("length", [LEAST_SHUFFLED_BITS, 50_000, MAX_FRAME_BITS])
+def test_leaves_of_a_shuffled_frame_are_its_shuffled_bits(tier: Tier, length: int) -> None:
+    rng = np.random.default_rng(length)
+    plan = make_shuffled_plan(rng, length, length, (5, 8))
+    bits = rng.integers(0, 2, length, np.uint8)
+    padded = np.full(MAX_FRAME_BITS, 2, np.uint8)
+    padded[:length] = bits
+    shuffled = padded.reshape(1024, 64)
+    for gather in plan.orders[1]:
+        shuffled = shuffle(shuffled, gather)
+    expected = np.concatenate([shuffled[:, 0::2], shuffled[:, 1::2]], axis=1).ravel()
+    leaves = np.flatnonzero(expected < 2)
+    with forced(tier):
+        reference = Reference(plan, bits)
+        answers = reference.answer((1 << 17 | 1 << 16 | leaves).astype(np.uint32))
+    answered = np.unpackbits(np.frombuffer(answers, np.uint8), bitorder="little")[: leaves.size]
+    assert np.array_equal(answered, expected[leaves])
+
+
+@settings(deadline=None, max_examples=10)
+@given(
+    seed=st.integers(0, 2**32),
+    frame_bits=st.integers(LEAST_SHUFFLED_BITS, MAX_FRAME_BITS),
+    last_bits=st.integers(1, MAX_FRAME_BITS),
+    first_log2=st.integers(0, 8),
+    qber=st.floats(0, 0.12),
+)
+def test_shuffled_frames_are_corrected_alike_in_every_tier(
+    seed: int, frame_bits: int, last_bits: int, first_log2: int, qber: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    string_bits = frame_bits + min(last_bits, frame_bits)
+    sizes = (first_log2, first_log2 + 3, first_log2 + 6, 15)
+    plan = make_shuffled_plan(rng, string_bits, frame_bits, sizes)
+    truth = rng.integers(0, 2, string_bits, np.uint8)
+    noisy = truth ^ (rng.random(string_bits) < qber).astype(np.uint8)
+    transcripts = []
+    for tier in supported():
+        with forced(tier):
+            mended = noisy.copy()
+            corrector, reference = Corrector(plan, mended), Reference(plan, truth)
+            transcript = []
+            while (questions := corrector.ask()).size:
+                answers = reference.answer(questions)
+                corrector.absorb(questions, answers)
+                transcript.append((questions.tobytes(), answers))
+        residual = mended ^ truth
+        assert residual[:frame_bits].sum() % 2 == residual[frame_bits:].sum() % 2 == 0
+        transcripts.append((transcript, mended.tobytes()))
+    assert all(other == transcripts[0] for other in transcripts)
+
+
+class Span:
+    """Vectors over GF(2), as integers, and what follows from them."""
+
+    def __init__(self) -> None:
+        self._basis: list[int] = []
+
+    def reduced(self, vector: int) -> int:
+        for other in self._basis:
+            vector = min(vector, vector ^ other)
+        return vector
+
+    def add(self, vector: int) -> None:
+        if vector := self.reduced(vector):
+            self._basis.append(vector)
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    length=st.integers(2, 40),
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+)
+def test_exactly_the_questions_whose_answers_follow_are_refused(
+    seed: int, length: int, sizes: list[int]
+) -> None:
+    """In any order of asking: within a pass, and from the root that all passes share."""
+    rng = np.random.default_rng(seed)
+    depth = tree_depth(length)
+    plan = make_plan(rng, length, length, tuple(sizes))
+    bits = rng.integers(0, 2, length, np.uint8)
+    leaf_of = ((np.arange(length) << depth) // length).tolist()
+    real = sum(1 << leaf for leaf in leaf_of)
+    spans = [Span() for _ in sizes]
+    reference = Reference(plan, bits)
+    for _ in range(60):
+        number = int(rng.integers(len(sizes)))
+        level = int(rng.integers(depth - plan.block_log2[number], depth + 1))
+        index = int(rng.integers(1 << level))
+        width = 1 << (depth - level)
+        vector = ((1 << width) - 1) << (index * width) & real
+        question = np.array([number << 17 | 1 << level | index], np.uint32)
+        if not spans[number].reduced(vector):
+            with pytest.raises(ValueError, match="no answer to give"):
+                reference.answer(question)
+            continue
+        answer = reference.answer(question)[0]
+        asked = [plan.orders[number][i] for i, leaf in enumerate(leaf_of) if vector >> leaf & 1]
+        assert answer == bits[asked].sum() % 2
+        spans[number].add(vector)
+        if any(not span.reduced(real) for span in spans):
+            for span in spans:
+                span.add(real)
+
+
+def test_words_taken_twice_are_no_shuffle() -> None:
+    orders = np.zeros((1, SHUFFLE_STAGES, SHUFFLE_WORDS), np.uint16)
+    with pytest.raises(ValueError, match="permutation"):
+        Plan(MAX_FRAME_BITS, MAX_FRAME_BITS, (5,), orders)

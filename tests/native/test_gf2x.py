@@ -68,9 +68,20 @@ def test_long_hashes_equal_the_rows_of_the_matrix(n: int, m: int) -> None:
         assert bits[i] == seed[i : i + n][::-1] @ key % 2
 
 
+def test_the_largest_transform_equals_rows_of_the_matrix(tier: Tier) -> None:
+    """So long that pieces of 2^20 limbs pay; the portable tier would take a minute."""
+    n = m = 100_000 if tier is Tier.PORTABLE else 30_000_000
+    rng = np.random.default_rng(5)
+    key, seed = rng.integers(0, 2, n, np.uint8), rng.integers(0, 2, n + m - 1, np.uint8)
+    output = np.frombuffer(toeplitz_hash(pack(key), n, pack(seed), m), np.uint8)
+    bits = np.unpackbits(output, bitorder="little")[:m]
+    for i in {0, m - 1, *rng.integers(0, m, 10)}:
+        assert bits[i] == np.count_nonzero(seed[i : i + n][::-1] & key) % 2
+
+
 @pytest.mark.parametrize(("n", "m"), [(1_000_000, 500_000), (400_000, 1), (3_000_001, 2_000_003)])
-def test_tiers_agree_beyond_one_transform(n: int, m: int, tier: Tier) -> None:
-    """Against the same hash cut by linearity: the key in two halves, each with its own seed."""
+def test_the_hash_is_linear_beyond_one_transform(n: int, m: int, tier: Tier) -> None:
+    """Two parts of the key, each with its part of the seed, hash to the parts of the sum."""
     rng = np.random.default_rng(n)
     key, seed = rng.integers(0, 2, n, np.uint8), rng.integers(0, 2, n + m - 1, np.uint8)
     if tier is Tier.PORTABLE:

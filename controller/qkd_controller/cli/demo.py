@@ -5,9 +5,10 @@ import asyncio
 import contextlib
 import signal
 import sys
+import termios
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -15,7 +16,8 @@ from rich.live import Live
 from rich.text import Text
 
 from qkd_controller.cli.draw import KeyClient
-from qkd_controller.cli.site import DemoSite, SiteError, build_site
+from qkd_controller.cli.processes import START_TIMEOUT_S, Child, PortTaken, failed, running
+from qkd_controller.cli.site import DemoSite, SiteError, build_site, claimed
 from qkd_controller.cli.table import make_console, status_table
 from qkd_controller.config.errors import QkdError
 from qkd_controller.node.operator import StatusUnavailable, read_status
@@ -23,8 +25,8 @@ from qkd_controller.node.status import NodeStatus
 
 REFRESH_S = 0.5
 DRAW_EVERY_S = 5.0
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 20.0
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 DRAWN_KEY_BITS = 256
 
 
@@ -36,14 +38,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--dir", type=Path, default=Path("run/demo"), help="made anew, for this run alone"
     )
     parser.add_argument(
-        "--duration", type=float, default=0, help="seconds from both nodes' start; 0: until Ctrl-C"
+        "--duration",
+        type=_duration_s,
+        default=0,
+        help="seconds from both nodes' start; 0: until Ctrl-C",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the demo; 0 if keys were made and matched, or on Ctrl-C without a mismatch."""
-    return asyncio.run(_demo(args.configs, args.dir, args.duration))
+    """Runs the demo; 0 if keys were made and matched, or on Ctrl-C without a mismatch.
+
+    A run of a set duration that is interrupted before its end gives 130.
+    """
+    with claimed(args.dir):
+        return asyncio.run(_demo(args.configs, args.dir, args.duration))
 
 
 @dataclass
@@ -53,36 +62,72 @@ class _Drawn:
     matched: int = 0
     mismatched: int = 0
     latest: str = "waiting for the first key"
-    faults: list[str] = field(default_factory=list)
 
 
 async def _demo(configs: Path, directory: Path, duration_s: float) -> int:
     console = make_console()
-    console.print(f"making certificates and the pairing secret in {directory}")
-    site = await asyncio.to_thread(build_site, configs, directory)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # With nohup the demo is meant to outlive its terminal.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
     drawn = _Drawn()
-    async with _running(site) as processes:
-        started = await _both_started(site, processes, stop)
-        if started:
-            await _watch(console, site, processes, stop, duration_s, drawn)
+    begun = time.monotonic()
+    for fresh_ports in (False, True):
+        console.print(f"making certificates and the pairing secret in {directory}")
+        site = await asyncio.to_thread(build_site, configs, directory, fresh_ports=fresh_ports)
+        try:
+            async with running(site) as children:
+                if await _both_started(site, children, stop):
+                    begun = time.monotonic()
+                    await _watch(console, site, children, stop, duration_s, drawn)
+            break
+        except PortTaken as error:
+            if fresh_ports:
+                raise
+            console.print(f"{error}; once more, with other ports")
+    return _verdict(drawn, duration_s, time.monotonic() - begun, stop.is_set(), directory)
+
+
+def _verdict(
+    drawn: _Drawn, duration_s: float, lasted_s: float, interrupted: bool, directory: Path
+) -> int:
+    """Says how it went; the exit status."""
     if drawn.mismatched:
-        print(f"{drawn.mismatched} keys did not match", file=sys.stderr)
+        print(f"{_keys(drawn.mismatched)} did not match", file=sys.stderr)
         return 1
-    print(f"{drawn.matched} keys drawn at both ends, all matched")
+    match drawn.matched:
+        case 0:
+            print("no key was drawn")
+        case 1:
+            print("1 key drawn at both ends, and it matched")
+        case _:
+            print(f"{_keys(drawn.matched)} drawn at both ends, all matched")
+    if duration_s and interrupted:
+        print(f"interrupted after {lasted_s:.0f} s of {duration_s:g} s", file=sys.stderr)
+        return INTERRUPTED
     if duration_s and not drawn.matched:
         print(f"no key within {duration_s:g} s; see {directory}/*/node.log", file=sys.stderr)
         return 1
     return 0
 
 
+def _keys(number: int) -> str:
+    return "1 key" if number == 1 else f"{number} keys"
+
+
+def _duration_s(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return value
+
+
 async def _watch(
     console: Console,
     site: DemoSite,
-    processes: list[asyncio.subprocess.Process],
+    children: list[Child],
     stop: asyncio.Event,
     duration_s: float,
     drawn: _Drawn,
@@ -93,9 +138,10 @@ async def _watch(
     next_line = 0.0
     async with asyncio.TaskGroup() as group:
         drawing = group.create_task(_draw_keys(site, drawn))
-        with live or contextlib.nullcontext():
+        with _without_echo(), live or contextlib.nullcontext():
             while not stop.is_set() and time.monotonic() < end:
-                _require_alive(site, processes)
+                for child in children:
+                    child.require_alive()
                 nodes = await _statuses(site)
                 if live is not None:
                     table = status_table(nodes, list(site.nodes))
@@ -109,6 +155,23 @@ async def _watch(
             console.print(status_table(await _statuses(site), list(site.nodes)))
             console.print(drawn.latest)
         drawing.cancel()
+
+
+@contextlib.contextmanager
+def _without_echo() -> Iterator[None]:
+    """No ``^C`` in the middle of the table, where standard input is a terminal."""
+    try:
+        before = termios.tcgetattr(sys.stdin.fileno())
+    except (OSError, ValueError, termios.error):
+        yield
+        return
+    quiet = [*before[:3], before[3] & ~termios.ECHOCTL, *before[4:]]
+    termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, termios.error):  # the terminal may be gone
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
 
 
 async def _draw_keys(site: DemoSite, drawn: _Drawn) -> None:
@@ -137,17 +200,21 @@ async def _draw_keys(site: DemoSite, drawn: _Drawn) -> None:
             await asyncio.sleep(DRAW_EVERY_S if drawn.matched else 1.0)
 
 
-async def _both_started(
-    site: DemoSite, processes: list[asyncio.subprocess.Process], stop: asyncio.Event
-) -> bool:
+async def _both_started(site: DemoSite, children: list[Child], stop: asyncio.Event) -> bool:
     """Waits until both nodes answer; False if stopped before."""
     end = time.monotonic() + START_TIMEOUT_S
     while not stop.is_set():
-        _require_alive(site, processes)
-        if all(await _statuses(site)):
+        for child in children:
+            child.require_alive()
+        nodes = await _statuses(site)
+        if all(nodes):
+            _require_ports(nodes, site)
             return True
         if time.monotonic() > end:
-            raise SiteError(f"the nodes did not start in {START_TIMEOUT_S:g} s; see their logs")
+            raise SiteError(
+                f"the nodes did not start in {START_TIMEOUT_S:g} s; "
+                f"see {site.directory}/*/node.err and node.log"
+            )
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 0.2)
     return False
@@ -163,10 +230,13 @@ async def _statuses(site: DemoSite) -> list[NodeStatus | None]:
     return list(await asyncio.gather(*(one(node.status_socket) for node in site.nodes.values())))
 
 
-def _require_alive(site: DemoSite, processes: list[asyncio.subprocess.Process]) -> None:
-    for name, process in zip(("the simulator", *site.nodes), processes, strict=True):
-        if process.returncode is not None:
-            raise SiteError(f"{name} ended with status {process.returncode}; see {site.directory}")
+def _require_ports(nodes: list[NodeStatus | None], site: DemoSite) -> None:
+    """Raises PortTaken if a link cannot listen, which does not end its node."""
+    for node, name in zip(nodes, site.nodes, strict=True):
+        for link in node.links if node else ():
+            error = failed(f"link {link.name} of {name}", link.cause, site.directory)
+            if isinstance(error, PortTaken):
+                raise error
 
 
 def _line(nodes: list[NodeStatus | None]) -> str:
@@ -183,65 +253,3 @@ def _line(nodes: list[NodeStatus | None]) -> str:
                 f"buffer {link.own_key_bits / 1e3:.0f} kbit, {link.cause}"
             )
     return " | ".join(parts)
-
-
-@contextlib.asynccontextmanager
-async def _running(site: DemoSite) -> AsyncIterator[list[asyncio.subprocess.Process]]:
-    """The simulator and both nodes as processes; all are stopped at the end, nodes first."""
-    processes: list[asyncio.subprocess.Process] = []
-    try:
-        simulator = await _start(
-            site.directory / "sim.err",
-            "qkd_firmware_sim.main",
-            site.lab,
-            "--dir",
-            site.directory / "lab",
-        )
-        processes.append(simulator)
-        await _ready(simulator)
-        for node in site.nodes.values():
-            log = node.config.parent / "node.err"
-            processes.append(await _start(log, "qkd_controller.cli.main", "node", node.config))
-        yield processes
-    finally:
-        for process in reversed(processes):
-            await _stop(process)
-
-
-async def _start(log: Path, module: str, *arguments: str | Path) -> asyncio.subprocess.Process:
-    with log.open("wb") as errors:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
-            *map(str, arguments),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            # A Ctrl-C at the terminal is the demo's to handle, in order.
-            start_new_session=True,
-        )
-
-
-async def _ready(simulator: asyncio.subprocess.Process) -> None:
-    assert simulator.stdout is not None
-    try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while line := await simulator.stdout.readline():
-                if line.strip() == b"ready":
-                    return
-    except TimeoutError:
-        pass
-    raise SiteError("the simulator did not start; see sim.err in the demo's directory")
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()

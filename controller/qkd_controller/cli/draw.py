@@ -5,6 +5,7 @@ import asyncio
 import binascii
 import hashlib
 import os
+import re
 import ssl
 import sys
 import uuid
@@ -60,11 +61,11 @@ class KeyClient:
     """An application's connection to one node, an async context manager.
 
     The URL is that of the node, ``https://host:port``. Raises DrawError for credentials that
-    cannot be read, and whenever no key comes.
+    cannot be read, for another URL, and whenever no key comes.
     """
 
     def __init__(self, url: str, application: AppCredentials) -> None:
-        self._url = url.rstrip("/")
+        self._url = _checked_url(url)
         self._context = client_context(application)
         self._session: aiohttp.ClientSession | None = None
 
@@ -116,6 +117,9 @@ def client_context(application: AppCredentials) -> ssl.SSLContext:
     own = application.own
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for path in (application.ca, own.certificate, own.key):
+        if not path.is_file():
+            raise DrawError(f"there is no file {path}")
     try:
         context.load_verify_locations(application.ca)
         context.load_cert_chain(own.certificate, own.key)
@@ -137,8 +141,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--key", type=Path, required=True, help="the application's private key")
     parser.add_argument("--ca", type=Path, required=True, help="the authority of the node")
     other = parser.add_mutually_exclusive_group(required=True)
-    other.add_argument("--slave", metavar="ID", help="get new keys to share with this application")
-    other.add_argument("--master", metavar="ID", help="get the keys that this application drew")
+    other.add_argument(
+        "--slave", type=_sae_id, metavar="ID", help="get new keys to share with this application"
+    )
+    other.add_argument(
+        "--master", type=_sae_id, metavar="ID", help="get the keys that this application drew"
+    )
     parser.add_argument("--number", type=int, default=1, help="how many new keys (default: 1)")
     parser.add_argument("--size", type=int, help="bits of each new key (default: the node's)")
     parser.add_argument(
@@ -195,11 +203,26 @@ class _Error(msgspec.Struct):
     message: str
 
 
+def _checked_url(url: str) -> str:
+    if not re.fullmatch(r"https://[^/\s]+/?", url):
+        raise DrawError(f"{url!r} is no URL of a node; give https://host:port")
+    return url.rstrip("/")
+
+
+def _sae_id(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an application's ID cannot be blank")
+    return text
+
+
 def _reason(error: aiohttp.ClientError | TimeoutError) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(error.certificate_error)
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or str(error.os_error)
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        # In TLS 1.3 a client learns only after its handshake that its certificate was refused.
+        return f"{error}; does the node trust this certificate's authority?"
     return str(error) or "time is out"
 
 

@@ -9,8 +9,6 @@ from qkd_controller.cli import check, demo, draw, node, pair, pki, rearm, status
 from qkd_controller.cli.crash import unexpected
 from qkd_controller.config.errors import QkdError
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
 COMMANDS: tuple[ModuleType, ...] = (node, status, rearm, check, pki, pair, draw, demo)
 
 
@@ -30,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"qkd: {line}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return demo.INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has read enough; nothing may be written at the end either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

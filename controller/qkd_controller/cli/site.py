@@ -1,8 +1,11 @@
 """A demo site on disk: authority, certificates, pairing secret, and configuration for loopback."""
 
+import contextlib
+import fcntl
 import re
 import shutil
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,14 +47,31 @@ class DemoSite:
     nodes: dict[str, DemoNode]
 
 
-def build_site(configs: Path, directory: Path, lab: Path | None = None) -> DemoSite:
+@contextlib.contextmanager
+def claimed(directory: Path) -> Iterator[None]:
+    """Keeps a demo's directory for this process; raises SiteError if another one has it."""
+    _prepare(directory)
+    with (directory / MARKER).open("r+b") as marker:
+        try:
+            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SiteError(
+                f"a demo runs in {directory} already; choose another directory with --dir"
+            ) from None
+        yield
+
+
+def build_site(
+    configs: Path, directory: Path, lab: Path | None = None, *, fresh_ports: bool = False
+) -> DemoSite:
     """Makes a site anew from configs/{links,nodes,labs}/demo*.toml; a former one is erased.
 
-    Ports in use are replaced by free ones. Raises SiteError if the directory is something else,
-    ConfigError for faulty configuration.
+    Ports in use, or all with fresh_ports, are replaced by free ones. Raises SiteError if the
+    directory is something else, ConfigError for faulty configuration.
     """
     _prepare(directory)
-    ports = _free_ports()
+    _clear(directory)
+    ports = _free_ports(fresh_ports)
     link_file = _copy(configs / "links/demo.toml", directory / "link.toml", ports)
     lab_file = _copy(lab or configs / "labs/demo.toml", directory / "lab.toml", ports)
     link = load_link(link_file)
@@ -88,12 +108,25 @@ def _pair(link: LinkFile, nodes: dict[str, NodeFile]) -> None:
 
 
 def _prepare(directory: Path) -> None:
-    if directory.exists():
-        if not (directory / MARKER).exists() and any(directory.iterdir()):
+    """Makes the directory and its marker unless they exist."""
+    marker = directory / MARKER
+    try:
+        if directory.exists() and not marker.exists() and any(directory.iterdir()):
             raise SiteError(f"{directory} is not a demo's directory; choose another with --dir")
-        shutil.rmtree(directory)
-    directory.mkdir(mode=0o700, parents=True)
-    (directory / MARKER).touch(mode=0o600)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        marker.touch(mode=0o600)
+    except OSError as error:
+        raise SiteError(f"{directory} cannot be used: {error.strerror}") from None
+
+
+def _clear(directory: Path) -> None:
+    """Erases a former site; the marker stays, for somebody may hold its lock."""
+    for path in directory.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MARKER:
+            path.unlink()
 
 
 def _copy(source: Path, target: Path, ports: dict[str, str]) -> Path:
@@ -106,15 +139,15 @@ def _copy(source: Path, target: Path, ports: dict[str, str]) -> Path:
     return target
 
 
-def _free_ports() -> dict[str, str]:
-    """Each port of the demo's configuration, by itself or by a free one."""
+def _free_ports(fresh: bool) -> dict[str, str]:
+    """Each port of the demo's configuration, by itself unless fresh, or by a free one."""
     chosen = {}
     held = []
     for port in PORTS:
         probe = socket.socket()
         held.append(probe)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", 0 if fresh else port))
         except OSError:
             probe.bind(("127.0.0.1", 0))
         chosen[str(port)] = str(probe.getsockname()[1])

@@ -21,6 +21,7 @@ from qkd_controller.config.identity import (
     require_loopback_for_demo,
 )
 from qkd_controller.config.node import Delivery, Tls
+from qkd_controller.delivery.doorkeeper import Doorkeeper
 from qkd_controller.delivery.errors import BadRequest, Refusal, Unauthorized
 from qkd_controller.delivery.etsi014 import (
     Error,
@@ -61,7 +62,16 @@ class RequestRefused:
     message: str
 
 
-Event = KeysDelivered | RequestRefused
+@dataclass(frozen=True)
+class StrangerRefused:
+    """A connection did not get through the TLS handshake."""
+
+    address: str
+    """Of the other end, without its port."""
+    cause: str
+
+
+Event = KeysDelivered | RequestRefused | StrangerRefused
 
 
 class DeliveryError(QkdError):
@@ -86,6 +96,8 @@ class DeliveryServer:
         self._delivery = KeyDelivery(config, pool)
         self._on_event = on_event
         self._runner: web.AppRunner | None = None
+        self._door: Doorkeeper
+        self._listener: asyncio.Server
         self.port = 0
         """The port it listens on, once started."""
 
@@ -101,21 +113,30 @@ class DeliveryServer:
             app.router.add_route(method, f"{keys}/{{master}}/dec_keys", self._get_key_with_ids)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await runner.setup()
+        assert runner.server is not None
+        door = Doorkeeper(context, runner.server, self._refused)
         try:
-            await web.TCPSite(runner, host, port, ssl_context=context).start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                door, host, port, backlog=128, reuse_address=True
+            )
         except OSError as error:
             await runner.cleanup()
             raise DeliveryError(
                 f"delivery cannot listen on {self._address}: {error.strerror}"
             ) from error
-        self._runner = runner
-        self.port = runner.addresses[0][1]
+        self._runner, self._door = runner, door
+        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Ends open requests and closes; harmless if not started."""
         runner, self._runner = self._runner, None
         if runner is not None:
+            self._listener.close()
+            await self._door.close()
             await runner.cleanup()
+
+    def _refused(self, address: str, cause: str) -> None:
+        self._on_event(StrangerRefused(address, cause))
 
     async def __aenter__(self) -> "DeliveryServer":
         await self.start()

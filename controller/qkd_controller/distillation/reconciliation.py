@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkd_controller.distillation.bits import Bits
-from qkd_native.cascade import MAX_FRAME_BITS, Plan, tree_depth
+from qkd_native.cascade import (
+    LEAST_SHUFFLED_BITS,
+    MAX_FRAME_BITS,
+    SHUFFLE_STAGES,
+    SHUFFLE_WORDS,
+    Plan,
+    tree_depth,
+)
 
 SEED_BYTES = 32
 HALVING_PASSES = 3
@@ -72,14 +79,27 @@ def repair_sizes(frame_bits: int) -> tuple[int, ...]:
 def cascade_plan(seed: bytes, string_bits: int, frame_bits: int, sizes: tuple[int, ...]) -> Plan:
     """The plan of one Cascade run; raises ValueError for sizes that do not fit."""
     width = min(frame_bits, string_bits)
-    return Plan(string_bits, width, sizes, _orders(seed, len(sizes), width))
+    draw = _shuffles if width >= LEAST_SHUFFLED_BITS else _orders
+    return Plan(string_bits, width, sizes, draw(seed, len(sizes), width))
 
 
 def _orders(seed: bytes, passes: int, frame_bits: int) -> NDArray[np.uint16]:
     """A uniform permutation a pass: positions sorted by 64-bit keys from SHAKE-256."""
     orders = np.empty((passes, frame_bits), np.uint16)
     for index in range(passes):
-        label = b"qkdlink cascade pass %d " % index
-        keys = np.frombuffer(hashlib.shake_256(label + seed).digest(8 * frame_bits), "<u8")
-        orders[index] = np.argsort(keys, kind="stable")
+        orders[index] = np.argsort(_keys(seed, index, frame_bits), kind="stable")
     return orders
+
+
+def _shuffles(seed: bytes, passes: int, frame_bits: int) -> NDArray[np.uint16]:
+    """Two stages a pass: a uniform permutation of words, and six bits of rotation, from a key."""
+    keys = np.stack(
+        [_keys(seed, index, SHUFFLE_STAGES * SHUFFLE_WORDS) for index in range(passes)]
+    ).reshape(passes, SHUFFLE_STAGES, SHUFFLE_WORDS)
+    words = np.argsort(keys, axis=-1, kind="stable")
+    return (words << 6 | (keys & 63).astype(np.intp)).astype(np.uint16)
+
+
+def _keys(seed: bytes, index: int, count: int) -> NDArray[np.uint64]:
+    label = b"qkdlink cascade pass %d " % index
+    return np.frombuffer(hashlib.shake_256(label + seed).digest(8 * count), "<u8")

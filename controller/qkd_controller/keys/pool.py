@@ -79,7 +79,8 @@ class KeyPool:
                 first, data = line.take_next(number * size)
         except InsufficientKey as error:
             raise InsufficientKey(
-                f"the pool with {self.peer} has too few bits for {number} keys of {size_bits} bits;"
+                f"the pool with {self.peer} has too few bits for {number}"
+                f" {'key' if number == 1 else 'keys'} of {size_bits} bits;"
                 " ask again once the link has made more"
             ) from error
         keys = []

@@ -12,7 +12,7 @@ from prometheus_client import start_http_server
 
 from qkd_controller.config.check import split_address
 from qkd_controller.config.errors import ConfigError, QkdError, first_error
-from qkd_controller.delivery.server import DeliveryServer, Event, KeysDelivered
+from qkd_controller.delivery.server import DeliveryServer, Event, KeysDelivered, StrangerRefused
 from qkd_controller.keys.contract import Direction
 from qkd_controller.keys.link_store import SqliteLinkStore, open_link
 from qkd_controller.keys.pool import KeyPool
@@ -142,6 +142,8 @@ class Node:
                 number=event.number,
                 key_bits=event.key_bits,
             )
+        elif isinstance(event, StrangerRefused):
+            self._log.warn("delivery_refused", address=event.address, cause=event.cause)
         else:
             self._log.emit(
                 "request_refused",

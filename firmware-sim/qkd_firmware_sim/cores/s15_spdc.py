@@ -61,12 +61,9 @@ class SpdcDriver(S15Core):
         super().advance(now_ps)
         now = self._now
         powered = bool(now.power & 1)
-        heat_c = _AMBIENT_C
         if powered and now.heater_loop:
             self._ramp(elapsed_s)
-            heat_c = min(self._target_c, _AMBIENT_C + now.heater_limit_v * _HEATER_K_PER_V)
-        elif powered:
-            heat_c += min(now.heater_v, now.heater_limit_v) * _HEATER_K_PER_V
+        heat_c = _AMBIENT_C + (self._heater_v() * _HEATER_K_PER_V if powered else 0.0)
         self._crystal.step(heat_c, elapsed_s)
         cool_c = _AMBIENT_C
         if powered and now.peltier_loop:
@@ -87,6 +84,14 @@ class SpdcDriver(S15Core):
         step = self._now.heater_rate * elapsed_s
         gap = self._now.heater_set_c - self._target_c
         self._target_c += max(-step, min(step, gap))
+
+    def _heater_v(self) -> float:
+        """What the heater gets: the loop's output while it is closed, else what was set."""
+        now = self._now
+        wanted_v = now.heater_v
+        if now.heater_loop:
+            wanted_v = max(0.0, (self._target_c - _AMBIENT_C) / _HEATER_K_PER_V)
+        return min(wanted_v, now.heater_limit_v)
 
     def _define(self) -> None:
         def number(name: str, field: str, low: float, high: float, kind: type = float) -> None:
@@ -117,6 +122,7 @@ class SpdcDriver(S15Core):
         )
         self._queries["htemp"] = lambda: f"{self.crystal_c:.3f}"
         self._queries["ptemp"] = lambda: f"{self._diode.temperature_c:.3f}"
+        self._queries["hvolt"] = lambda: f"{self._heater_v():.3f}"
         self._queries["htarget"] = lambda: f"{self._target_c:.3f}"
         self._queries["status"] = lambda: str(self._status())
         self._actions["on"] = lambda: setattr(self, "_laser_on", True)

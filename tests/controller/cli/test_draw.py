@@ -132,12 +132,38 @@ async def test_a_file_is_neither_overwritten_nor_left_empty(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1:1", "nonsense", "https://"])
+async def test_a_refused_handshake_points_to_the_authority(
+    urls: dict[str, str], pki: dict[str, Credentials], tmp_path: Path
+) -> None:
+    make_authority(tmp_path / "foreign")
+    foreign = make_certificate(tmp_path / "foreign", "sae", "app-a")
+    application = draw.AppCredentials(pki["ca"].certificate, foreign)
+    async with draw.KeyClient(urls["alice"], application) as stranger:
+        with pytest.raises(draw.DrawError, match="does the node trust this certificate's auth"):
+            await stranger.request_keys("app-b")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "https://", "127.0.0.1:7512", "http://127.0.0.1:1"])
+def test_another_url_is_one_clear_error(pki: dict[str, Credentials], url: str) -> None:
+    with pytest.raises(draw.DrawError, match="give https://host:port"):
+        client(url, pki, "app-a")
+
+
+def test_a_blank_application_is_refused(
+    pki: dict[str, Credentials], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command(pki, "app-a", "https://127.0.0.1:1", "--slave", "")
+    assert "cannot be blank" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:1", "https://127.0.0.1:x"])
 async def test_no_answer_is_one_clear_error(pki: dict[str, Credentials], url: str) -> None:
     async with client(url, pki, "app-a") as nowhere:
         with pytest.raises(draw.DrawError) as failure:
             await nowhere.request_keys("app-b")
     assert "object at" not in str(failure.value)
+    assert "authority" not in str(failure.value)
 
 
 async def test_a_node_of_another_authority_is_not_trusted(
@@ -151,9 +177,12 @@ async def test_a_node_of_another_authority_is_not_trusted(
 
 
 def test_certificates_that_cannot_be_read_are_one_clear_error(tmp_path: Path) -> None:
-    missing = tmp_path / "missing.pem"
+    missing, garbage = tmp_path / "missing.pem", tmp_path / "garbage.pem"
+    garbage.write_text("nothing")
     with pytest.raises(draw.DrawError, match="cannot be used together"):
-        draw.client_context(draw.AppCredentials(missing, Credentials(missing, missing)))
+        draw.client_context(draw.AppCredentials(garbage, Credentials(garbage, garbage)))
+    with pytest.raises(draw.DrawError, match=f"there is no file {missing}"):
+        draw.client_context(draw.AppCredentials(garbage, Credentials(missing, garbage)))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qkd_controller.cli.site import SiteError, build_site
+from qkd_controller.cli.site import PORTS, SiteError, build_site, claimed
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -34,3 +34,22 @@ def test_a_former_site_is_replaced_and_anything_else_is_left_alone(tmp_path: Pat
 def test_missing_configs_are_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SiteError, match="give the folder with --configs"):
         build_site(tmp_path, tmp_path / "demo")
+
+
+def test_a_claimed_directory_is_kept_from_others(tmp_path: Path) -> None:
+    """Building in it keeps the claim; a claim ends with its owner."""
+    directory = tmp_path / "demo"
+    with claimed(directory):
+        site = build_site(CONFIGS, directory)
+        with pytest.raises(SiteError, match="a demo runs in"), claimed(directory):
+            pass
+        assert site.lab.exists()
+    with claimed(directory):
+        pass
+
+
+def test_fresh_ports_are_other_ones(tmp_path: Path) -> None:
+    fresh = build_site(CONFIGS, tmp_path / "demo", fresh_ports=True)
+    ports = {int(node.delivery_url.rpartition(":")[2]) for node in fresh.nodes.values()}
+    assert len(ports) == 2
+    assert not ports & set(PORTS)

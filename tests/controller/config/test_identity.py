@@ -62,6 +62,8 @@ def test_an_issuer_of_the_demonstration_marks_its_certificates() -> None:
         ["urn:qkd:operator:alice"],
         ["urn:qkd:node:"],
         ["urn:qkd:sae:a/b"],
+        ["urn:qkd:node:.."],
+        ["urn:qkd:node:-v"],
         ["URN:QKD:NODE:alice"],
         ["urn:qkd:node:" + "a" * 65],
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import ssl
 import uuid
 from pathlib import Path
@@ -20,6 +21,7 @@ from qkd_controller.delivery.server import (
     DeliveryServer,
     KeysDelivered,
     RequestRefused,
+    StrangerRefused,
 )
 from qkd_controller.keys.errors import StoreError
 from qkd_controller.keys.pool import KeyPool
@@ -439,3 +441,53 @@ def test_limits_that_contradict_each_other_are_refused(
     config = Delivery("127.0.0.1:0", "kme-alice", "kme-bob", (), **limits)
     with pytest.raises(ConfigError, match="delivery"):
         DeliveryServer(config, Tls("", "", ""), pools[0])
+
+
+async def refusal_of(node: Any) -> StrangerRefused:
+    async with asyncio.timeout(20):
+        while not node.events:
+            await asyncio.sleep(0.005)
+    (event,) = node.events
+    assert isinstance(event, StrangerRefused)
+    assert event.address == "127.0.0.1"
+    return event
+
+
+async def test_a_stranger_without_a_trusted_certificate_is_one_event(alice: Any) -> None:
+    with pytest.raises(aiohttp.ClientError):
+        await alice.ask("foreign-app-a", "POST", "app-b/enc_keys", {})
+    assert "its certificate is not trusted" in (await refusal_of(alice)).cause
+    assert (await alice.ask("app-a", "GET", "app-b/status")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [(b"GET / HTTP/1.1\r\n\r\n", "the TLS handshake failed"), (b"", "closed in the TLS handshake")],
+)
+async def test_garbage_and_scans_are_one_event(alice: Any, said: bytes, cause: str) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", alice.server.port)
+    writer.write(said)
+    await writer.drain()
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    assert cause in (await refusal_of(alice)).cause
+
+
+async def test_a_silent_connection_keeps_nobody_out_and_does_not_hold_up_the_end(
+    alice: Any,
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", alice.server.port)
+    assert (await alice.ask("app-a", "GET", "app-b/status")).status == 200
+    async with asyncio.timeout(5):
+        await alice.server.stop()
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("number", [0, -1])
+async def test_a_number_below_one_is_refused_in_plain_words(alice: Any, number: int) -> None:
+    answer = await alice.ask("app-a", "POST", "app-b/enc_keys", {"number": number})
+    assert answer.status == 400
+    assert answer.body["message"] == f"number shall be at least 1, not {number}"

@@ -190,7 +190,7 @@ def test_many_threads_at_both_ends_get_no_bit_twice(
     assert len({bytes(drawn.key) for drawn, _ in pairs}) == len(pairs) == 240
     for pool in pools:
         assert pool.status() == PoolStatus(0, 0)
-        with pytest.raises(InsufficientKey, match="too few bits for 1 keys of 8 bits"):
+        with pytest.raises(InsufficientKey, match="too few bits for 1 key of 8 bits"):
             pool.allocate(1, 8, "a", "b")
 
 

@@ -1,0 +1,75 @@
+"""Cascade, each end by itself against its peer's recorded messages, and both together."""
+
+from collections.abc import Iterator
+from math import log2
+
+import numpy as np
+from benchmarks.harness import Case, Peer
+
+from qkd_controller.distillation.reconciliation import SEED_BYTES, block_sizes, cascade_plan
+from qkd_native.cascade import MAX_FRAME_BITS, Bits, Corrector, Plan, Questions, Reference
+
+FRAMES = 64
+YANETAL = {0.01: 14.3e6, 0.02: 11.7e6, 0.03: 10.2e6, 0.05: 7.3e6}
+"""cascade-cpp, Yan et al., 10^5 bits, native build, both sides on one core: bits/s."""
+
+Round = tuple[Questions, bytes]
+
+
+def cases() -> Iterator[Case]:
+    for qber, quoted in YANETAL.items():
+        yield from _cases_at(qber, quoted)
+
+
+def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
+    count = FRAMES * MAX_FRAME_BITS
+    rng = np.random.default_rng(int(1000 * qber))
+    truth = rng.integers(0, 2, count, np.uint8)
+    noisy = truth ^ (rng.random(count) < qber).astype(np.uint8)
+    sizes = block_sizes(qber, MAX_FRAME_BITS)
+    plan = cascade_plan(bytes(SEED_BYTES), count, MAX_FRAME_BITS, sizes)
+    mended = noisy.copy()
+    rounds = _reconcile(plan, truth, mended)
+    rate = float((truth ^ noisy).mean())
+    leaked = sum(questions.size for questions, _ in rounds)
+    efficiency = leaked / count / -(rate * log2(rate) + (1 - rate) * log2(1 - rate))
+    failed = int((truth ^ mended).reshape(FRAMES, -1).any(axis=1).sum())
+    workload = (
+        f"{FRAMES} frames of 2^16 bits, QBER {qber:.0%}: f {efficiency:.3f}, "
+        f"{len(rounds)} rounds, {failed} frames failed"
+    )
+
+    def correct() -> None:
+        corrector = Corrector(plan, noisy.copy())
+        for questions, parities in rounds:
+            corrector.ask()
+            corrector.absorb(questions, parities)
+        corrector.ask()
+
+    def answer() -> None:
+        reference = Reference(plan, truth)
+        for questions, _ in rounds:
+            reference.answer(questions)
+
+    peer = Peer("cascade-cpp", quoted=quoted)
+    yield Case("cascade, corrector", workload, correct, (), "bit", count)
+    yield Case("cascade, reference", workload, answer, (), "bit", count)
+    yield Case(
+        "cascade, both",
+        workload,
+        lambda: _reconcile(plan, truth, noisy.copy()),
+        (peer,),
+        "bit",
+        count,
+    )
+
+
+def _reconcile(plan: Plan, truth: Bits, noisy: Bits) -> list[Round]:
+    """Corrects noisy in place; returns what was said."""
+    corrector, reference = Corrector(plan, noisy), Reference(plan, truth)
+    rounds: list[Round] = []
+    while (questions := corrector.ask()).size:
+        parities = reference.answer(questions)
+        corrector.absorb(questions, parities)
+        rounds.append((questions, parities))
+    return rounds
