@@ -38,12 +38,14 @@ VERSION = version("qkdlink")
 
 
 async def run_node(checked: Checked) -> None:
-    """Runs the node until SIGINT or SIGTERM; raises QkdError for what keeps it from running."""
+    """Runs the node until SIGINT, SIGTERM or SIGHUP; raises QkdError if it cannot run."""
     forbid_core_dumps()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # With nohup the node is meant to outlive its terminal.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
     node = checked.node
     log = EventLog(node.name, node.telemetry.log_file)
     log.capture_logging()
