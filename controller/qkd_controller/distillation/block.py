@@ -37,6 +37,7 @@ from qkd_controller.security.bounds import Epsilons, covered_confirmation_bits, 
 from qkd_controller.security.check import check_release
 from qkd_controller.security.errors import AccountsDisagree, SecurityError
 from qkd_controller.security.leakage import LeakageMonitor, check_leakage
+from qkd_native.clicks import MULTI_CLICK
 
 SEED_BYTES = 32
 STRINGS: tuple[StringName, StringName] = ("z", "x")
@@ -185,7 +186,7 @@ class _Distillation:
         report = BlockReport(
             block=self._matched.block,
             pairs=self._matched.codes.size,
-            multi_clicks=int(np.count_nonzero(self._matched.codes & 4)),
+            multi_clicks=int(np.count_nonzero(self._matched.codes & MULTI_CLICK)),
             sifted_z_bits=sifted["z"].size,
             sifted_x_bits=sifted["x"].size,
             key_basis=plan.key_basis,

@@ -60,7 +60,6 @@ class Figures:
         self.dead_s = 0.0
         self.block = 1
         self.stage = "collecting"
-        self.alignments = 0
         self._engine = engine
         self._slice_s = slice_ms / 1e3
         self._seen: SliceRecord | None = None

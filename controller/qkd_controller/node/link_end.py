@@ -155,7 +155,6 @@ class LinkRuntime:
         return max(ratios) if ratios else FIRST_QBER_RATIO
 
     def aligned(self, qber_ratio: float, steps: int, fault: str) -> None:
-        self.figures.alignments += 1
         self._emit("aligned", qber_ratio=round(qber_ratio, 5), steps=steps, fault=fault)
 
     def on_stage(self, block: int, stage: str) -> None:
