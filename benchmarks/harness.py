@@ -159,6 +159,14 @@ def read_bytes_per_s(size: int = 1 << 26) -> float:
     return size / statistics.median(seconds(source.sum) for _ in "12345")
 
 
+@cache
+def write_bytes_per_s(size: int = 1 << 26) -> float:
+    """Bytes a second that filling ``size`` bytes writes."""
+    target = np.empty(size // 8, np.int64)
+    target.fill(0)
+    return size / statistics.median(seconds(lambda: target.fill(1)) for _ in "12345")
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     case = row.case
     return (
