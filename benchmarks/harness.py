@@ -20,6 +20,8 @@ from types import ModuleType
 
 import numpy as np
 
+from qkd_native import tier
+
 ROUNDS = 9
 SHORTEST_S = 0.02
 """A timing repeats its call until it has lasted this long."""
@@ -128,7 +130,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def machine() -> str:
-    """The processor, the commit and the date, for the head of a table."""
+    """The processor, our kernels' version, the commit and the date, for the head of a table."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -140,7 +142,8 @@ def machine() -> str:
         capture_output=True,
         text=True,
     ).stdout.strip()
-    return f"{cpu}, commit {commit or 'unknown'}, {time.strftime('%Y-%m-%d')}"
+    date = time.strftime("%Y-%m-%d")
+    return f"{cpu}, kernels {tier.name()}, commit {commit or 'unknown'}, {date}"
 
 
 @cache
