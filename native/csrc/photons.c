@@ -33,7 +33,7 @@ typedef struct {
   double seen; /* the share of pairs that have an outcome */
 } pair_lottery;
 
-QKD_PHOTON_DRAWS(qkd_photon_draws_portable, );
+QKD_PHOTON_DRAWS(qkd_photon_draws_portable);
 
 static const qkd_photon_draws *draws_of(int tier) {
   switch (tier) {

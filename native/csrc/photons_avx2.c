@@ -2,5 +2,5 @@
 #if defined(__x86_64__)
 #include "photons_impl.h"
 
-QKD_PHOTON_DRAWS(qkd_photon_draws_avx2, __attribute__((target("avx2"))));
+QKD_PHOTON_DRAWS(qkd_photon_draws_avx2);
 #endif

@@ -2,5 +2,5 @@
 #if defined(__x86_64__)
 #include "photons_impl.h"
 
-QKD_PHOTON_DRAWS(qkd_photon_draws_avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))));
+QKD_PHOTON_DRAWS(qkd_photon_draws_avx512);
 #endif

@@ -128,15 +128,15 @@ QKD_INLINE void qkd_draw_clicks(uint64_t random[4 * QKD_LANES], double deviates[
 }
 
 /* The three as functions of the including file's instruction set. */
-#define QKD_PHOTON_DRAWS(NAME, TARGET)                                                        \
-  TARGET static void waits(uint64_t random[4 * QKD_LANES], double out[QKD_BATCH]) {           \
+#define QKD_PHOTON_DRAWS(NAME)                                                                \
+  static void waits(uint64_t random[4 * QKD_LANES], double out[QKD_BATCH]) {                  \
     qkd_draw_waits(random, out);                                                              \
   }                                                                                           \
-  TARGET static void words(uint64_t random[4 * QKD_LANES], uint64_t out[QKD_BATCH]) {         \
+  static void words(uint64_t random[4 * QKD_LANES], uint64_t out[QKD_BATCH]) {                \
     qkd_draw_words(random, out);                                                              \
   }                                                                                           \
-  TARGET static void clicks(uint64_t random[4 * QKD_LANES], double deviates[QKD_BATCH],       \
-                            uint32_t chances[QKD_BATCH]) {                                    \
+  static void clicks(uint64_t random[4 * QKD_LANES], double deviates[QKD_BATCH],              \
+                     uint32_t chances[QKD_BATCH]) {                                           \
     qkd_draw_clicks(random, deviates, chances);                                               \
   }                                                                                           \
   const qkd_photon_draws NAME = {waits, words, clicks}
