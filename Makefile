@@ -13,7 +13,7 @@ SOURCES := $(wildcard native/cdef/*.h native/csrc/*.[ch] native/CMakeLists.txt)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: .venv/ready ## build the C extension and install everything into .venv
@@ -32,6 +32,38 @@ native-test: .venv/ready ## the C unit tests, under the address and undefined-be
 	@cmake -S native -B build/c -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" >/dev/null
 	@cmake --build build/c --parallel 2 >/dev/null
 	@ctest --test-dir build/c --output-on-failure --no-tests=error | tail -n 4
+
+# The three below need packages that nothing else does; each says which.
+.PHONY: valgrind-test
+valgrind-test: ## the C unit tests under valgrind: memory, and no branch on a secret
+	@command -v valgrind >/dev/null || { echo "make $@ needs valgrind (package valgrind)"; exit 1; }
+	@cmake -S native -B build/valgrind -DQKD_VALGRIND=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake --build build/valgrind --parallel 2 >/dev/null
+	@ctest --test-dir build/valgrind --parallel 2 --output-on-failure --no-tests=error | tail -n 4
+
+.PHONY: aarch64-test
+aarch64-test: ## the C unit tests, cross-compiled for aarch64, in an emulator
+	@command -v aarch64-linux-gnu-gcc qemu-aarch64 >/dev/null || \
+		{ echo "make $@ needs packages gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user"; exit 1; }
+	@cmake -S native -B build/aarch64 -DCMAKE_TOOLCHAIN_FILE=aarch64.cmake >/dev/null
+	@cmake --build build/aarch64 --parallel 2 >/dev/null
+	@ctest --test-dir build/aarch64 --parallel 2 --output-on-failure --no-tests=error | tail -n 4
+
+FUZZ_SECONDS ?= 20
+FUZZERS := $(basename $(notdir $(wildcard native/fuzz/*.c)))
+
+.PHONY: fuzz
+fuzz: ## fuzz what takes bytes from a wire or a file (FUZZ_SECONDS=20 a target)
+	@command -v clang >/dev/null || { echo "make $@ needs packages clang, libclang-rt-dev"; exit 1; }
+	@cmake -S native -B build/fuzz -DQKD_FUZZ=ON -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug \
+		-DCMAKE_C_FLAGS="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" >/dev/null
+	@cmake --build build/fuzz --parallel 2 --target $(FUZZERS) >/dev/null
+	@for target in $(FUZZERS); do \
+		mkdir -p build/fuzz/$$target.corpus; echo $$target; \
+		build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 \
+			-artifact_prefix=build/fuzz/$$target- build/fuzz/$$target.corpus \
+			>build/fuzz/$$target.log 2>&1 || { tail -n 30 build/fuzz/$$target.log; exit 1; }; \
+		grep number_of_executed_units build/fuzz/$$target.log; done
 
 .PHONY: soak
 soak: .venv/ready ## the long runs: 10^7-bit blocks, the full fault matrix

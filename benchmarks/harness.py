@@ -20,6 +20,8 @@ from types import ModuleType
 
 import numpy as np
 
+from qkd_native import tier
+
 ROUNDS = 9
 SHORTEST_S = 0.02
 """A timing repeats its call until it has lasted this long."""
@@ -128,7 +130,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def machine() -> str:
-    """The processor, the commit and the date, for the head of a table."""
+    """The processor, our kernels' version, the commit and the date, for the head of a table."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -140,7 +142,8 @@ def machine() -> str:
         capture_output=True,
         text=True,
     ).stdout.strip()
-    return f"{cpu}, commit {commit or 'unknown'}, {time.strftime('%Y-%m-%d')}"
+    date = time.strftime("%Y-%m-%d")
+    return f"{cpu}, kernels {tier.name()}, commit {commit or 'unknown'}, {date}"
 
 
 @cache
@@ -157,6 +160,14 @@ def read_bytes_per_s(size: int = 1 << 26) -> float:
     """Bytes a second that a sum over ``size`` bytes reads."""
     source = np.ones(size // 8, np.int64)
     return size / statistics.median(seconds(source.sum) for _ in "12345")
+
+
+@cache
+def write_bytes_per_s(size: int = 1 << 26) -> float:
+    """Bytes a second that filling ``size`` bytes writes."""
+    target = np.empty(size // 8, np.int64)
+    target.fill(0)
+    return size / statistics.median(seconds(lambda: target.fill(1)) for _ in "12345")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from qkd_firmware_sim.cores.core import PS_PER_S
 from qkd_firmware_sim.lab import Clock
+from qkd_native.photons import on_clock
 
 
 class DriftingClock:
@@ -32,10 +33,13 @@ class DriftingClock:
 
     def to_own(self, true_ps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """This clock's readings at true times near its last step."""
-        elapsed = true_ps - self._true_ps
-        gained = np.rint(elapsed * self.rate_error + self._remainder_ps).astype(np.int64)
-        own: npt.NDArray[np.int64] = self._own_ps + elapsed + gained
-        return own
+        return on_clock(
+            true_ps,
+            at_ps=self._true_ps,
+            own_ps=self._own_ps,
+            remainder_ps=self._remainder_ps,
+            rate_error=self.rate_error,
+        )
 
     def step_to(self, true_ps: int) -> int:
         """Moves on to a true time, lets the rate wander, and returns the clock's reading."""

@@ -20,11 +20,22 @@ typedef struct {
 
 /* The generator; a call continues where the last one ended. */
 typedef struct {
-  uint64_t random[4];
+  uint64_t random[32];                /* eight generators side by side */
   int64_t now_ps;
-  int64_t next_ps[17];                /* of each event source: pairs, 8 darks, 8 afterpulses */
-  double rate_hz[17];                 /* at which next_ps was drawn */
+  int64_t served_ps;                  /* pairs before this have been served */
+  int64_t pair_ps;                    /* the last pair drawn */
+  size_t hits_used, hits_count;       /* photons of pairs drawn ahead, in time order */
+  int64_t hit_times_ps[513];
+  uint8_t hit_detectors[513];
+  size_t clicks_used;                 /* what a click draws: its jitter, its chance */
+  double deviates[256];
+  uint32_t chances[256];
+  size_t waits_used;                  /* unit exponential waits of the other sources */
+  double waits[256];
+  int64_t next_ps[16];                /* of the other sources: 8 darks, 8 afterpulses */
+  double rate_hz[16];                 /* at which next_ps was drawn */
   int64_t ready_ps[8];
+  qkd_photon_table table;             /* for which the hits were drawn */
   uint64_t lost;                      /* clicks beyond the room for those of the next call */
   size_t tail_count[2];
   int64_t tail_times_ps[512];
@@ -41,6 +52,11 @@ void qkd_photons_seed(qkd_photon_state *state, uint64_t seed, int64_t start_ps);
  * or less if an end's room ran out; call again to go on. The clicks do not depend on how a span is
  * cut into calls while the table stays the same.
  */
-int64_t qkd_photons_generate(qkd_photon_state *state, const qkd_photon_table *table,
+int64_t qkd_photons_generate(int tier, qkd_photon_state *state, const qkd_photon_table *table,
                              int64_t until_ps, size_t capacity, int64_t *times_ps,
                              uint8_t *channels, size_t counts[2]);
+
+/* Reads times on a clock that stood at own_ps + remainder_ps at true_ps and gains rate_error of
+ * whatever passes: own_times_ps = own_ps + elapsed + the gain, rounded to even. May be in place. */
+void qkd_photons_on_clock(const int64_t *times_ps, size_t count, int64_t true_ps, int64_t own_ps,
+                          double remainder_ps, double rate_error, int64_t *own_times_ps);

@@ -130,21 +130,20 @@ static int picoharp_word(qkd_t2 *restrict state, uint32_t word, uint32_t *restri
   *channel = (uint8_t)(word >> 28);
   if (*channel < 15) return 1;
   const uint32_t marker = *time & 0xF;
-  if (marker == 0) overflow(state, PICOHARP_PERIOD);
+  if (marker == 0) overflow(state, t2_overflow_ticks(PICOHARP, 0));
   *time -= marker;
   *channel = (uint8_t)(128 + marker);
   return marker != 0;
 }
 
-static int hydraharp_word(qkd_t2 *restrict state, uint32_t word, int first_version,
+static int hydraharp_word(qkd_t2 *restrict state, uint32_t word, int flavour,
                           uint32_t *restrict time, uint8_t *restrict channel) {
   const int special = (int)(word >> 31);
   const unsigned number = word >> 25 & 0x3F;
   *time = word & 0x01FFFFFF;
   *channel = (uint8_t)(!special ? number + 1 : number == 0 ? 0 : 128 + number);
   if (!special || number < 63) return 1;
-  const int64_t periods = first_version || *time == 0 ? 1 : (int64_t)*time;
-  overflow(state, periods * (first_version ? HYDRAHARP_1_PERIOD : HYDRAHARP_PERIOD));
+  overflow(state, t2_overflow_ticks(flavour, *time));
   return 0;
 }
 
@@ -165,7 +164,7 @@ size_t qkd_t2_decode(int tier, qkd_t2 *restrict state, const uint8_t *restrict b
     uint8_t channel;
     const int tag = flavour == PICOHARP
                         ? picoharp_word(state, word, &time, &channel)
-                        : hydraharp_word(state, word, flavour == HYDRAHARP_1, &time, &channel);
+                        : hydraharp_word(state, word, flavour, &time, &channel);
     if (!tag) continue;
     times_ps[at.tags] = wrapping_product(wrapping_sum(state->overflow_ticks, time), tick_ps);
     channels[at.tags] = channel;

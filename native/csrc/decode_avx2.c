@@ -8,8 +8,7 @@
 
 #include "decode_impl.h"
 
-#define TARGET __attribute__((target("avx2,popcnt")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 
 INLINE __m256i load(const void *at) { return _mm256_loadu_si256(at); }
 INLINE void store(void *at, __m256i x) { _mm256_storeu_si256(at, x); }
@@ -59,9 +58,9 @@ INLINE __m256i running_sum(__m256i x) {
   return _mm256_add_epi32(x, _mm256_blend_epi32(_mm256_setzero_si256(), low_total, 0xF0));
 }
 
-TARGET progress qkd_tdc1_words_avx2(qkd_tdc1 *restrict state, const uint8_t *restrict bytes,
-                                    size_t word_count, int64_t *restrict times_ps,
-                                    uint8_t *restrict channels) {
+progress qkd_tdc1_words_avx2(qkd_tdc1 *restrict state, const uint8_t *restrict bytes,
+                             size_t word_count, int64_t *restrict times_ps,
+                             uint8_t *restrict channels) {
   const __m256i zero = _mm256_setzero_si256();
   const __m256i wrap = _mm256_set1_epi32(TDC1_WRAP_TICKS);
   const __m256i wrap_mask = _mm256_set1_epi32(TDC1_WRAP_TICKS - 1);
@@ -111,24 +110,20 @@ TARGET progress qkd_tdc1_words_avx2(qkd_tdc1 *restrict state, const uint8_t *res
     int64_t block_ps[8];
     store(block_ps, low);
     store(block_ps + 4, high);
-    for (size_t i = 0; i < 8; i++)
-      at.tags = expand(patterns >> 8 * i & 0xF, block_ps[i], at.tags, times_ps, channels);
+    uint8_t pattern_bytes[8];
+    memcpy(pattern_bytes, &patterns, sizeof patterns);
+    at.tags = expand_block(pattern_bytes, block_ps, 8, at.tags, times_ps, channels);
   }
-  if (at.used) {
-    state->ticks = _mm256_extract_epi64(base_ticks, 0);
-    state->last_ticks = (uint32_t)_mm256_extract_epi32(before, 7);
-    state->words += at.used;
-    state->dummies += (uint64_t)dummies;
-    state->backward_steps += (uint64_t)backward;
-    state->implausible += (uint64_t)implausible;
-  }
+  if (at.used)
+    tdc1_leave(state, _mm256_extract_epi64(base_ticks, 0),
+               (uint32_t)_mm256_extract_epi32(before, 7), at.used, dummies, backward, implausible);
   return at;
 }
 
-TARGET progress qkd_events_avx2(event_format format, const uint8_t *restrict bytes,
-                                size_t event_count, int64_t *restrict times_ps,
-                                uint8_t *restrict channels, qkd_word_counts *restrict counts,
-                                int64_t *restrict last) {
+progress qkd_events_avx2(event_format format, const uint8_t *restrict bytes,
+                         size_t event_count, int64_t *restrict times_ps,
+                         uint8_t *restrict channels, qkd_word_counts *restrict counts,
+                         int64_t *restrict last) {
   const __m256i zero = _mm256_setzero_si256();
   const __m128i shift = _mm_cvtsi32_si128((int)format.shift);
   const __m128i divide = _mm_cvtsi32_si128((int)format.divide);
@@ -214,9 +209,6 @@ INLINE t2_fields t2_split(__m256i word, int picoharp) {
 INLINE progress t2_words(qkd_t2 *restrict state, const uint8_t *restrict bytes, size_t word_count,
                          int flavour, int32_t tick_ps, int64_t *restrict times_ps,
                          uint8_t *restrict channels) {
-  const int64_t period = flavour == PICOHARP      ? PICOHARP_PERIOD
-                         : flavour == HYDRAHARP_1 ? HYDRAHARP_1_PERIOD
-                                                  : HYDRAHARP_PERIOD;
   const __m256i tick = _mm256_set1_epi64x(tick_ps);
   int64_t overflow_ticks = state->overflow_ticks;
   progress at = {0, 0};
@@ -239,22 +231,19 @@ INLINE progress t2_words(qkd_t2 *restrict state, const uint8_t *restrict bytes, 
     for (size_t i = 0; i < 8; i++) {
       /* Written for an overflow too, and overwritten by the next tag. */
       const int over = f.overflow >> i & 1;
-      const int64_t periods = flavour == PICOHARP || flavour == HYDRAHARP_1 || times[i] == 0
-                                  ? 1
-                                  : (int64_t)times[i];
       times_ps[at.tags] = wrapping_product(wrapping_sum(overflow_ticks, times[i]), tick_ps);
       channels[at.tags] = (uint8_t)(narrow >> 8 * i);
       at.tags += !over;
-      overflow_ticks = wrapping_sum(overflow_ticks, over ? periods * period : 0);
+      overflow_ticks = wrapping_sum(overflow_ticks, over ? t2_overflow_ticks(flavour, times[i]) : 0);
     }
   }
   state->overflow_ticks = overflow_ticks;
   return at;
 }
 
-TARGET progress qkd_t2_words_avx2(qkd_t2 *restrict state, const uint8_t *restrict bytes,
-                                  size_t word_count, int flavour, int32_t tick_ps,
-                                  int64_t *restrict times_ps, uint8_t *restrict channels) {
+progress qkd_t2_words_avx2(qkd_t2 *restrict state, const uint8_t *restrict bytes,
+                           size_t word_count, int flavour, int32_t tick_ps,
+                           int64_t *restrict times_ps, uint8_t *restrict channels) {
   switch (flavour) {
     case PICOHARP:
       return t2_words(state, bytes, word_count, PICOHARP, tick_ps, times_ps, channels);

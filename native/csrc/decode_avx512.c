@@ -6,8 +6,7 @@
 
 #include "decode_impl.h"
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 
 INLINE int64_t ones(uint32_t mask) { return __builtin_popcount(mask); }
 
@@ -40,9 +39,9 @@ INLINE __m128i channel_of(__m128i pattern) {
   return _mm_shuffle_epi8(places, pattern);
 }
 
-TARGET progress qkd_tdc1_words_avx512(qkd_tdc1 *restrict state, const uint8_t *restrict bytes,
-                                      size_t word_count, int64_t *restrict times_ps,
-                                      uint8_t *restrict channels) {
+progress qkd_tdc1_words_avx512(qkd_tdc1 *restrict state, const uint8_t *restrict bytes,
+                               size_t word_count, int64_t *restrict times_ps,
+                               uint8_t *restrict channels) {
   const __m512i one = _mm512_set1_epi32(1);
   const __m512i wrap = _mm512_set1_epi32(TDC1_WRAP_TICKS);
   const __m512i wrap_mask = _mm512_set1_epi32(TDC1_WRAP_TICKS - 1);
@@ -89,8 +88,7 @@ TARGET progress qkd_tdc1_words_avx512(qkd_tdc1 *restrict state, const uint8_t *r
       _mm512_storeu_si512(block_ps, low);
       _mm512_storeu_si512(block_ps + 8, high);
       _mm_storeu_si128((__m128i *)patterns, _mm_maskz_mov_epi8(tag, narrow));
-      for (size_t i = 0; i < 16; i++)
-        at.tags = expand(patterns[i], block_ps[i], at.tags, times_ps, channels);
+      at.tags = expand_block(patterns, block_ps, 16, at.tags, times_ps, channels);
     } else if (tag == 0xFFFF) {
       _mm512_storeu_si512(times_ps + at.tags, low);
       _mm512_storeu_si512(times_ps + at.tags + 8, high);
@@ -104,21 +102,17 @@ TARGET progress qkd_tdc1_words_avx512(qkd_tdc1 *restrict state, const uint8_t *r
       at.tags += (size_t)ones(tag);
     }
   }
-  if (at.used) {
-    state->ticks = _mm_cvtsi128_si64(_mm512_castsi512_si128(base_ticks));
-    state->last_ticks = (uint32_t)_mm_extract_epi32(_mm512_extracti32x4_epi32(before, 3), 3);
-    state->words += at.used;
-    state->dummies += (uint64_t)dummies;
-    state->backward_steps += (uint64_t)backward;
-    state->implausible += (uint64_t)implausible;
-  }
+  if (at.used)
+    tdc1_leave(state, _mm_cvtsi128_si64(_mm512_castsi512_si128(base_ticks)),
+               (uint32_t)_mm_extract_epi32(_mm512_extracti32x4_epi32(before, 3), 3), at.used,
+               dummies, backward, implausible);
   return at;
 }
 
-TARGET progress qkd_events_avx512(event_format format, const uint8_t *restrict bytes,
-                                  size_t event_count, int64_t *restrict times_ps,
-                                  uint8_t *restrict channels, qkd_word_counts *restrict counts,
-                                  int64_t *restrict last) {
+progress qkd_events_avx512(event_format format, const uint8_t *restrict bytes,
+                           size_t event_count, int64_t *restrict times_ps,
+                           uint8_t *restrict channels, qkd_word_counts *restrict counts,
+                           int64_t *restrict last) {
   const __m512i one = _mm512_set1_epi64(1);
   const __m512i turn = _mm512_set1_epi64(format.swapped ? 32 : 0);
   const __m128i shift = _mm_cvtsi32_si128((int)format.shift);
@@ -150,8 +144,7 @@ TARGET progress qkd_events_avx512(event_format format, const uint8_t *restrict b
       uint8_t patterns[16];
       _mm512_storeu_si512(block_ps, time);
       _mm_storeu_si128((__m128i *)patterns, _mm_maskz_mov_epi8(tag, narrow));
-      for (size_t i = 0; i < 8; i++)
-        at.tags = expand(patterns[i], block_ps[i], at.tags, times_ps, channels);
+      at.tags = expand_block(patterns, block_ps, 8, at.tags, times_ps, channels);
     } else {
       store_times(times_ps + at.tags, time, tag);
       _mm_storel_epi64((__m128i *)(channels + at.tags),
@@ -204,9 +197,6 @@ INLINE t2_fields t2_split(__m512i word, int picoharp) {
 INLINE progress t2_words(qkd_t2 *restrict state, const uint8_t *restrict bytes, size_t word_count,
                          int flavour, int32_t tick_ps, int64_t *restrict times_ps,
                          uint8_t *restrict channels) {
-  const int64_t period = flavour == PICOHARP      ? PICOHARP_PERIOD
-                         : flavour == HYDRAHARP_1 ? HYDRAHARP_1_PERIOD
-                                                  : HYDRAHARP_PERIOD;
   const __m512i tick = _mm512_set1_epi64(tick_ps);
   int64_t overflow_ticks = state->overflow_ticks;
   progress at = {0, 0};
@@ -222,14 +212,11 @@ INLINE progress t2_words(qkd_t2 *restrict state, const uint8_t *restrict bytes, 
       for (uint32_t rest = f.overflow; rest; rest &= rest - 1) {
         const int lane = __builtin_ctz(rest);
         const uint32_t later = UINT32_C(0xFFFE) << lane;
-        int64_t periods = 1;
-        if (flavour != PICOHARP && flavour != HYDRAHARP_1) {
-          const uint8_t *word = here + 4 * lane;
-          periods = word[0] | word[1] << 8 | word[2] << 16 | (word[3] & 1) << 24;
-          periods += periods == 0;
-        }
-        overflow_ticks = wrapping_sum(overflow_ticks, periods * period);
-        const __m512i more = _mm512_set1_epi64(wrapping_product(periods * period, tick_ps));
+        const uint8_t *word = here + 4 * lane;
+        const int number = word[0] | word[1] << 8 | word[2] << 16 | (word[3] & 1) << 24;
+        const int64_t ticks = t2_overflow_ticks(flavour, (uint32_t)number);
+        overflow_ticks = wrapping_sum(overflow_ticks, ticks);
+        const __m512i more = _mm512_set1_epi64(wrapping_product(ticks, tick_ps));
         low = _mm512_mask_add_epi64(low, (__mmask8)later, low, more);
         high = _mm512_mask_add_epi64(high, (__mmask8)(later >> 8), high, more);
       }
@@ -247,9 +234,9 @@ INLINE progress t2_words(qkd_t2 *restrict state, const uint8_t *restrict bytes, 
   return at;
 }
 
-TARGET progress qkd_t2_words_avx512(qkd_t2 *restrict state, const uint8_t *restrict bytes,
-                                    size_t word_count, int flavour, int32_t tick_ps,
-                                    int64_t *restrict times_ps, uint8_t *restrict channels) {
+progress qkd_t2_words_avx512(qkd_t2 *restrict state, const uint8_t *restrict bytes,
+                             size_t word_count, int flavour, int32_t tick_ps,
+                             int64_t *restrict times_ps, uint8_t *restrict channels) {
   switch (flavour) {
     case PICOHARP:
       return t2_words(state, bytes, word_count, PICOHARP, tick_ps, times_ps, channels);

@@ -50,12 +50,40 @@ static inline size_t expand(unsigned pattern, int64_t time, size_t tags, int64_t
   return tags;
 }
 
+/* Writes the tags of a block's patterns. */
+static inline size_t expand_block(const uint8_t *restrict patterns,
+                                  const int64_t *restrict block_ps, size_t count, size_t tags,
+                                  int64_t *restrict times, uint8_t *restrict channels) {
+  for (size_t i = 0; i < count; i++)
+    tags = expand(patterns[i], block_ps[i], tags, times, channels);
+  return tags;
+}
+
 /* Times of hostile bytes may run over; they wrap. */
 static inline int64_t wrapping_sum(int64_t a, int64_t b) {
   return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 static inline int64_t wrapping_product(int64_t a, int64_t b) {
   return (int64_t)((uint64_t)a * (uint64_t)b);
+}
+
+/* What the last of many TDC1 words leave behind, and what was met among them. */
+static inline void tdc1_leave(qkd_tdc1 *restrict state, int64_t ticks, uint32_t last_ticks,
+                              size_t words, int64_t dummies, int64_t backward,
+                              int64_t implausible) {
+  state->ticks = ticks;
+  state->last_ticks = last_ticks;
+  state->words += words;
+  state->dummies += (uint64_t)dummies;
+  state->backward_steps += (uint64_t)backward;
+  state->implausible += (uint64_t)implausible;
+}
+
+/* By how many ticks an overflow record with this number in its time field moves a T2 stream on. */
+static inline int64_t t2_overflow_ticks(int flavour, uint32_t number) {
+  if (flavour == PICOHARP) return PICOHARP_PERIOD;
+  if (flavour == HYDRAHARP_1) return HYDRAHARP_1_PERIOD;
+  return (number == 0 ? 1 : (int64_t)number) * HYDRAHARP_PERIOD;
 }
 
 /* The state has seen a word before. */

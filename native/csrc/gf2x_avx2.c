@@ -4,12 +4,6 @@
 
 #include "gf2x_impl.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,pclmul"))), apply_to = function)
-#else
-#pragma GCC target("avx2,pclmul")
-#endif
-
 enum { LANES = 2 };
 
 static inline __m128i load(const uint64_t *x) {
@@ -176,8 +170,4 @@ const qkd_gf2x_kernels qkd_gf2x_avx2 = {
     qkd_gf2x_base_pclmul, add,          qkd_gf2x_to_basis, qkd_gf2x_from_basis, forward, inverse,
     forward_leaf,         inverse_leaf, dot,
 };
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
 #endif

@@ -4,13 +4,6 @@
 
 #include "gf2x_impl.h"
 
-#if defined(__clang__)
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq"))), apply_to = function)
-#else
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq")
-#endif
-
 enum { LANES = 8 };
 
 /* Products of the even lanes and of the odd ones. */
@@ -322,8 +315,4 @@ const qkd_gf2x_kernels qkd_gf2x_avx512 = {
     qkd_gf2x_base_pclmul, add,          to_basis, from_basis, forward, inverse,
     forward_leaf,         inverse_leaf, dot,
 };
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
 #endif

@@ -87,3 +87,54 @@ void qkd_poly_finish(uint8_t digest[16], const uint8_t state[16], const uint8_t 
   qkd_poly_absorb(digest, key, tail, blocks, tier);
   qkd_poly_absorb(digest, key, last, rest > 0 ? 2 : 1, tier);
 }
+
+static uint64_t word_at(const uint8_t *bytes) {
+  uint64_t word;
+  memcpy(&word, bytes, sizeof word);
+  return word;
+}
+
+/* Copies bit_count bits from bit first of packed on, zero-padded to whole bytes; reads no byte that
+ * holds none of them. first is below 8. */
+static void realign(uint8_t *out, const uint8_t *packed, unsigned first, size_t bit_count) {
+  const size_t bytes = (bit_count + 7) / 8;
+  const size_t last = (first + bit_count - 1) / 8;
+  size_t i = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  for (; i + 8 <= bytes && i + 8 <= last; i += 8) {
+    const uint64_t high = (uint64_t)packed[i + 8] << 1 << (63 - first);
+    const uint64_t word = word_at(packed + i) >> first | high;
+    memcpy(out + i, &word, sizeof word);
+  }
+#endif
+  for (; i < bytes; i++) {
+    const unsigned next = i < last ? packed[i + 1] : 0;
+    out[i] = (uint8_t)((packed[i] | next << 8) >> first);
+  }
+  if (bit_count % 8 != 0) out[bytes - 1] = (uint8_t)(out[bytes - 1] & ((1u << bit_count % 8) - 1));
+}
+
+void qkd_poly_frames(uint8_t *digests, const uint8_t key[16], const uint8_t *packed,
+                     size_t bit_count, size_t frame_bits, int tier) {
+  enum { PIECE_BYTES = 8192 };
+  uint8_t piece[PIECE_BYTES];
+  for (size_t begin = 0; begin < bit_count; begin += frame_bits, digests += 16) {
+    const size_t bits = bit_count - begin < frame_bits ? bit_count - begin : frame_bits;
+    uint8_t state[16] = {0};
+    size_t done = 0;
+    if (begin % 8 == 0 && bits % 8 == 0) { /* it stands there already */
+      qkd_poly_finish(digests, state, key, packed + begin / 8, bits / 8, bits / 8, tier);
+      continue;
+    }
+    for (; bits - done > 8 * (size_t)PIECE_BYTES; done += 8 * (size_t)PIECE_BYTES) {
+      const size_t at = begin + done;
+      realign(piece, packed + at / 8, (unsigned)(at % 8), 8 * (size_t)PIECE_BYTES);
+      qkd_poly_absorb(state, key, piece, PIECE_BYTES / 16, tier);
+    }
+    const size_t at = begin + done;
+    realign(piece, packed + at / 8, (unsigned)(at % 8), bits - done);
+    qkd_poly_finish(digests, state, key, piece, (bits - done + 7) / 8, (bits + 7) / 8, tier);
+  }
+  memset(piece, 0, sizeof piece);
+  __asm__ volatile("" : : "r"(piece) : "memory"); /* so that no bit stays on the stack */
+}

@@ -8,14 +8,6 @@
 
 #include "mac_impl.h"
 
-#if defined(__clang__)
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,pclmul,vpclmulqdq"))), \
-    apply_to = function)
-#else
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,pclmul,vpclmulqdq")
-#endif
-
 enum { LANES = 4, VECTORS = 8, STRIDE = LANES * VECTORS, SHORT = 8, BLOCK_BYTES = 16 };
 
 /* Four polynomials of degree 254 as low + x^64 middle + x^128 high. */
@@ -112,8 +104,4 @@ void qkd_poly_absorb_avx512(uint8_t state[16], const uint8_t key[16], const uint
   }
   _mm_storeu_si128((__m128i *)(void *)state, _mm512_castsi512_si128(s));
 }
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
 #endif

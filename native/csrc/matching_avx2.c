@@ -6,8 +6,7 @@
 
 #include "matching_impl.h"
 
-#define TARGET __attribute__((target("avx2,bmi2,popcnt")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 
 enum { LANES = 4, ALL = 15 };
 
@@ -109,19 +108,5 @@ INLINE qkd_sieve_place step(qkd_sieve *restrict s, qkd_sieve_place at, int whole
   return at;
 }
 
-TARGET void qkd_sieve_avx2(qkd_sieve *sieve) {
-  const size_t whole_a = sieve->a_count < LANES ? 0 : sieve->a_count - LANES + 1;
-  const size_t whole_b = sieve->b_count < LANES ? 0 : sieve->b_count - LANES + 1;
-  qkd_sieve_place at = sieve->at;
-  while (at.listed_a < SIEVE_ROOM && at.listed_b < SIEVE_ROOM && at.i < whole_a && at.j < whole_b)
-    at = step(sieve, at, 1);
-  while (at.listed_a < SIEVE_ROOM && at.listed_b < SIEVE_ROOM && at.i < sieve->a_count &&
-         at.j < sieve->b_count)
-    at = step(sieve, at, 0);
-  if (at.i >= sieve->a_count || at.j >= sieve->b_count) {
-    at.listed_a += list(sieve->list_a + at.listed_a, at.i, at.seen_a);
-    at.listed_b += list(sieve->list_b + at.listed_b, at.j, at.seen_b);
-  }
-  sieve->at = at;
-}
+void qkd_sieve_avx2(qkd_sieve *sieve) { qkd_sieve_run(sieve, LANES, step, list); }
 #endif

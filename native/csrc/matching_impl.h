@@ -36,6 +36,27 @@ static inline int qkd_sieve_ended(const qkd_sieve *sieve) {
   return sieve->at.i >= sieve->a_count || sieve->at.j >= sieve->b_count;
 }
 
+/* Takes a sieve on by steps of blocks of lanes, and at the end lists those still in sight. In a
+ * whole step both blocks are full. Inlined, as are the step and the list that it is given. */
+static inline __attribute__((always_inline)) void qkd_sieve_run(
+    qkd_sieve *sieve, size_t lanes,
+    qkd_sieve_place (*step)(qkd_sieve *restrict, qkd_sieve_place, int whole),
+    size_t (*list)(int64_t *at, size_t first, uint64_t marked)) {
+  const size_t whole_a = sieve->a_count < lanes ? 0 : sieve->a_count - lanes + 1;
+  const size_t whole_b = sieve->b_count < lanes ? 0 : sieve->b_count - lanes + 1;
+  qkd_sieve_place at = sieve->at;
+  while (at.listed_a < SIEVE_ROOM && at.listed_b < SIEVE_ROOM && at.i < whole_a && at.j < whole_b)
+    at = step(sieve, at, 1);
+  while (at.listed_a < SIEVE_ROOM && at.listed_b < SIEVE_ROOM && at.i < sieve->a_count &&
+         at.j < sieve->b_count)
+    at = step(sieve, at, 0);
+  if (at.i >= sieve->a_count || at.j >= sieve->b_count) {
+    at.listed_a += list(sieve->list_a + at.listed_a, at.i, at.seen_a);
+    at.listed_b += list(sieve->list_b + at.listed_b, at.j, at.seen_b);
+  }
+  sieve->at = at;
+}
+
 /* Goes on until a list is full or the end is reached. */
 void qkd_sieve_avx512(qkd_sieve *sieve);
 void qkd_sieve_avx2(qkd_sieve *sieve);

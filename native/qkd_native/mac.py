@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qkd_native._kernels import ffi, lib
 from qkd_native.tier import current
 
@@ -59,6 +62,33 @@ def poly_hash(key: bytes, data: bytes | bytearray | memoryview) -> bytes:
     _check_key(key)
     view = memoryview(data)
     return _finish(bytes(BLOCK_BYTES), bytes(key), view, view.nbytes, int(current()))
+
+
+def frame_hashes(
+    key: bytes | bytearray | memoryview, packed: NDArray[np.uint8], bit_count: int, frame_bits: int
+) -> NDArray[np.uint8]:
+    """The hash of each frame of a packed string of bit_count bits, bit 0 of byte 0 first.
+
+    A frame's hash is `poly_hash` of its bits packed by themselves. All frames hold frame_bits but
+    for a shorter last one. Returns uint8 [frames, 16]; raises ValueError if packed is no contiguous
+    uint8 array of the length that bit_count asks for.
+    """
+    _check_key(key)
+    if frame_bits < 1 or bit_count < 0:
+        raise ValueError("frames have at least one bit")
+    if packed.dtype != np.uint8 or packed.shape != (-(-bit_count // 8),):
+        raise ValueError(f"{bit_count} bits are not packed into {packed.shape} {packed.dtype}")
+    packed = np.ascontiguousarray(packed)
+    digests = np.empty((-(-bit_count // frame_bits), BLOCK_BYTES), np.uint8)
+    lib.qkd_poly_frames(
+        ffi.from_buffer("uint8_t[]", digests),
+        bytes(key),
+        ffi.from_buffer("uint8_t[]", packed),
+        bit_count,
+        frame_bits,
+        int(current()),
+    )
+    return digests
 
 
 def collision_bound(length_bytes: int) -> float:

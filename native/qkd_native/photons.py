@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qkd_native._kernels import ffi, lib
+from qkd_native.tier import current
 
 Eight = tuple[float, float, float, float, float, float, float, float]
 Clicks = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]
@@ -80,6 +81,7 @@ class PhotonSource:
         parts: tuple[list[Clicks], list[Clicks]] = ([], [])
         while True:
             lib.qkd_photons_generate(
+                int(current()),
                 self._state,
                 self._table,
                 until_ps,
@@ -101,6 +103,32 @@ class PhotonSource:
         target: Any = self._table
         for name, value in vars(table).items():
             setattr(target, name, value)
+
+
+def on_clock(
+    true_ps: npt.NDArray[np.int64],
+    *,
+    at_ps: int,
+    own_ps: int,
+    remainder_ps: float,
+    rate_error: float,
+) -> npt.NDArray[np.int64]:
+    """The readings, at true times, of a clock that stood at own_ps + remainder_ps at at_ps.
+
+    It gains rate_error of whatever time passes; readings are rounded to whole ps, halves to even.
+    """
+    true_ps = np.ascontiguousarray(true_ps, dtype=np.int64)
+    own = np.empty_like(true_ps)
+    lib.qkd_photons_on_clock(
+        ffi.from_buffer("int64_t[]", true_ps),
+        true_ps.size,
+        at_ps,
+        own_ps,
+        remainder_ps,
+        rate_error,
+        ffi.from_buffer("int64_t[]", own),
+    )
+    return own
 
 
 def _joined(parts: list[Clicks]) -> Clicks:

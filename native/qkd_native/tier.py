@@ -30,6 +30,11 @@ def current() -> Tier:
     return _chosen[-1]
 
 
+def name() -> str:
+    """The current tier's name, as ``QKD_KERNELS`` spells it."""
+    return current().name.lower()
+
+
 @contextlib.contextmanager
 def forced(tier: Tier) -> Iterator[None]:
     """Runs the kernels in this tier meanwhile; raises ValueError if the machine cannot."""

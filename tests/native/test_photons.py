@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qkd_native.photons import PhotonSource, PhotonTable
+from qkd_native.photons import PhotonSource, PhotonTable, on_clock
+from qkd_native.tier import Tier, forced, supported
 
 S = 1_000_000_000_000
 TABLE = PhotonTable(
@@ -121,6 +122,77 @@ def test_one_seed_gives_one_sequence_however_time_is_cut(cuts: list[int], seed: 
             assert np.array_equal(whole[end][kind], np.concatenate([p[end][kind] for p in parts]))
         assert np.all(np.diff(whole[end][0]) >= 0)
     assert source.lost == 0
+
+
+@pytest.mark.parametrize("tier", supported())
+def test_one_seed_gives_one_sequence_in_every_tier(tier: Tier) -> None:
+    table = dataclasses.replace(
+        TABLE, pair_rate_hz=3e6, dead_time_ps=(45_000,) * 8, afterpulse_probability=(0.02,) * 8
+    )
+    with forced(Tier.PORTABLE):
+        expected = PhotonSource(7).generate(table, S // 20)
+    with forced(tier):
+        clicks = PhotonSource(7).generate(table, S // 20)
+    for end in (0, 1):
+        for kind in (0, 1):
+            assert np.array_equal(clicks[end][kind], expected[end][kind])
+
+
+def test_gaps_between_pairs_are_exponential() -> None:
+    table = dataclasses.replace(
+        TABLE,
+        pair_rate_hz=1e6,
+        transmission=(1.0, 0.0),
+        efficiency=(1.0,) * 8,
+        dark_rate_hz=(0.0,) * 8,
+        jitter_ps=(0.0,) * 8,
+    )
+    times, _ = PhotonSource(8).generate(table, S)[0]
+    gaps = np.sort(np.diff(times)) / 1e6
+    steps = np.arange(1, len(gaps) + 1) / len(gaps)
+    distance = np.abs(1 - np.exp(-gaps) - steps).max()
+    assert distance < 2.2 / np.sqrt(len(gaps))  # Kolmogorov and Smirnov: exceeded once in 10^4
+    fates = np.diff(times)
+    assert abs(np.corrcoef(fates[:-1], fates[1:])[0, 1]) < 5 / np.sqrt(len(fates))
+
+
+def test_jitter_is_normal_as_far_as_twelve_uniform_numbers_are() -> None:
+    table = dataclasses.replace(
+        TABLE,
+        pair_rate_hz=20_000,
+        transmission=(1.0, 1.0),
+        efficiency=(1.0,) * 8,
+        dark_rate_hz=(0.0,) * 8,
+        jitter_ps=(0.0,) * 4 + (1000.0,) * 4,
+    )
+    (ta, _), (tb, _) = PhotonSource(9).generate(table, 2 * S)
+    ia, ib = paired(ta, tb, 6000)
+    spread = (tb[ib] - ta[ia]) / 1000
+    assert np.mean(spread**4) == pytest.approx(3 - 0.1, abs=0.25)  # 3 - 6 / (5 * 12)
+    for within, share in ((1.0, 0.6827), (2.0, 0.9545)):
+        assert np.mean(np.abs(spread) < within) == pytest.approx(share, abs=0.01)
+
+
+@given(
+    at_ps=st.integers(-(2**60), 2**60),
+    own_ps=st.integers(-(2**60), 2**60),
+    remainder_ps=st.floats(-0.5, 0.5),
+    rate_error=st.floats(-1e-3, 1e-3),
+    elapsed_ps=st.lists(st.integers(-(10**12), 10**12), max_size=20),
+)
+def test_a_clock_reads_what_it_gains(
+    at_ps: int, own_ps: int, remainder_ps: float, rate_error: float, elapsed_ps: list[int]
+) -> None:
+    elapsed = np.array(elapsed_ps, dtype=np.int64)
+    own = on_clock(
+        elapsed + at_ps,
+        at_ps=at_ps,
+        own_ps=own_ps,
+        remainder_ps=remainder_ps,
+        rate_error=rate_error,
+    )
+    gained = np.rint(elapsed * rate_error + remainder_ps).astype(np.int64)
+    assert np.array_equal(own, own_ps + elapsed + gained)
 
 
 def test_other_seeds_give_other_sequences() -> None:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from qkd_native.tier import Tier, current, forced, supported
+from qkd_native.tier import Tier, current, forced, name, supported
 
 ASK = "from qkd_native.tier import current; print(current().name)"
 
@@ -14,6 +14,7 @@ def test_the_best_tier_runs_unless_another_is_forced() -> None:
     before = current()
     with forced(Tier.PORTABLE):
         assert current() is Tier.PORTABLE
+        assert name() == "portable"
     assert current() is before
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from qkd_controller.distillation.bits import Bits, pack_bits
 from qkd_controller.distillation.reconciliation import Frames
-from qkd_native.mac import collision_bound, poly_hash
+from qkd_native.mac import collision_bound, frame_hashes, poly_hash
 
 KEY_BYTES = 16
 CHECK_BYTES = 4
@@ -30,9 +30,12 @@ def confirmation_epsilon(string_bits: int, confirmations: int) -> float:
 
 def frame_checks(key: bytes, string: Bits, frames: Frames) -> bytes:
     """A 32-bit hash of each frame, all under one key."""
-    return b"".join(
-        confirmation_tag(key, string[frames.span(frame)])[:CHECK_BYTES] for frame in frames.every
-    )
+    packed = pack_bits(string)
+    try:
+        hashes = frame_hashes(key, packed, string.size, frames.frame_bits)
+        return hashes[:, :CHECK_BYTES].tobytes()
+    finally:
+        packed.fill(0)
 
 
 def failing_frames(own: bytes, theirs: bytes) -> tuple[int, ...]:

@@ -1,0 +1,6 @@
+/* The random numbers of the photon generator, with AVX-512. */
+#if defined(__x86_64__)
+#include "photons_impl.h"
+
+QKD_PHOTON_DRAWS(qkd_photon_draws_avx512);
+#endif

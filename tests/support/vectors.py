@@ -1,0 +1,261 @@
+"""Known-answer vectors (native/vectors): their inputs, and what our kernels answer.
+
+As a program it writes the portable version's answers into the files of the families named.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qkd_native import deltas
+from qkd_native._kernels import ffi, lib
+from qkd_native.cascade import Corrector, Plan, Reference
+from qkd_native.clicks import EventResolver
+from qkd_native.mac import frame_hashes, poly_hash
+from qkd_native.matching import match
+from qkd_native.photons import PhotonSource, PhotonTable
+from qkd_native.tier import Tier, current, forced
+
+FOLDER = Path(__file__).parents[2] / "native" / "vectors"
+Case = dict[str, Any]
+Answers = dict[str, str | int]
+
+
+def files() -> list[Path]:
+    """Those of all families."""
+    return sorted(FOLDER.glob("*.json"))
+
+
+def run(family: str, case: Case) -> Answers:
+    """What a case's function answers in the current tier."""
+    return _RUNNERS[family](case)
+
+
+def splitmix64(seed: int, count: int) -> NDArray[np.uint64]:
+    """The first words of the generator from a seed."""
+    z = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def given(text: str) -> bytes:
+    """The bytes that an input stands for."""
+    kind, _, rest = text.partition(":")
+    if kind == "hex":
+        return bytes.fromhex(rest)
+    numbers = [int(number) for number in rest.split(":")]
+    seed, count = numbers[:2]
+    if kind == "times":
+        steps = (splitmix64(seed, count) >> np.uint64(32)) % np.uint64(numbers[2])
+        return np.cumsum(steps.astype(np.int64)).astype(np.int64).tobytes()
+    return splitmix64(seed, -(-count // 8)).tobytes()[:count]
+
+
+def answer(data: bytes | bytearray) -> str:
+    """Bytes as an answer is written."""
+    if len(data) <= 32:
+        return "hex:" + data.hex()
+    state = 0xCBF29CE484222325
+    for byte in data:
+        state = (state ^ byte) * 0x100000001B3 % 2**64
+    return f"fnv:{state:016x}"
+
+
+def _times(text: str) -> NDArray[np.int64]:
+    return np.frombuffer(given(text), np.int64)
+
+
+def _bytes(text: str) -> NDArray[np.uint8]:
+    return np.frombuffer(given(text), np.uint8)
+
+
+def _mac(case: Case) -> Answers:
+    key = given(case["key"])
+    match case["function"]:
+        case "absorb":
+            state, blocks = bytearray(16), given(case["blocks"])
+            lib.qkd_poly_absorb(
+                ffi.from_buffer("uint8_t[]", state), key, blocks, len(blocks) // 16, int(current())
+            )
+            return {"digest": answer(state)}
+        case "hash":
+            return {"digest": answer(poly_hash(key, given(case["message"])))}
+        case _:
+            hashes = frame_hashes(key, _bytes(case["string"]), case["bits"], case["frame_bits"])
+            return {"digest": answer(hashes.tobytes())}
+
+
+def _gf2x(case: Case) -> Answers:
+    a, b = (np.frombuffer(given(case[name]), np.uint64) for name in "ab")
+    window = np.empty(case["count"], np.uint64)
+    scratch = np.empty(lib.qkd_gf2x_scratch_words(window.size, a.size, b.size), np.uint64)
+    lib.qkd_gf2x_window(
+        ffi.from_buffer("uint64_t[]", window),
+        case["first"],
+        window.size,
+        ffi.from_buffer("uint64_t[]", a),
+        a.size,
+        ffi.from_buffer("uint64_t[]", b),
+        b.size,
+        ffi.from_buffer("uint64_t[]", scratch),
+        int(current()),
+    )
+    return {"window": answer(window.tobytes())}
+
+
+def _decode(case: Case) -> Answers:
+    data = np.frombuffer(given(case["input"]), np.uint8)
+    times, channels = np.empty(4 * data.size, np.int64), np.empty(4 * data.size, np.uint8)
+    out = ffi.from_buffer("int64_t[]", times), ffi.from_buffer("uint8_t[]", channels)
+    source, tier = ffi.from_buffer("uint8_t[]", data), int(current())
+    counts = ffi.new("qkd_word_counts *")
+    match case["function"]:
+        case "tdc1":
+            tags = lib.qkd_tdc1_decode(tier, ffi.new("qkd_tdc1 *"), source, data.size, *out)
+        case "legacy":
+            tags = lib.qkd_legacy_decode(tier, source, data.size // 8, *out, counts)
+        case "t2":
+            flavour, tick_ps = case["flavour"], case["tick_ps"]
+            state = ffi.new("qkd_t2 *")
+            tags = lib.qkd_t2_decode(tier, state, source, data.size // 4, flavour, tick_ps, *out)
+        case "qutag":
+            tags = data.size // 10
+            lib.qkd_qutag_decode(source, tags, *out)
+        case "uint64":
+            tags = data.size // 8
+            lib.qkd_uint64_decode(source, tags, 1, out[0])
+            channels[:tags] = 0
+        case name:
+            swapped = name == "a1_swapped"
+            tags = lib.qkd_a1_decode(tier, source, data.size // 8, swapped, *out, counts)
+    return {
+        "tags": tags,
+        "times": answer(times[:tags].tobytes()),
+        "channels": answer(channels[:tags].tobytes()),
+    }
+
+
+def _matching(case: Case) -> Answers:
+    found = match(_times(case["a"]), _times(case["b"]) + case["shift_ps"], case["window_ps"])
+    return {
+        "pairs": len(found.ia),
+        "ambiguous": found.ambiguous,
+        "ia": answer(found.ia.tobytes()),
+        "ib": answer(found.ib.tobytes()),
+    }
+
+
+def _deltas(case: Case) -> Answers:
+    values = _times(case["values"])
+    coded = deltas.encode(values, case["start"])
+    assert np.array_equal(deltas.decode(coded, len(values), case["start"]), values)
+    return {"length": len(coded), "bytes": answer(coded)}
+
+
+def _clicks(case: Case) -> Answers:
+    resolver = EventResolver(
+        case["window_ps"],
+        case["dead_time_ps"],
+        {2: case["delay_ps"]},
+        {channel: channel - 1 for channel in (1, 2, 3, 4)},
+        case["reorder_ps"],
+    )
+    channels = _bytes(case["channels"]) % 6
+    parts = resolver.feed(_times(case["times"]), channels, _bytes(case["random"])), resolver.flush()
+    return {
+        "events": resolver.events,
+        "multi": resolver.multi,
+        "event_times": answer(np.concatenate([times for times, _ in parts]).tobytes()),
+        "event_codes": answer(np.concatenate([codes for _, codes in parts]).tobytes()),
+    }
+
+
+def _cascade(case: Case) -> Answers:
+    bits, blocks = case["bits"], tuple(given(case["blocks"]))
+    words = splitmix64(case["seed"], (len(blocks) + 1) * bits)
+    orders = np.empty((len(blocks), bits), np.uint16)
+    for order, draws in zip(orders, words[bits:].reshape(orders.shape), strict=True):
+        order[:] = np.arange(bits)
+        for i in range(bits - 1, 0, -1):
+            j = int(draws[i]) % (i + 1)
+            order[[i, j]] = order[[j, i]]
+    truth = (words[:bits] & np.uint64(1)).astype(np.uint8)
+    wrong = (words[:bits] >> np.uint64(32)) % np.uint64(case["errors_one_in"]) == 0
+    noisy = truth ^ wrong.astype(np.uint8)
+    plan = Plan(bits, bits, blocks, orders)
+    corrector, reference = Corrector(plan, noisy), Reference(plan, truth)
+    asked = b""
+    rounds = 0
+    while (questions := corrector.ask()).size:
+        corrector.absorb(questions, reference.answer(questions))
+        asked += questions.tobytes()
+        rounds += 1
+    return {
+        "rounds": rounds,
+        "questions": len(asked) // 4,
+        "asked": answer(asked),
+        "left": int(np.count_nonzero(noisy != truth)),
+    }
+
+
+def _photons(case: Case) -> Answers:
+    def permille(name: str) -> float:
+        return float(case[name + "_permille"]) / 1000
+
+    table = PhotonTable(
+        pair_rate_hz=case["pair_rate_hz"],
+        transmission=(permille("transmission"),) * 2,
+        basis_z_probability=(0.5, 0.25),
+        correlation=(permille("correlation"), 0.0, 0.0, permille("correlation")),
+        efficiency=(permille("efficiency"),) * 8,
+        dark_rate_hz=(case["dark_rate_hz"],) * 8,
+        jitter_ps=(case["jitter_ps"],) * 8,
+        dead_time_ps=(case["dead_time_ps"],) * 8,
+        afterpulse_probability=(permille("afterpulse"),) * 8,
+        afterpulse_decay_ps=(50_000.0,) * 8,
+    )
+    ends = PhotonSource(case["seed"]).generate(table, case["until_ps"])
+    answers: Answers = {}
+    for end, (times, channels) in enumerate(ends):
+        answers[f"clicks_{end}"] = len(times)
+        answers[f"times_{end}"] = answer(times.tobytes())
+        answers[f"channels_{end}"] = answer(channels.tobytes())
+    return answers
+
+
+_RUNNERS: dict[str, Callable[[Case], Answers]] = {
+    "cascade": _cascade,
+    "clicks": _clicks,
+    "decode": _decode,
+    "deltas": _deltas,
+    "gf2x": _gf2x,
+    "mac": _mac,
+    "matching": _matching,
+    "photons": _photons,
+}
+
+
+def _regenerate(path: Path) -> None:
+    whole = json.loads(path.read_text())
+    for case in whole["cases"]:
+        with forced(Tier.PORTABLE):
+            answers = run(whole["family"], case)
+        if "source" in case:
+            for name, value in answers.items():
+                if case[name] != value:
+                    raise SystemExit(f"{path.name}: {case['source']}: {name} is {value}")
+        else:
+            case.update(answers)
+    path.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    for file in files():
+        if len(sys.argv) == 1 or file.stem in sys.argv[1:]:
+            _regenerate(file)
