@@ -76,8 +76,8 @@ INLINE int in_order(const int64_t *keys, size_t count) {
 
 /* Sorts sorted rows. */
 INLINE void sort_rows(int64_t *keys, size_t count) {
-  for (size_t first = 0; !in_order(keys, count); first ^= LANES)
-    for (size_t i = first; i + 2 * LANES <= count; i += 2 * LANES) merge_rows(keys + i);
+  for (unsigned pass = 0; pass < 2 || !in_order(keys, count); pass++)
+    for (size_t i = pass % 2 * LANES; i + 2 * LANES <= count; i += 2 * LANES) merge_rows(keys + i);
 }
 
 TARGET size_t qkd_clicks_mingle_avx512(qkd_click_order *restrict order,
