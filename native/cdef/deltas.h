@@ -1,8 +1,10 @@
-/* Variable-length coding of sorted integers: declarations read by C and by cffi. */
+/* Coding of sorted integers by their differences: declarations read by C and by cffi. */
 
-/* Writes the differences of the values, the first against start, seven bits a byte with the low
- * ones first and the high bit set on all but the last byte of each. Needs 9 bytes a value.
- * Returns the bytes written, or -1 where a value is below its predecessor. */
+/* Bytes that must be free for the coding of count values. */
+size_t qkd_deltas_room(size_t count);
+
+/* Writes the values in Rice codes of their differences, the first against start; returns the bytes
+ * written, or -1 where a value is below its predecessor or 2^63 or more above start. */
 int64_t qkd_deltas_encode(int tier, const int64_t *values, size_t count, int64_t start,
                           uint8_t *bytes);
 

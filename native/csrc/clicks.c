@@ -13,7 +13,10 @@
 
 #include "clicks_impl.h"
 
-enum { BLOCK = 8 }; /* clicks that follow one which no vector version takes */
+enum {
+  BLOCK = 8,   /* clicks that follow one which no vector version takes */
+  ORDERLY = 64 /* clicks in order before a late one that is not worth sorting many for */
+};
 
 /* Inserts some clicks; the running values stay in registers. */
 static void insert(qkd_click_order *restrict order, const int64_t *restrict times,
@@ -89,8 +92,17 @@ void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
     size_t stop = count;
 #if defined(__x86_64__)
     if (fast) {
+      const size_t begin = at;
       at = (tier > 1 ? qkd_clicks_order_avx512 : qkd_clicks_order_avx2)(
           order, times, channels, random, at, count, delays_ps, codes, held_times, held_codes);
+      if (tier > 1 && at - begin < ORDERLY) {
+        const size_t mingled = qkd_clicks_mingle_avx512(order, times, channels, random, at, count,
+                                                        delays_ps, codes, held_times, held_codes);
+        if (mingled > at) {
+          at = mingled;
+          continue;
+        }
+      }
       if (count - at > BLOCK) stop = at + BLOCK;
     }
 #endif

@@ -1,79 +1,167 @@
-/* Variable-length coding of sorted integers: unsigned LEB128 (DWARF 5, section 7.6) of differences.
+/* Coding of sorted integers by their differences, which for the times of a Poisson process are
+ * geometric; Rice's codes (JPL Publication 79-22, 1979) come within 0.1 bits of their entropy.
  *
- * The decoder reads what a peer sent. It accepts one coding of each sequence only: no padding of a
- * difference with empty high bytes, no sum beyond int64, no byte too few or too many.
+ * The decoder reads what a peer sent. It accepts one coding of each sequence only: no other
+ * parameter than the rule's, no bit set beyond a part's end, no sum too large, no byte too few or
+ * too many.
  */
 #include <stddef.h>
 #include <stdint.h>
 
 #include "deltas_impl.h"
 
-enum { LAST_SHIFT = 56 }; /* nine groups of seven bits: every difference below 2^63 */
+size_t qkd_deltas_room(size_t count) { return 9 * count + 3 * (count / BLOCK + 1) + SPARE; }
 
-/* Codes one value; 0 where it lies below the last or too far above it. */
-static int encode_one(int64_t value, qkd_deltas_place *at, uint8_t *bytes) {
-  if (value < at->last) return 0;
-  uint64_t rest = (uint64_t)value - (uint64_t)at->last;
-  if (rest >> 63) return 0;
-  at->last = value;
-  for (; rest >= 0x80; rest >>= 7) bytes[at->bytes++] = (uint8_t)(rest | 0x80);
-  bytes[at->bytes++] = (uint8_t)rest;
-  at->values++;
-  return 1;
+static void store_word(uint8_t *bytes, uint64_t word) {
+  for (unsigned i = 0; i < 8; i++) bytes[i] = (uint8_t)(word >> 8 * i);
+}
+
+static uint64_t load_word(const uint8_t *bytes) {
+  uint64_t word = 0;
+  for (unsigned i = 0; i < 8; i++) word |= (uint64_t)bytes[i] << 8 * i;
+  return word;
+}
+
+/* Bits that follow the bytes before at. */
+typedef struct {
+  uint8_t *at;
+  uint64_t bits;
+  unsigned count;
+} bit_writer;
+
+/* Appends at most 63 bits; those above them are 0. */
+static void put(bit_writer *out, uint64_t bits, unsigned width) {
+  const unsigned count = out->count + width;
+  store_word(out->at, out->bits | bits << out->count);
+  if (count < 64) {
+    out->bits = (out->bits | bits << out->count) >> (count & ~7u);
+  } else {
+    out->bits = bits >> (64 - out->count) >> ((count - 64) & ~7u);
+  }
+  out->at += count / 8;
+  out->count = count % 8;
+}
+
+static uint8_t *end(const bit_writer *out) {
+  if (out->count) *out->at = (uint8_t)out->bits;
+  return out->at + (out->count > 0);
+}
+
+/* Codes one block; returns where it ends, or NULL for values that have no coding. */
+static uint8_t *encode_block(const int64_t *restrict values, size_t count, int64_t start,
+                             uint64_t *last, uint8_t *restrict bytes) {
+  uint64_t before = *last;
+  for (size_t i = 0; i < count; i++) {
+    const uint64_t value = (uint64_t)values[i] - (uint64_t)start;
+    if (values[i] < start || value >> 63 || value < before) return NULL;
+    before = value;
+  }
+  const unsigned k = qkd_deltas_parameter(before - *last, count);
+  *bytes = (uint8_t)k;
+  bit_writer low = {bytes + 1, 0, 0};
+  before = *last;
+  for (size_t i = 0; i < count; i++) {
+    const uint64_t value = (uint64_t)values[i] - (uint64_t)start;
+    put(&low, (value - before) & ((UINT64_C(1) << k) - 1), k);
+    before = value;
+  }
+  bit_writer high = {end(&low), 0, 0};
+  before = *last;
+  for (size_t i = 0; i < count; i++) {
+    const uint64_t value = (uint64_t)values[i] - (uint64_t)start;
+    uint64_t zeros = (value - before) >> k;
+    for (; zeros > 32; zeros -= 32) put(&high, 0, 32);
+    put(&high, UINT64_C(1) << zeros, (unsigned)zeros + 1);
+    before = value;
+  }
+  *last = before;
+  return end(&high);
 }
 
 int64_t qkd_deltas_encode(int tier, const int64_t *values, size_t count, int64_t start,
                           uint8_t *bytes) {
-  qkd_deltas_place at = {0, 0, start};
+  qkd_deltas_place at = {0, 0, 0};
 #if !defined(__x86_64__)
-  tier = 0;
+  (void)tier;
 #endif
-  while (at.values < count) {
+  for (;;) {
 #if defined(__x86_64__)
-    if (tier)
-      at = (tier > 1 ? qkd_deltas_encode_avx512 : qkd_deltas_encode_avx2)(values, count, at, bytes);
+    if (tier > 1) at = qkd_deltas_encode_avx512(values, count, start, at, bytes);
 #endif
-    /* What stopped a vector version, or without one all. */
-    const size_t stop = tier && count - at.values > 64 ? at.values + 8 : count;
-    while (at.values < stop)
-      if (!encode_one(values[at.values], &at, bytes)) return -1;
+    if (at.values == count) return (int64_t)at.bytes;
+    const size_t left = count - at.values, taken = left < BLOCK ? left : BLOCK;
+    const uint8_t *stop =
+        encode_block(values + at.values, taken, start, &at.last, bytes + at.bytes);
+    if (!stop) return -1;
+    at.values += taken;
+    at.bytes = (size_t)(stop - bytes);
   }
-  return (int64_t)at.bytes;
 }
 
-/* Decodes one value; 0 where the bytes are not the coding of any. */
-static int decode_one(const uint8_t *bytes, size_t length, qkd_deltas_place *at, int64_t *values) {
-  uint64_t difference = 0;
-  for (unsigned shift = 0;; shift += 7) {
-    if (at->bytes == length || shift > LAST_SHIFT) return 0;
-    const uint8_t byte = bytes[at->bytes++];
-    difference |= (uint64_t)(byte & 0x7f) << shift;
-    if (byte & 0x80) continue;
-    if (byte == 0 && shift > 0) return 0;
-    break;
+/* The 64 bits from a byte on, zeros beyond the end. */
+static uint64_t peek(const uint8_t *bytes, size_t length, size_t at) {
+  if (length - at >= 8) return load_word(bytes + at);
+  uint64_t word = 0;
+  for (unsigned i = 0; at + i < length; i++) word |= (uint64_t)bytes[at + i] << 8 * i;
+  return word;
+}
+
+/* The k bits from a bit on; all of them lie before the end. */
+static uint64_t bits_at(const uint8_t *bytes, size_t length, size_t bit, unsigned k) {
+  const unsigned shift = bit % 8;
+  uint64_t word = peek(bytes, length, bit / 8) >> shift;
+  if (shift + k > 64) word |= (uint64_t)bytes[bit / 8 + 8] << (64 - shift);
+  return word & ((UINT64_C(1) << k) - 1);
+}
+
+/* Decodes one block; 0 where the bytes are not the coding of any values up to limit above start. */
+static int decode_block(const uint8_t *restrict bytes, size_t length, size_t count, int64_t start,
+                        uint64_t limit, qkd_deltas_place *at, int64_t *restrict values) {
+  if (at->bytes == length || bytes[at->bytes] > LARGEST_K) return 0;
+  const unsigned k = bytes[at->bytes];
+  bytes += at->bytes + 1;
+  length -= at->bytes + 1;
+  const size_t low_bits = count * k, low_bytes = (low_bits + 7) / 8;
+  if (length < low_bytes) return 0;
+  if (low_bits % 8 && bytes[low_bytes - 1] >> low_bits % 8) return 0;
+
+  uint64_t last = at->last;
+  size_t done = 0, place = low_bytes, next = 0; /* next: the bit after the one before */
+  for (; done < count; place += 8) {
+    if (place >= length || 8 * (place - low_bytes) >= 3 * count) return 0;
+    for (uint64_t ones = peek(bytes, length, place); ones && done < count; ones &= ones - 1) {
+      const size_t bit = 8 * (place - low_bytes) + (unsigned)__builtin_ctzll(ones);
+      const uint64_t high = bit - next;
+      if (high > limit >> k) return 0;
+      const uint64_t difference = high << k | bits_at(bytes, length, done * k, k);
+      if (difference > limit - last) return 0;
+      last += difference;
+      values[at->values + done++] = (int64_t)((uint64_t)start + last);
+      next = bit + 1;
+    }
   }
-  const uint64_t room = (uint64_t)INT64_MAX - (uint64_t)at->last;
-  if (difference > room) return 0;
-  at->last = (int64_t)((uint64_t)at->last + difference);
-  values[at->values++] = at->last;
+  const size_t stop = low_bytes + (next + 7) / 8;
+  if (next % 8 && bytes[stop - 1] >> next % 8) return 0;
+  if (qkd_deltas_parameter(last - at->last, count) != k) return 0;
+  at->values += count;
+  at->bytes += 1 + stop;
+  at->last = last;
   return 1;
 }
 
 int qkd_deltas_decode(int tier, const uint8_t *bytes, size_t length, size_t count, int64_t start,
                       int64_t *values) {
-  qkd_deltas_place at = {0, 0, start};
+  qkd_deltas_place at = {0, 0, 0};
+  const uint64_t limit = (uint64_t)INT64_MAX - (start > 0 ? (uint64_t)start : 0);
 #if !defined(__x86_64__)
-  tier = 0;
+  (void)tier;
 #endif
-  while (at.values < count) {
+  for (;;) {
 #if defined(__x86_64__)
-    if (tier)
-      at = (tier > 1 ? qkd_deltas_decode_avx512 : qkd_deltas_decode_avx2)(bytes, length, count, at,
-                                                                          values);
+    if (tier > 1) at = qkd_deltas_decode_avx512(bytes, length, count, start, limit, at, values);
 #endif
-    const size_t stop = tier && count - at.values > 128 ? at.values + 8 : count;
-    while (at.values < stop)
-      if (!decode_one(bytes, length, &at, values)) return -1;
+    if (at.values == count) return at.bytes == length ? 0 : -1;
+    const size_t left = count - at.values, taken = left < BLOCK ? left : BLOCK;
+    if (!decode_block(bytes, length, taken, start, limit, &at, values)) return -1;
   }
-  return at.bytes == length ? 0 : -1;
 }

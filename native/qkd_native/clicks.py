@@ -63,9 +63,12 @@ class EventResolver:
         self._resolver = ffi.new("qkd_click_resolver *")
         self._resolver.window_ps = window_ps
         self._resolver.dead_time_ps = dead_time_ps
-        self._held_times: Times = np.empty(0, np.int64)
-        self._held_codes: Codes = np.empty(0, np.uint8)
         self._per_channel = np.zeros(256, np.uint64)
+        # Taken once: an address costs as much as some hundred clicks.
+        self._delays_at = _address("int64_t[]", self._delays)
+        self._codes_at = _address("uint8_t[]", self._codes)
+        self._per_channel_at = _address("uint64_t[]", self._per_channel)
+        self._hold(np.empty(0, np.int64), np.empty(0, np.uint8))
         self.events = 0
 
     def feed(
@@ -92,13 +95,13 @@ class EventResolver:
             _address("uint8_t[]", channels),
             _address("uint8_t[]", random),
             count,
-            _address("int64_t[]", self._delays),
-            _address("uint8_t[]", self._codes),
-            _address("int64_t[]", self._held_times),
-            _address("uint8_t[]", self._held_codes),
-            _address("uint64_t[]", self._per_channel),
+            self._delays_at,
+            self._codes_at,
+            self._held_times_at,
+            self._held_codes_at,
+            self._per_channel_at,
         )
-        ready = lib.qkd_clicks_ready(self._order, _address("int64_t[]", self._held_times))
+        ready = lib.qkd_clicks_ready(self._order, self._held_times_at)
         return self._resolve(ready)
 
     def flush(self) -> tuple[Times, Codes]:
@@ -161,7 +164,12 @@ class EventResolver:
         times[:held] = self._held_times[:held]
         codes[:held] = self._held_codes[:held]
         self._held_codes.fill(0)
+        self._hold(times, codes)
+
+    def _hold(self, times: Times, codes: Codes) -> None:
         self._held_times, self._held_codes = times, codes
+        self._held_times_at = _address("int64_t[]", times)
+        self._held_codes_at = _address("uint8_t[]", codes)
 
     def _resolve(self, ready: int) -> tuple[Times, Codes]:
         # One event may have been open already: it closes on top of those that begin here.
@@ -170,8 +178,8 @@ class EventResolver:
         written = lib.qkd_clicks_resolve(
             current(),
             self._resolver,
-            _address("int64_t[]", self._held_times),
-            _address("uint8_t[]", self._held_codes),
+            self._held_times_at,
+            self._held_codes_at,
             ready,
             _address("int64_t[]", event_times),
             _address("uint8_t[]", event_codes),

@@ -105,7 +105,8 @@ static int tiers_agree(void) {
       draw = draw * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
       const uint32_t rare = (uint32_t)(draw >> 32) % (round % 3 ? 2000 : 20);
       now += (int64_t)(draw >> 40) % (round % 2 ? 2000 : 100);
-      times[i] = now - (rare == 0 ? 300 : rare == 1 ? 900 : rare == 2 ? INT64_MAX / 2 + now : 0);
+      const int64_t disorder = round % 3 == 1 ? (int64_t)(draw >> 12 & 511) >> round % 4 : 0;
+      times[i] = now - disorder - (rare == 0 ? 300 : rare == 1 ? 900 : rare == 2 ? INT64_MAX / 2 + now : 0);
       channels[i] = rare == 3 ? 200 : (uint8_t)(1 + (draw >> 20) % 4);
       random[i] = (uint8_t)(draw >> 24);
     }

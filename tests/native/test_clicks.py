@@ -132,6 +132,40 @@ def test_every_tier_is_the_portable_one(data):
             assert run() == wanted
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_clicks_in_disorder_come_out_as_from_a_stable_sort(data):
+    """Channels emptied one after the other, many clicks at one time, and cuts anywhere."""
+    draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    size = data.draw(st.integers(0, 3000))
+    step = data.draw(st.sampled_from([1, 3, 40]))
+    swath = step * data.draw(st.sampled_from([1, 10, 100, 600]))
+    times = np.cumsum(draw.integers(0, 2 * step, size))
+    times[size // 2 :] += data.draw(st.sampled_from([0, 2**46, 2**55]))
+    channels = draw.integers(1, 5, size, dtype=np.uint8)
+    swept = np.lexsort((times, channels, times // swath))
+    times, channels = times[swept], channels[swept]
+    random = draw.integers(0, 256, size, np.uint8)
+    cuts = sorted(data.draw(st.lists(st.integers(0, size), max_size=3)))
+    delays = {1: 0, 2: 3, 3: -7, 4: 11}
+    corrected = times - np.array([0, 0, 3, -7, 11])[channels]
+    clicks = [
+        (int(corrected[i]), CODES[int(channels[i])], int(random[i]))
+        for i in np.argsort(corrected, kind="stable")
+    ]
+    expected, _ = oracle(clicks, 0, 0)
+    for tier in supported():
+        with forced(tier):
+            resolver = EventResolver(0, 0, delays, CODES, reorder_ps=2 * swath)
+            got = []
+            for low, high in itertools.pairwise([0, *cuts, size]):
+                got.append(resolver.feed(times[low:high], channels[low:high], random[low:high]))
+            got.append(resolver.flush())
+        assert resolver.non_monotone == 0
+        events = [e for t, c in got for e in zip(t.tolist(), c.tolist(), strict=True)]
+        assert events == expected
+
+
 def test_wrong_arrays_and_settings_are_refused():
     resolver = EventResolver(1, 2, {}, CODES)
     with pytest.raises(ValueError, match="int64"):

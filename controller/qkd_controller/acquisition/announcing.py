@@ -15,6 +15,7 @@ from qkd_controller.acquisition.slices import (
 from qkd_controller.acquisition.stream import Events, EventStream
 from qkd_controller.config.link import Timing
 from qkd_controller.link.acquisition_messages import (
+    EVENTS_A_MESSAGE,
     DropSlices,
     EpochBegun,
     ModeChange,
@@ -33,7 +34,6 @@ from qkd_native import deltas
 Times = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 
-_EVENTS_A_MESSAGE = 1 << 16
 _DROPPED_REMEMBERED = 4096
 
 
@@ -153,7 +153,7 @@ class AnnouncingEnd(TagEnd):
         if message.mode != self._plan.mode(slice_id):
             raise refuse(f"slice {tuple(slice_id)} was not announced for {message.mode}")
         self._decide(message.epoch, message.index, 1)
-        indices = _indices(message)
+        indices = _indices(message, self.bytes_limit // 8)
         stream = self._streams.get(message.peer_epoch)
         if stream is None:
             if message.peer_epoch > self._newest_epoch:
@@ -229,10 +229,10 @@ class AnnouncingEnd(TagEnd):
         resolution = self._timing.announce_resolution_ps
         ticks = events.times // resolution
         messages: list[Message] = []
-        for begin in range(0, max(1, len(ticks)), _EVENTS_A_MESSAGE):
-            part = ticks[begin : begin + _EVENTS_A_MESSAGE]
+        for begin in range(0, max(1, len(ticks)), EVENTS_A_MESSAGE):
+            part = ticks[begin : begin + EVENTS_A_MESSAGE]
             first = int(part[0]) if len(part) else 0
-            last = begin + _EVENTS_A_MESSAGE >= len(ticks)
+            last = begin + EVENTS_A_MESSAGE >= len(ticks)
             complete = stream.complete_until_ps if last else int(part[-1]) * resolution
             messages.append(
                 TimesAnnounced(
@@ -280,7 +280,9 @@ class AnnouncingEnd(TagEnd):
         return self._say(DropSlices(tuple(slices), cause)) if slices else []
 
 
-def _indices(message: SliceMatched) -> npt.NDArray[np.int64]:
+def _indices(message: SliceMatched, most: int) -> npt.NDArray[np.int64]:
+    if message.count > most:
+        raise refuse(f"{message.count} events in a slice, more than this end could hold")
     try:
         indices = deltas.decode(message.indices, message.count)
     except ValueError as error:

@@ -12,6 +12,7 @@ from qkd_controller.acquisition.stream import EventStream
 from qkd_controller.config.link import Timing
 from qkd_controller.distillation.sifting import pack_bases, sift, unpack_bases
 from qkd_controller.link.acquisition_messages import (
+    EVENTS_A_MESSAGE,
     DropSlices,
     EpochBegun,
     Mode,
@@ -299,6 +300,8 @@ class ReferenceEnd(TagEnd):
             if message.epoch > self._newest_peer:
                 raise refuse(f"times of epoch {message.epoch}, which has not begun")
             return
+        if message.count > EVENTS_A_MESSAGE:
+            raise refuse(f"{message.count} events in one message")
         resolution = self._timing.announce_resolution_ps
         try:
             _check_times(message.complete_until_ps)

@@ -7,21 +7,29 @@ enough lets the announced bases decide which rounds are kept, and its sampling i
 """
 
 import hashlib
-from typing import Literal
+import math
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from qkd_native import sifting
+
 Basis = Literal["z", "x"]
 Bits = npt.NDArray[np.uint8]
 
-_BIT = 1
-_BASIS_SHIFT = 1
+
+class Shake(Protocol):
+    """A stream of bytes that can be read from its beginning to any length."""
+
+    def digest(self, length: int, /) -> bytes:
+        """Its first bytes."""
+        ...
 
 
 def pack_bases(codes: Bits) -> bytes:
     """The bases of event codes, a bit an event, little-endian."""
-    return np.packbits(_bases(codes), bitorder="little").tobytes()
+    return sifting.pack_bases(codes)
 
 
 def unpack_bases(data: bytes, count: int) -> Bits:
@@ -42,33 +50,47 @@ def sift(own_codes: Bits, peer_bases: Bits) -> dict[Basis, Bits]:
     """
     if own_codes.shape != peer_bases.shape:
         raise ValueError(f"{len(own_codes)} events, but {len(peer_bases)} bases of the peer")
-    bases = _bases(own_codes)
-    bits = own_codes & np.uint8(_BIT)
-    agree = bases == peer_bases
-    sifted: dict[Basis, Bits] = {"z": bits[agree & (bases == 0)], "x": bits[agree & (bases == 1)]}
-    bits.fill(0)
-    return sifted
+    z, x = sifting.sift(own_codes, np.packbits(peer_bases, bitorder="little"))
+    return {"z": z, "x": x}
 
 
 def choose_subset(seed: bytes, domain: str, count: int, quota: int) -> npt.NDArray[np.int64]:
     """quota of the indices 0 … count - 1, sorted: a uniform subset fixed by seed and domain.
 
-    Each index has a 64-bit key from SHAKE-256 (FIPS 202) and the smallest keys win, ties by index;
-    the result depends on no library's generator. Raises ValueError for quota outside 0 … count.
+    The smaller of what is chosen and what is left out is drawn: 32-bit words of SHAKE-256 (FIPS
+    202), cut to the bits of count - 1, are indices; those of count or more and those drawn before
+    do not count. The result depends on no library's generator. Raises ValueError for quota outside
+    0 … count, or a count above 2^32.
     """
-    if not 0 <= quota <= count:
+    if not 0 <= quota <= count <= 1 << 32:
         raise ValueError(f"cannot choose {quota} of {count}")
-    if quota == 0:
-        return np.empty(0, np.int64)
+    fewer = min(quota, count - quota)
     label = domain.encode()
     shake = hashlib.shake_256(len(label).to_bytes(4, "little") + label)
     shake.update(count.to_bytes(8, "little") + seed)
-    keys = np.frombuffer(shake.digest(8 * count), "<u8")
-    highest = np.partition(keys, quota - 1)[quota - 1]
-    below = np.flatnonzero(keys < highest)
-    level = np.flatnonzero(keys == highest)[: quota - len(below)]
-    return np.sort(np.concatenate((below, level))).astype(np.int64)
+    is_drawn = _drawn(shake, count, fewer)
+    return np.flatnonzero(is_drawn if quota == fewer else ~is_drawn)
 
 
-def _bases(codes: Bits) -> Bits:
-    return (codes >> np.uint8(_BASIS_SHIFT)) & np.uint8(1)
+def _drawn(shake: Shake, count: int, wanted: int) -> npt.NDArray[np.bool_]:
+    """Which are the first so many distinct indices that the stream gives, at most half of all."""
+    is_drawn = np.zeros(count, np.bool_)
+    if wanted == 0:
+        return is_drawn
+    mask = np.uint32((1 << (count - 1).bit_length()) - 1)
+    # So many draws bring as many distinct indices on average; a little more is mostly enough.
+    draws = count * -math.log1p(-wanted / count)
+    words = int((draws + 6 * math.sqrt(draws)) * (int(mask) + 1) / count) + 8
+    while True:
+        drawn = np.frombuffer(shake.digest(4 * words), "<u4") & mask
+        drawn = drawn[drawn < count]
+        found = used = 0
+        # As many draws as indices are missing: never one too many.
+        while used + wanted - found <= len(drawn):
+            is_drawn[drawn[used : used + wanted - found]] = True
+            used += wanted - found
+            found = int(np.count_nonzero(is_drawn))
+            if found == wanted:
+                return is_drawn
+        words *= 2
+        is_drawn.fill(False)

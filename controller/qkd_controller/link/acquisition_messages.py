@@ -12,6 +12,9 @@ from qkd_controller.link.message import Message
 
 Mode = Literal["key", "test"]
 
+EVENTS_A_MESSAGE = 1 << 16
+"""The most that `TimesAnnounced` may hold."""
+
 
 class EpochBegun(Message, frozen=True):
     """The sender's stream runs in this epoch; at its time first_ps the host's clock read utc_ns.
@@ -38,8 +41,8 @@ class RunEnded(Message, frozen=True):
 class TimesAnnounced(Message, frozen=True):
     """Detection times of the announcing end, delta-coded in ticks of the announce resolution.
 
-    Events first_index … first_index + count - 1 of the epoch; the first is at first_tick. Every
-    event before complete_until_ps has been announced now.
+    Events first_index … first_index + count - 1 of the epoch, `EVENTS_A_MESSAGE` at most; the first
+    is at first_tick. Every event before complete_until_ps has been announced now.
     """
 
     epoch: int

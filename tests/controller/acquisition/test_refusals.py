@@ -8,6 +8,7 @@ from qkd_controller.acquisition.announcing import AnnouncingEnd
 from qkd_controller.acquisition.reference import ReferenceEnd
 from qkd_controller.config.link import Timing
 from qkd_controller.link.acquisition_messages import (
+    EVENTS_A_MESSAGE,
     DropSlices,
     EpochBegun,
     ModeChange,
@@ -214,7 +215,10 @@ def test_all_times_that_leave_an_end_are_ticks_and_true():
     assert np.array_equal(later._peers[5].since(0).times, times[1000:] // tick * tick)
 
 
-def announce(first_index=0, first_tick=10, count=2, data=b"\x00\x05", complete=9000, epoch=5):
+SAME_TICK = deltas.encode(np.full(EVENTS_A_MESSAGE + 1, 10, np.int64), 10)
+
+
+def announce(first_index=0, first_tick=10, count=2, data=b"\x01\x02\x09", complete=9000, epoch=5):
     return TimesAnnounced(epoch, first_index, first_tick, count, data, complete)
 
 
@@ -223,7 +227,8 @@ def announce(first_index=0, first_tick=10, count=2, data=b"\x00\x05", complete=9
     [
         announce(epoch=6),
         announce(count=3),
-        announce(data=b"\x00\x85"),
+        announce(data=b"\x01\x02\x19"),
+        announce(count=EVENTS_A_MESSAGE + 1, data=SAME_TICK),
         announce(first_tick=-3),
         announce(first_tick=2**62),
         announce(complete=2**62),

@@ -1,5 +1,10 @@
 """Sifting: equal bases at both ends, and subsets that both ends draw alike and evenly."""
 
+import hashlib
+import itertools
+import math
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -53,7 +58,31 @@ def test_every_index_is_chosen_equally_often_and_domains_differ():
     assert not np.array_equal(choose_subset(b"s", "z", 999, 99), choose_subset(b"s", "x", 999, 99))
 
 
+@pytest.mark.parametrize(("count", "quota"), [(5, 2), (6, 3), (6, 4), (9, 1), (9, 8)])
+def test_every_subset_is_equally_likely(count, quota):
+    """Chi-square over all subsets, 5 sigma."""
+    subsets = {s: 0 for s in itertools.combinations(range(count), quota)}
+    trials = 200 * len(subsets)
+    for i in range(trials):
+        subsets[tuple(choose_subset(i.to_bytes(4, "little"), "z", count, quota).tolist())] += 1
+    chi_square = sum((n - 200) ** 2 / 200 for n in subsets.values())
+    freedom = len(subsets) - 1
+    assert chi_square < freedom + 5 * math.sqrt(2 * freedom) + 8
+
+
+@given(st.binary(max_size=8), st.integers(1, 100), st.data())
+def test_the_smaller_part_is_the_first_distinct_indices_of_the_stream(seed, count, data):
+    quota = data.draw(st.integers(0, count))
+    stream = hashlib.shake_256(b"\1\0\0\0z" + count.to_bytes(8, "little") + seed).digest(1 << 16)
+    mask = (1 << (count - 1).bit_length()) - 1
+    drawn = [w & mask for (w,) in struct.iter_unpack("<I", stream)]
+    distinct = list(dict.fromkeys(i for i in drawn if i < count))
+    smaller = set(distinct[: min(quota, count - quota)])
+    kept = smaller if quota <= count - quota else set(range(count)) - smaller
+    assert choose_subset(seed, "z", count, quota).tolist() == sorted(kept)
+
+
 def test_a_known_subset_stays_what_it_was():
-    assert choose_subset(b"seed", "cut z", 20, 6).tolist() == [0, 5, 8, 13, 15, 18]
+    assert choose_subset(b"seed", "cut z", 20, 6).tolist() == [11, 13, 14, 16, 17, 19]
     with pytest.raises(ValueError, match="cannot choose"):
         choose_subset(b"", "z", 3, 4)
