@@ -66,7 +66,8 @@ class Code:
     def parities(self, bits: Bits, first: int, last: int) -> Bits:
         """Blocks first to last - 1 of the sequence, uint8, one parity a byte.
 
-        bits is uint8[frame_bits], one bit a byte. Blocks run from 0 to 2 * rows.
+        bits is uint8, one bit a byte, at most frame_bits of them; a shorter frame is padded with
+        zeros. Blocks run from 0 to 2 * rows.
         """
         if not 0 <= first <= last <= 2 * self.rows:
             raise ValueError(f"blocks {first} to {last} of {2 * self.rows}")
@@ -82,10 +83,10 @@ class Code:
         return self.rows, self.columns, self.size
 
     def _padded(self, bits: Bits) -> Bits:
-        if bits.dtype != np.uint8 or bits.shape != (self.frame_bits,):
-            raise ValueError(f"a frame must be uint8[{self.frame_bits}], one bit a byte")
+        if bits.dtype != np.uint8 or bits.ndim != 1 or not 0 < bits.size <= self.frame_bits:
+            raise ValueError(f"a frame must be uint8[{self.frame_bits}] or shorter")
         whole = np.zeros(self.columns * self.size, np.uint8)
-        whole[: self.frame_bits] = bits
+        whole[: bits.size] = bits
         return whole
 
 
@@ -101,10 +102,10 @@ class Decoder:
     def decode(self, bits: Bits, parities: Bits, error_rate: float, iterations: int) -> int:
         """Corrects bits in place, by a beginning of the reference's sequence of parities.
 
-        bits is uint8[frame_bits], parities uint8 of ``rows`` blocks or more; error_rate, in
-        (0, 0.5), is that of a bit. Returns how many iterations it took (Jones et al., in
-        ``ldpc_impl.h``), or -1 if no string was found, bits then as before. The string found
-        has the parities; that it is the reference's must be confirmed otherwise.
+        bits is a frame as in ``parities``, parities uint8 of ``rows`` blocks or more, error_rate
+        that of a bit, in (0, 0.5). Returns how many iterations it took, or -1 if no string was
+        found, bits then as before. The string found has the parities; that it is the reference's
+        must be confirmed otherwise.
         """
         code = self.code
         blocks, rest = divmod(parities.size, code.size)
@@ -118,13 +119,13 @@ class Decoder:
             _decoder(code._shape, blocks - code.rows).code,
             _bytes(_split(code, parities)),
             _bytes(whole),
-            code.frame_bits,
+            bits.size,
             min(max(round(6 * float(np.log(1 / error_rate - 1))), 1), _FULLEST),
             iterations,
             ffi.from_buffer("int16_t[]", self._posteriors),
             _bytes(self._messages),
         )
-        bits[:] = whole[: code.frame_bits]
+        bits[:] = whole[: bits.size]
         whole.fill(0)
         return done
 
