@@ -78,6 +78,26 @@ class Code:
         whole.fill(0)
         return found
 
+    def checks(self, blocks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The ones, as (check, bit), of the matrix whose syndrome the first blocks of parities are.
+
+        Its rows are the halves of those that are split, in turn, and then the others.
+        """
+        native = _decoder(self._shape, blocks - self.rows)
+        edges, row_start = native.memory
+        check = np.arange(self.size)
+        rows = np.repeat(np.arange(blocks), np.diff(row_start))
+        places = (edges[:, 1:] + check) % self.size
+        bits = edges[:, :1].astype(np.int64) * self.size + places
+        return (rows[:, None] * self.size + check).reshape(-1), bits.reshape(-1)
+
+    def syndrome(self, parities: Bits) -> Bits:
+        """The first blocks of parities as the syndrome of that matrix."""
+        blocks = parities.reshape(-1, self.size)
+        whole, halves = blocks[: self.rows], blocks[self.rows :]
+        split = np.stack((halves, whole[: len(halves)] ^ halves), axis=1).reshape(-1, self.size)
+        return np.concatenate((split, whole[len(halves) :])).reshape(-1)
+
     @property
     def _shape(self) -> "_Shape":
         return self.rows, self.columns, self.size
@@ -117,7 +137,7 @@ class Decoder:
         done: int = lib.qkd_ldpc_decode(
             current(),
             _decoder(code._shape, blocks - code.rows).code,
-            _bytes(_split(code, parities)),
+            _bytes(code.syndrome(parities)),
             _bytes(whole),
             bits.size,
             min(max(round(6 * float(np.log(1 / error_rate - 1))), 1), _FULLEST),
@@ -133,14 +153,6 @@ class Decoder:
         """Clears what was worked out of strings."""
         self._posteriors.fill(0)
         self._messages.fill(0)
-
-
-def _split(code: Code, parities: Bits) -> Bits:
-    """The syndrome of the code whose first rows are split: halves in turn, then whole rows."""
-    blocks = parities.reshape(-1, code.size)
-    rows, halves = blocks[: code.rows], blocks[code.rows :]
-    both = np.stack((halves, rows[: len(halves)] ^ halves), axis=1).reshape(-1, code.size)
-    return np.concatenate((both, rows[len(halves) :])).reshape(-1)
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,18 @@ def test_parities_are_those_of_the_rows_and_then_of_their_halves(count, frame_bi
     assert np.array_equal(found, naive_parities(code, bits, first, last))
 
 
+@settings(max_examples=20, deadline=None)
+@given(rows, st.integers(2000, 40_000), st.data())
+def test_a_beginning_of_the_parities_is_the_syndrome_of_its_matrix(count, frame_bits, data):
+    code = Code(frame_bits, count)
+    blocks = count + data.draw(st.integers(0, count))
+    bits, _ = noisy_pair(frame_bits, 0, count)
+    checks, places = code.checks(blocks)
+    whole = np.pad(bits, (0, code.columns * code.size - bits.size))
+    odd = np.bincount(checks, whole[places], blocks * code.size) % 2
+    assert np.array_equal(code.syndrome(code.parities(bits, 0, blocks)), odd)
+
+
 @settings(max_examples=25, deadline=None)
 @given(rows, st.integers(2000, 40_000), st.floats(0.005, 0.12), st.data())
 def test_every_tier_is_the_portable_one(count, frame_bits, error_rate, data):

@@ -26,7 +26,7 @@ INCREMENTS = (0.02, 0.04, 0.12)
 
 _SPLIT_LOSS = 0.12
 """A code with a share s of its rows split works this times s further from the Shannon limit."""
-_NEAREST, _MARGIN = 1.085, 2.3
+_NEAREST, _MARGIN = 1.095, 2.3
 """f of the first syndrome: so far from the limit, and so many times 1/sqrt(errors of a frame)."""
 _WORKING_POINT = 1.10
 """f at which a code is expected to just work: its parities tell the error rate to decode for."""
