@@ -4,8 +4,9 @@
  * that neighbouring checks take are neighbours, but for the wrap: a column's first posteriors are
  * repeated behind its end, and made equal again after the row.
  *
- * Packing int16 to bytes weaves the two halves lane by lane. Messages stay in that order, which
- * nobody else reads; only the syndrome must be brought into it.
+ * Packing int16 to bytes weaves the two halves lane by lane. Messages stay in that order, and lie
+ * as they are used, step by step, edge by edge, for they stream through the cache; nobody else reads
+ * them. Only the syndrome must be brought into the woven order.
  */
 enum { LANES = sizeof(bytes), HALF = LANES / 2, SIDE = 2 };
 
@@ -46,6 +47,7 @@ TARGET void LAYER(const qkd_ldpc_code *code, uint32_t row, const uint8_t *signs,
   const bytes table = repeat16(correction), zero = all8(0);
   messages += first * size;
   for (size_t begin = 0; begin < size; begin += SIDE * LANES) {
+    uint8_t *step_messages = messages + begin * degree;
     bytes odd[SIDE], least[SIDE], least_edge[SIDE], rest[SIDE], all[SIDE];
     for (size_t s = 0; s < SIDE; s++) {
       odd[s] = to_top_bit(weave(load(signs + begin + s * LANES)));
@@ -56,14 +58,13 @@ TARGET void LAYER(const qkd_ldpc_code *code, uint32_t row, const uint8_t *signs,
       const int16_t *column = qkd_ldpc_column(code, posteriors, edges[e].column);
       const bytes edge = all8((char)e);
       for (size_t s = 0; s < SIDE; s++) {
-        const size_t k = begin + s * LANES;
-        const size_t from = qkd_ldpc_place(k, edges[e].shift, size);
-        const bytes message = load(messages + e * size + k);
+        const size_t at = (e * SIDE + s) * LANES;
+        const size_t from = qkd_ldpc_place(begin + s * LANES, edges[e].shift, size);
+        const bytes message = load(step_messages + at);
         const bytes low = sub16(load(column + from), unpack_low(message, zero));
         const bytes high = sub16(load(column + from + HALF), unpack_high(message, zero));
-        int16_t *kept = others + (e * SIDE + s) * LANES;
-        store(kept, low);
-        store(kept + HALF, high);
+        store(others + at, low);
+        store(others + at + HALF, high);
         const bytes heard = pack16(low, high), reliability = abs8(heard);
         odd[s] = xor(odd[s], heard);
         rest[s] = corrected(rest[s], max_u8(least[s], reliability), table);
@@ -76,14 +77,13 @@ TARGET void LAYER(const qkd_ldpc_code *code, uint32_t row, const uint8_t *signs,
       int16_t *column = qkd_ldpc_column(code, posteriors, edges[e].column);
       const bytes edge = all8((char)e);
       for (size_t s = 0; s < SIDE; s++) {
-        const size_t k = begin + s * LANES;
-        const size_t from = qkd_ldpc_place(k, edges[e].shift, size);
-        const int16_t *kept = others + (e * SIDE + s) * LANES;
-        const bytes low = load(kept), high = load(kept + HALF);
+        const size_t at = (e * SIDE + s) * LANES;
+        const size_t from = qkd_ldpc_place(begin + s * LANES, edges[e].shift, size);
+        const bytes low = load(others + at), high = load(others + at + HALF);
         const bytes told = where_equal8(least_edge[s], edge, rest[s], all[s]);
         const bytes signed_told = negated_where_top(xor(odd[s], pack16(low, high)), told);
         const bytes message = xor(signed_told, all8((char)LDPC_BIAS));
-        store(messages + e * size + k, message);
+        store(step_messages + at, message);
         store(column + from, add16(low, unpack_low(message, zero)));
         store(column + from + HALF, add16(high, unpack_high(message, zero)));
       }
