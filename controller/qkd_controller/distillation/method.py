@@ -1,0 +1,116 @@
+"""Which reconciliation a block takes: Cascade, or LDPC codes.
+
+Cascade leaks less and costs less CPU time, but takes hundreds of round trips; LDPC codes take few.
+Round trips cost nothing as long as enough bits are in conversation at once, which memory bounds.
+So the choice is by what each would make: secret bits a second, were all sifted bits that arrive or
+wait to be worked on with at most so many of them in conversation.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from qkd_controller.distillation.syndrome import entropy
+
+Method = Literal["cascade", "ldpc"]
+
+CATCH_UP_S = 10.0
+"""A queue is to be worked off in this time."""
+
+LEAST_LDPC_BITS = 1 << 16
+"""Shorter strings are left to Cascade: the number of errors of a short frame varies too much."""
+
+MOST_LDPC_QBER = 0.12
+"""The base matrices end a little above."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a method does at an error rate, on one core at the corrector."""
+
+    qber: float
+    bits_per_s: float
+    efficiency: float
+    round_trips: float
+
+
+MEASURED: dict[Method, tuple[Point, ...]] = {
+    "cascade": (
+        Point(0.01, 330e6, 1.065, 185),
+        Point(0.02, 240e6, 1.065, 185),
+        Point(0.03, 200e6, 1.06, 345),
+        Point(0.05, 150e6, 1.065, 255),
+        Point(0.10, 80e6, 1.07, 400),
+    ),
+    "ldpc": (
+        Point(0.01, 25e6, 1.14, 2),
+        Point(0.02, 30e6, 1.12, 2),
+        Point(0.05, 35e6, 1.11, 2),
+        Point(0.10, 40e6, 1.11, 2),
+    ),
+}
+"""On a core of AMD EPYC (Zen 4) with AVX-512 (``benchmarks/README.md``). A slower machine is slower
+at both; their ratio is what decides where both are too slow."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a node has to reconcile, and over what link."""
+
+    arriving_bits_per_s: float
+    """Sifted bits."""
+    waiting_bits: float
+    """Sifted bits in the queue."""
+    in_conversation_bits: float
+    """As many bits as memory lets both ends work on at once; at least a string."""
+    round_trip_s: float
+    cores: float = 1.0
+    """CPU cores that are free for it."""
+
+
+def choose_method(
+    qber: float, string_bits: int, load: Load, forced: Method | None = None
+) -> Method:
+    """The method that makes more secret key of this load, Cascade where both make the same.
+
+    qber is the expected one, in [0, 0.5]; forced overrides all. The more a round trip takes, the
+    more LDPC is chosen; the more bits may be in conversation, the more Cascade is.
+    """
+    if forced is not None:
+        return forced
+    if string_bits < LEAST_LDPC_BITS or qber > MOST_LDPC_QBER:
+        return "cascade"
+    ldpc, cascade = (secret_bits_per_s(method, qber, load) for method in ("ldpc", "cascade"))
+    return "ldpc" if ldpc > cascade else "cascade"
+
+
+def secret_bits_per_s(method: Method, qber: float, load: Load) -> float:
+    """Secret bits a second: sifted bits that get through, less 1 - h for phase errors and f h."""
+    point = _at(method, qber)
+    demand = load.arriving_bits_per_s + load.waiting_bits / CATCH_UP_S
+    secret_share = 1 - (1 + point.efficiency) * entropy(qber)
+    return min(demand, _throughput(point, load)) * max(secret_share, 0.0)
+
+
+def _throughput(point: Point, load: Load) -> float:
+    """What the CPU allows, and by Little's law what the bits in conversation do."""
+    spent_s = point.round_trips * load.round_trip_s
+    in_flight = load.in_conversation_bits / spent_s if spent_s else float("inf")
+    return min(point.bits_per_s * load.cores, in_flight)
+
+
+def _at(method: Method, qber: float) -> Point:
+    """Between the points measured, in a straight line; beyond them, the nearest."""
+    points = MEASURED[method]
+    if qber <= points[0].qber:
+        return points[0]
+    for low, high in pairwise(points):
+        if qber <= high.qber:
+            part = (qber - low.qber) / (high.qber - low.qber)
+            return Point(
+                qber,
+                low.bits_per_s + part * (high.bits_per_s - low.bits_per_s),
+                low.efficiency + part * (high.efficiency - low.efficiency),
+                low.round_trips + part * (high.round_trips - low.round_trips),
+            )
+    return points[-1]

@@ -1,0 +1,81 @@
+"""The choice of a reconciliation: what it must never do as one thing alone changes."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qkd_controller.distillation.method import (
+    LEAST_LDPC_BITS,
+    MOST_LDPC_QBER,
+    Load,
+    choose_method,
+    secret_bits_per_s,
+)
+
+STRING_BITS = 4 * LEAST_LDPC_BITS
+qbers = st.floats(0, MOST_LDPC_QBER)
+loads = st.builds(
+    Load,
+    arriving_bits_per_s=st.floats(0, 1e9),
+    waiting_bits=st.floats(0, 1e10),
+    in_conversation_bits=st.floats(STRING_BITS, 1e10),
+    round_trip_s=st.floats(0, 10),
+    cores=st.floats(0.01, 64),
+)
+more = st.floats(1, 100)
+
+
+def never_from(method, qber, before, after):
+    """Not away from this method as the load changes so."""
+    if choose_method(qber, STRING_BITS, before) == method:
+        assert choose_method(qber, STRING_BITS, after) == method
+
+
+@settings(max_examples=300)
+@given(qbers, loads, more)
+def test_a_slower_link_never_makes_cascade_of_ldpc(qber, load, factor):
+    never_from("ldpc", qber, load, replace(load, round_trip_s=load.round_trip_s * factor))
+
+
+@settings(max_examples=300)
+@given(qbers, loads, more)
+def test_more_memory_never_makes_ldpc_of_cascade(qber, load, factor):
+    longer = replace(load, in_conversation_bits=load.in_conversation_bits * factor)
+    never_from("cascade", qber, load, longer)
+
+
+@given(qbers, loads)
+def test_a_link_without_delay_takes_cascade(qber, load):
+    assert choose_method(qber, STRING_BITS, replace(load, round_trip_s=0.0)) == "cascade"
+
+
+@given(qbers, loads)
+def test_what_is_forced_is_taken(qber, load):
+    assert choose_method(qber, STRING_BITS, load, forced="ldpc") == "ldpc"
+    assert choose_method(qber, STRING_BITS, load, forced="cascade") == "cascade"
+
+
+@given(loads)
+def test_strings_and_error_rates_that_no_code_suits_take_cascade(load):
+    assert choose_method(0.02, LEAST_LDPC_BITS - 1, load) == "cascade"
+    assert choose_method(0.13, STRING_BITS, load) == "cascade"
+
+
+@settings(max_examples=300)
+@given(qbers, loads, more, st.sampled_from(["cascade", "ldpc"]))
+def test_more_load_memory_or_cpu_never_makes_less_key(qber, load, factor, method):
+    made = secret_bits_per_s(method, qber, load)
+    for field in ("arriving_bits_per_s", "waiting_bits", "in_conversation_bits", "cores"):
+        larger = replace(load, **{field: getattr(load, field) * factor})
+        assert secret_bits_per_s(method, qber, larger) >= made * (1 - 1e-12)
+    slower = replace(load, round_trip_s=load.round_trip_s * factor)
+    assert secret_bits_per_s(method, qber, slower) <= made * (1 + 1e-12)
+
+
+def test_a_long_line_with_little_memory_takes_ldpc_and_a_short_one_cascade():
+    load = Load(10e6, 0, 1e7, 0.0005)
+    assert choose_method(0.02, STRING_BITS, load) == "cascade"
+    assert choose_method(0.02, STRING_BITS, replace(load, round_trip_s=0.1)) == "ldpc"
+    idle = Load(1e3, 0, 1e7, 0.1)
+    assert choose_method(0.02, STRING_BITS, idle) == "cascade"

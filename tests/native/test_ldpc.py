@@ -1,0 +1,155 @@
+"""LDPC codes: the matrices, the sequence of parities, and the decoder against its oracle."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qkd_native.ldpc import COLUMNS, MAX_FRAME_BITS, Code, Decoder, base_rows
+from qkd_native.tier import Tier, forced, supported
+
+ROOT = Path(__file__).parents[2]
+rows = st.sampled_from(base_rows())
+
+
+def matrix_of(name):
+    with np.load(ROOT / "native" / "qkd_native" / "ldpc_codes.npz") as loaded:
+        return loaded[str(name)]
+
+
+def noisy_pair(bits, error_rate, seed):
+    draw = np.random.default_rng(seed)
+    truth = draw.integers(0, 2, bits, np.uint8)
+    return truth, truth ^ (draw.random(bits) < error_rate).astype(np.uint8)
+
+
+def test_the_matrices_are_what_their_construction_gives():
+    spec = importlib.util.spec_from_file_location(
+        "construct", ROOT / "native" / "codes" / "construct.py"
+    )
+    construct = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(construct)
+    assert base_rows() == construct.ROWS
+    for count in construct.ROWS[:2]:
+        assert np.array_equal(matrix_of(count), construct.base_matrix(count))
+
+
+@pytest.mark.parametrize("count", base_rows())
+def test_a_matrix_cut_after_any_column_is_regular_by_rows(count):
+    matrix = matrix_of(count)
+    for columns in (COLUMNS // 2, 3 * COLUMNS // 4, COLUMNS):
+        weights = np.bincount(matrix[matrix[:, 1] < columns, 0], minlength=count)
+        assert weights.min() >= 3 and weights.max() <= min(weights.min() + 2, 128)
+    assert len(np.unique(matrix[:, :2], axis=0)) == len(matrix)
+
+
+def naive_parities(code, bits, first, last):
+    whole = np.zeros((code.columns, code.size), np.uint8)
+    whole.reshape(-1)[: bits.size] = bits
+    found = []
+    for block in range(first, last):
+        matrix = matrix_of(code.rows)
+        row = matrix[(matrix[:, 0] == block % code.rows) & (matrix[:, 1] < code.columns)]
+        row = row[np.argsort(row[:, 1])][:: 1 if block < code.rows else 2]
+        terms = [np.roll(whole[column], -int(shift)) for _, column, shift in row]
+        found.append(np.bitwise_xor.reduce(terms))
+    return np.concatenate(found)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows, st.integers(30_000, MAX_FRAME_BITS), st.data())
+def test_parities_are_those_of_the_rows_and_then_of_their_halves(count, frame_bits, data):
+    code = Code(frame_bits, count)
+    first = data.draw(st.integers(0, 2 * count - 1))
+    last = data.draw(st.integers(first + 1, min(first + 6, 2 * count)))
+    bits, _ = noisy_pair(frame_bits, 0, first)
+    found = code.parities(bits, first, last)
+    assert np.array_equal(found, naive_parities(code, bits, first, last))
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows, st.integers(2000, 40_000), st.data())
+def test_a_beginning_of_the_parities_is_the_syndrome_of_its_matrix(count, frame_bits, data):
+    code = Code(frame_bits, count)
+    blocks = count + data.draw(st.integers(0, count))
+    bits, _ = noisy_pair(frame_bits, 0, count)
+    checks, places = code.checks(blocks)
+    whole = np.pad(bits, (0, code.columns * code.size - bits.size))
+    odd = np.bincount(checks, whole[places], blocks * code.size) % 2
+    assert np.array_equal(code.syndrome(code.parities(bits, 0, blocks)), odd)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows, st.integers(2000, 40_000), st.floats(0.005, 0.12), st.data())
+def test_every_tier_is_the_portable_one(count, frame_bits, error_rate, data):
+    code = Code(frame_bits, count)
+    blocks = count + data.draw(st.integers(0, count))
+    truth, noisy = noisy_pair(frame_bits - data.draw(st.integers(0, 999)), error_rate, blocks)
+    parities = code.parities(truth, 0, blocks)
+    decoder = Decoder(code)
+    outcomes = []
+    for tier in supported():
+        with forced(tier):
+            mended = noisy.copy()
+            done = decoder.decode(mended, parities, error_rate, 12)
+        assert done >= 0 or np.array_equal(mended, noisy)
+        if done >= 0:
+            assert np.array_equal(code.parities(mended, 0, blocks), parities)
+        outcomes.append((done, mended.tobytes()))
+    assert len(set(outcomes)) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "frame_bits", "splits", "error_rate"),
+    [
+        (46, 131072, 3, 0.010),
+        (66, 131072, 4, 0.016),
+        (107, 131072, 4, 0.029),
+        (279, 131072, 0, 0.1),
+    ],
+)
+def test_strings_are_found_within_a_fifth_of_the_limit(count, frame_bits, splits, error_rate):
+    code = Code(frame_bits, count)
+    truth, noisy = noisy_pair(frame_bits, error_rate, 7)
+    parities = code.parities(truth, 0, count + splits)
+    rate = np.mean(truth ^ noisy)
+    limit = frame_bits * -(rate * np.log2(rate) + (1 - rate) * np.log2(1 - rate))
+    assert parities.size < 1.2 * limit
+    decoder = Decoder(code)
+    assert decoder.decode(noisy, parities, error_rate, 60) > 0
+    assert np.array_equal(noisy, truth)
+    assert decoder.decode(noisy, parities, error_rate, 60) == 0
+    decoder.wipe()
+    assert not decoder._messages.any() and not decoder._posteriors.any()
+
+
+def test_too_few_parities_leave_the_string_alone():
+    code = Code(50_000, 46)
+    truth, noisy = noisy_pair(50_000, 0.03, 1)
+    before = noisy.copy()
+    with forced(Tier.PORTABLE):
+        assert Decoder(code).decode(noisy, code.parities(truth, 0, 46), 0.03, 3) == -1
+    assert np.array_equal(noisy, before)
+
+
+def test_what_does_not_fit_is_refused():
+    for frame_bits, count in ((0, 46), (MAX_FRAME_BITS + 1, 46), (1000, 47)):
+        with pytest.raises(ValueError):
+            Code(frame_bits, count)
+    code = Code(1000, 46)
+    bits = np.zeros(1000, np.uint8)
+    with pytest.raises(ValueError, match="uint8\\[1000\\]"):
+        code.parities(np.zeros(1001, np.uint8), 0, 1)
+    with pytest.raises(ValueError, match="blocks"):
+        code.parities(bits, 0, 93)
+    parities = code.parities(bits, 0, 46)
+    decoder = Decoder(code)
+    for wrong in (parities[:-128], parities[1:], parities.astype(np.int8)):
+        with pytest.raises(ValueError, match="parities"):
+            decoder.decode(bits, wrong, 0.01, 5)
+    for error_rate, iterations in ((0.0, 5), (0.5, 5), (0.01, -1)):
+        with pytest.raises(ValueError, match="error rate"):
+            decoder.decode(bits, parities, error_rate, iterations)
