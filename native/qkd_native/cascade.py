@@ -44,7 +44,7 @@ class Plan:
             raise ValueError(f"{self.frames} frames are more than {MAX_FRAMES}")
         if not 1 <= len(self.block_log2) <= MAX_PASSES:
             raise ValueError(f"Cascade has 1 to {MAX_PASSES} passes, not {len(self.block_log2)}")
-        if not all(0 <= k <= tree_depth(self.frame_bits) for k in self.block_log2):
+        if not all(1 <= k < tree_depth(self.frame_bits) for k in self.block_log2):
             raise ValueError(f"block sizes 2^{self.block_log2} do not fit the frame")
         passes = len(self.block_log2)
         if self.shuffled:
@@ -71,7 +71,7 @@ class Plan:
 
 def tree_depth(frame_bits: int) -> int:
     """Levels below the root of the tree that a frame's bits hang in."""
-    return max(1, (frame_bits - 1).bit_length())
+    return max(2, (frame_bits - 1).bit_length())
 
 
 class _End:
@@ -113,8 +113,9 @@ class _End:
         )
         self._trees = np.empty(lib.qkd_cascade_state_words(self._plan), np.uint64)
         self._state = ffi.from_buffer("uint64_t[]", self._trees)
+        self._tier = current()
         lib.qkd_cascade_begin(
-            self._plan, ffi.from_buffer("uint8_t[]", bits), self._state, current()
+            self._plan, ffi.from_buffer("uint8_t[]", bits), self._state, self._tier
         )
 
     def wipe(self) -> None:
@@ -127,39 +128,39 @@ class Corrector(_End):
 
     def __init__(self, plan: Plan, bits: Bits) -> None:
         super().__init__(plan, bits)
-        self._room = np.empty(lib.qkd_cascade_round_questions(self._plan), np.uint32)
-        self._asked = np.empty(0, np.uint32)
-        self._answers = b""
+        self._string = ffi.from_buffer("uint8_t[]", bits)
+        room = lib.qkd_cascade_round_questions(self._plan)
+        self._rooms = [np.empty(room, np.uint32) for _ in range(2)]
+        self._buffers = [ffi.from_buffer("uint32_t[]", room) for room in self._rooms]
+        self._parities = b""
+        self._count = 0
 
     def ask(self) -> Questions:
         """The next round's questions, uint32; empty once Cascade has nothing left to ask."""
-        given = ffi.new(
-            "qkd_cascade_answers *",
-            {
-                "questions": ffi.from_buffer("uint32_t[]", self._asked),
-                "parities": ffi.from_buffer("uint8_t[]", self._answers),
-                "count": self._asked.size if self._answers else 0,
-            },
-        )
-        count = lib.qkd_cascade_ask(
+        if self._count and not self._parities:
+            raise ValueError(f"{self._count} questions have no answers yet")
+        self._buffers.reverse()
+        self._rooms.reverse()
+        self._count = lib.qkd_cascade_ask(
             self._plan,
-            ffi.from_buffer("uint8_t[]", self._bits),
+            self._string,
             self._state,
-            given,
-            ffi.from_buffer("uint32_t[]", self._room),
-            current(),
+            self._buffers[1],
+            self._parities,
+            self._count,
+            self._buffers[0],
+            self._tier,
         )
-        self._asked = self._room[:count].copy()
-        self._answers = b""
-        return self._asked.copy()
+        self._parities = b""
+        return self._rooms[0][: self._count].copy()
 
     def absorb(self, questions: Questions, parities: bytes) -> None:
         """Takes in the answers to exactly the questions last asked, packed bit 0 first."""
-        if not np.array_equal(questions, self._asked):
+        if not np.array_equal(questions, self._rooms[0][: self._count]):
             raise ValueError("these are not the questions last asked")
         if len(parities) != -(-questions.size // 8):
             raise ValueError(f"{questions.size} answers do not have {len(parities)} bytes")
-        self._answers = bytes(parities)
+        self._parities = bytes(parities)
 
 
 class Reference(_End):
@@ -168,8 +169,8 @@ class Reference(_End):
     def answer(self, questions: Questions) -> bytes:
         """The packed parities asked for, bit 0 of byte 0 first.
 
-        Raises ValueError for a question that names no block, or whose answer was given or follows
-        from answers given.
+        Raises ValueError for a question that names no block or node, or whose answer was given or
+        follows from answers given; of use no more after that.
         """
         if questions.dtype != np.uint32 or questions.ndim != 1:
             raise ValueError("questions must be a uint32 vector")
@@ -182,7 +183,7 @@ class Reference(_End):
             ffi.from_buffer("uint32_t[]", np.ascontiguousarray(questions)),
             questions.size,
             ffi.from_buffer("uint8_t[]", parities),
-            current(),
+            self._tier,
         )
         if answered != questions.size:
             raise ValueError(f"question {answered} of {questions.size} has no answer to give")

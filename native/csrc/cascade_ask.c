@@ -1,0 +1,268 @@
+/* The corrector: all odd blocks of a frame are searched in lock-step (Brassard and Salvail,
+ * EUROCRYPT '93; no parity that follows from known ones is asked for). */
+#include <string.h>
+
+#include "cascade_impl.h"
+
+enum { FOUND_LEAF = 1 << 16, FLIPS_AT_ONCE = 32 };
+
+/* One round's work on one frame. Lists: the leaves found and not yet flipped, and the blocks that
+ * flips have touched, whose bits are set in the touched words; as pass << 17 | number. */
+typedef struct {
+  const qkd_cascade_plan *plan;
+  const cascade_layout *l;
+  cascade_frame f;
+  uint64_t *scratch, *touched;
+  uint32_t *found, *dirty;
+  size_t found_count, dirty_count;
+  uint32_t *questions;
+  size_t count;
+  uint32_t label;
+  int tier;
+} visit;
+
+/* Down from an odd node into odd halves to the first node that is not split; or to a leaf, then
+ * with FOUND_LEAF. */
+static inline uint32_t walk(const cascade_tree *t, uint32_t name) {
+  for (;;) {
+    const cascade_place p = cascade_find(t, name);
+    const uint32_t half = name & (0 - name);
+    if (!(p.word->split >> p.bit & 1u)) {
+      if (t->empty_right == NULL || half > 32 || !(t->empty_right[p.index] >> p.bit & 1u)) {
+        return name;
+      }
+      p.word->split |= UINT64_C(1) << p.bit;
+      p.word->odd |= UINT64_C(1) << p.bit;
+    }
+    const uint32_t left = (uint32_t)(p.word->odd >> p.bit) & 1u;
+    name = name + half / 2 - (half & (0 - left));
+    if (half == 1) return FOUND_LEAF | name;
+  }
+}
+
+/* Asks for the node that a walk has come to, or lists its leaf. */
+static inline void reach(visit *v, uint32_t pass, uint32_t end) {
+  const uint32_t is_leaf = end / FOUND_LEAF;
+  v->questions[v->count] = v->label | pass << PASS_SHIFT | end;
+  v->found[v->found_count] = pass << PASS_SHIFT | (end & (FOUND_LEAF - 1));
+  v->count += 1 - is_leaf;
+  v->found_count += is_leaf;
+}
+
+static void search_block(visit *v, uint32_t pass, uint32_t block) {
+  if (!(v->f.head->hung >> pass & 1u)) {
+    cascade_hang_tree(v->plan, v->l, &v->f, pass, v->scratch, CASCADE_CORRECTOR, v->tier);
+  }
+  const cascade_tree t = cascade_tree_at(v->l, &v->f, pass);
+  reach(v, pass, walk(&t, (2 * block + 1) << (t.block_log2 - 1)));
+}
+
+#define PATH(s)                                                                                \
+  (UINT64_C(1) << (s) | UINT64_C(1) << ((s) | 1) | UINT64_C(1) << ((s) | 3) |                  \
+   UINT64_C(1) << ((s) | 7) | UINT64_C(1) << ((s) | 15) | UINT64_C(1) << ((s) | 31) |          \
+   UINT64_C(1) << 63)
+#define PATHS(s) PATH(s), PATH(s + 1), PATH(s + 2), PATH(s + 3)
+#define MORE_PATHS(s) PATHS(s), PATHS(s + 4), PATHS(s + 8), PATHS(s + 12)
+
+/* The sums that a leaf of a word is in. */
+static const uint64_t paths[64] = {MORE_PATHS(0), MORE_PATHS(16), MORE_PATHS(32), MORE_PATHS(48)};
+
+/* Changes a leaf in its pass. Returns its block. */
+static inline uint32_t change(const visit *v, uint32_t pass, uint32_t leaf) {
+  const cascade_pass *at = &v->l->passes[pass];
+  const uint32_t block = leaf >> at->block_log2;
+  v->f.words[at->blocks + block / 64] ^= UINT64_C(1) << (block % 64);
+  if (v->f.head->hung >> pass & 1u) {
+    for (uint32_t tier = 0; tier < TIERS && tier < at->tier_count; tier++) {
+      const uint32_t place = leaf >> (TIER_LEVELS * tier);
+      cascade_tier_at(&v->f, at, tier)[place / 64].odd ^= paths[place % 64];
+    }
+  }
+  return block;
+}
+
+static inline uint64_t *touched_at(const visit *v, uint32_t pass, uint32_t block) {
+  return v->touched + v->l->passes[pass].touched + block / 64;
+}
+
+static inline int is_touched(const visit *v, uint32_t pass, uint32_t block) {
+  return (int)(*touched_at(v, pass, block) >> (block % 64)) & 1;
+}
+
+static inline void touch(visit *v, uint32_t pass, uint32_t block) {
+  uint64_t *word = touched_at(v, pass, block);
+  v->dirty[v->dirty_count] = pass << PASS_SHIFT | block;
+  v->dirty_count += !(*word >> (block % 64) & 1u);
+  *word |= UINT64_C(1) << (block % 64);
+}
+
+/* Flips leaves found, whose places in all passes are first worked out and fetched. What was found
+ * in a block that a flip has touched since is moot. An honest peer's answers lead to no more flips
+ * than there are bits. */
+static void flip(visit *v, const uint32_t *found, size_t count) {
+  const uint32_t begun = v->f.head->begun;
+  uint32_t bits[FLIPS_AT_ONCE];
+  uint16_t leaves[FLIPS_AT_ONCE][MAX_PASSES];
+  for (size_t i = 0; i < count; i++) {
+    const uint32_t own = found[i] >> PASS_SHIFT;
+    bits[i] = cascade_bit_at(v->plan, &v->f, own, found[i] & (FOUND_LEAF - 1));
+    if (bits[i] == v->f.length) continue;
+    for (uint32_t pass = 0; pass < begun; pass++) {
+      leaves[i][pass] = (uint16_t)cascade_leaf_of(v->plan, &v->f, pass, bits[i]);
+      __builtin_prefetch(cascade_tier_at(&v->f, v->l->passes + pass, 0) + leaves[i][pass] / 64, 1);
+    }
+  }
+  for (size_t i = 0; i < count; i++) {
+    const uint32_t own = found[i] >> PASS_SHIFT;
+    if (bits[i] == v->f.length || v->f.head->flips == v->f.length) continue;
+    if (is_touched(v, own, (uint32_t)leaves[i][own] >> v->l->passes[own].block_log2)) continue;
+    v->f.head->flips++;
+    v->f.bits[bits[i] / 64] ^= UINT64_C(1) << (bits[i] % 64);
+    for (uint32_t pass = 0; pass < begun; pass++) {
+      const uint32_t block = change(v, pass, leaves[i][pass]);
+      if (pass != own) touch(v, pass, block);
+    }
+  }
+}
+
+/* Takes back the questions about touched blocks. */
+static void retract(visit *v) {
+  size_t kept = 0;
+  for (size_t i = 0; i < v->count; i++) {
+    const uint32_t question = v->questions[i];
+    const uint32_t pass = (question >> PASS_SHIFT) & (MAX_PASSES - 1);
+    const uint32_t block = (question & (BLOCK_NAME - 1)) >> v->l->passes[pass].block_log2;
+    v->questions[kept] = question;
+    kept += !is_touched(v, pass, block);
+  }
+  v->count = kept;
+}
+
+/* Flips what was found, and searches the blocks which that touches anew, until nothing is found. */
+static void settle(visit *v) {
+  while (v->found_count > 0) {
+    for (size_t i = 0; i < v->found_count; i += FLIPS_AT_ONCE) {
+      const size_t rest = v->found_count - i;
+      flip(v, v->found + i, rest < FLIPS_AT_ONCE ? rest : FLIPS_AT_ONCE);
+    }
+    v->found_count = 0;
+    if (v->dirty_count == 0) return;
+    retract(v);
+    for (size_t i = 0; i < v->dirty_count; i++) {
+      const uint32_t pass = v->dirty[i] >> PASS_SHIFT;
+      const uint32_t block = v->dirty[i] & ((1u << PASS_SHIFT) - 1);
+      *touched_at(v, pass, block) &= ~(UINT64_C(1) << (block % 64));
+      if (v->f.words[v->l->passes[pass].blocks + block / 64] >> (block % 64) & 1u) {
+        search_block(v, pass, block);
+      }
+    }
+    v->dirty_count = 0;
+  }
+}
+
+static uint64_t get_bits(const uint8_t *packed, size_t at, uint32_t count) {
+  uint64_t bits = 0;
+  for (size_t i = at / 8; i <= (at + count - 1) / 8; i++) {
+    const size_t begin = 8 * i;
+    bits |= begin < at ? (uint64_t)packed[i] >> (at - begin) : (uint64_t)packed[i] << (begin - at);
+  }
+  return bits & ~UINT64_C(0) >> (64 - count);
+}
+
+/* Takes in the parities of the blocks of the pass last opened, and begins to search the odd ones.
+ * A last block that was not asked for makes the sum even: all blocks of earlier passes are. */
+static size_t absorb_blocks(visit *v, const uint8_t *parities, size_t first) {
+  const uint32_t pass = v->f.head->begun - 1;
+  const cascade_pass *at = &v->l->passes[pass];
+  const uint32_t asked = cascade_opening(v->l, pass);
+  uint64_t *blocks = v->f.words + at->blocks;
+  for (uint32_t i = 0; i < asked; i += 64) {
+    blocks[i / 64] ^= get_bits(parities, first + i, asked - i < 64 ? asked - i : 64);
+  }
+  if (asked < at->block_count) {
+    const uint64_t last = UINT64_C(1) << (asked % 64);
+    uint64_t sum = 0;
+    blocks[asked / 64] &= ~last;
+    for (uint32_t w = 0; w < at->block_words; w++) sum ^= blocks[w];
+    if (__builtin_parityll(sum)) blocks[asked / 64] |= last;
+  }
+  for (uint32_t w = 0; w < at->block_words; w++) {
+    for (uint64_t odd = blocks[w]; odd != 0; odd &= odd - 1) {
+      search_block(v, pass, 64 * w + (uint32_t)__builtin_ctzll(odd));
+    }
+  }
+  v->f.head->opening = 0;
+  return asked;
+}
+
+/* Takes in the answers to the frame's questions, and goes on from each. Returns how many. */
+static size_t absorb_splits(visit *v, uint64_t *state, const uint32_t *asked,
+                            const uint8_t *parities, size_t first, size_t count) {
+  const uint32_t index = v->label >> FRAME_SHIFT;
+  uint32_t pass = MAX_PASSES;
+  cascade_tree t = cascade_tree_at(v->l, &v->f, 0);
+  size_t i = first;
+  for (; i < count && asked[i] >> FRAME_SHIFT == index; i++) {
+    if (i + AHEAD < count) cascade_expect(v->l, state, asked[i + AHEAD]);
+    if (((asked[i] >> PASS_SHIFT) & (MAX_PASSES - 1)) != pass) {
+      pass = (asked[i] >> PASS_SHIFT) & (MAX_PASSES - 1);
+      t = cascade_tree_at(v->l, &v->f, pass);
+    }
+    const uint32_t name = asked[i] & (BLOCK_NAME - 1);
+    const cascade_place p = cascade_find(&t, name);
+    p.word->odd ^= (uint64_t)(parities[i / 8] >> (i % 8) & 1u) << p.bit;
+    p.word->split |= UINT64_C(1) << p.bit;
+    reach(v, pass, walk(&t, name));
+  }
+  return i - first;
+}
+
+static void ask_blocks(visit *v) {
+  const uint32_t pass = v->f.head->begun;
+  const uint32_t asked = cascade_opening(v->l, pass);
+  cascade_open(v->plan, v->l, &v->f, v->scratch, CASCADE_CORRECTOR, v->tier);
+  for (uint32_t i = 0; i < asked; i++) {
+    v->questions[i] = v->label | pass << PASS_SHIFT | (BLOCK_NAME + i);
+  }
+  v->count = asked;
+  v->f.head->opening = 1;
+}
+
+size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
+                       const uint32_t *asked, const uint8_t *parities, size_t count,
+                       uint32_t *questions, int tier) {
+  const cascade_layout l = cascade_lay_out(plan);
+  visit v;
+  memset(&v, 0, sizeof v);
+  v.plan = plan;
+  v.l = &l;
+  v.scratch = state + l.shared;
+  v.touched = v.scratch + l.touched;
+  v.found = (uint32_t *)(void *)(v.scratch + l.found);
+  v.dirty = (uint32_t *)(void *)(v.scratch + l.dirty);
+  v.questions = questions;
+  v.tier = tier;
+  /* A frame without questions is finished, or all are yet to begin. */
+  const cascade_head *first = (const cascade_head *)(const void *)state;
+  const uint32_t frames = first->begun == 0 ? plan->frames : 0;
+  size_t taken = 0;
+  for (uint32_t index = 0; index < frames || taken < count; index++) {
+    if (frames == 0) index = asked[taken] >> FRAME_SHIFT;
+    v.f = cascade_frame_at(plan, &l, state, index);
+    v.label = index << FRAME_SHIFT;
+    v.count = 0;
+    if (v.f.head->opening) {
+      taken += absorb_blocks(&v, parities, taken);
+    } else {
+      taken += absorb_splits(&v, state, asked, parities, taken, count);
+    }
+    settle(&v);
+    if (v.count == 0 && v.f.head->begun < plan->passes) ask_blocks(&v);
+    if (v.count == 0) {
+      CASCADE_IN_TIER(tier, cascade_unpack, v.f.bits, v.f.length,
+                      bits + (size_t)index * plan->frame_bits);
+    }
+    v.questions += v.count;
+  }
+  return (size_t)(v.questions - questions);
+}
