@@ -40,16 +40,23 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
     )
 
     def correct() -> None:
-        corrector = Corrector(plan, noisy.copy())
+        np.copyto(mended, noisy)
+        corrector = Corrector(plan, mended)
         for questions, parities in rounds:
             corrector.ask()
             corrector.absorb(questions, parities)
         corrector.ask()
+        corrector.wipe()
 
     def answer() -> None:
         reference = Reference(plan, truth)
         for questions, _ in rounds:
             reference.answer(questions)
+        reference.wipe()
+
+    def both() -> None:
+        np.copyto(mended, noisy)
+        _reconcile(plan, truth, mended)
 
     peer = Peer("cascade-cpp", quoted=quoted)
     yield Case("cascade, corrector", workload, correct, (), "bit", count)
@@ -57,7 +64,7 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
     yield Case(
         "cascade, both",
         workload,
-        lambda: _reconcile(plan, truth, noisy.copy()),
+        both,
         (peer,),
         "bit",
         count,
@@ -72,4 +79,6 @@ def _reconcile(plan: Plan, truth: Bits, noisy: Bits) -> list[Round]:
         parities = reference.answer(questions)
         corrector.absorb(questions, parities)
         rounds.append((questions, parities))
+    corrector.wipe()
+    reference.wipe()
     return rounds

@@ -38,6 +38,9 @@ size_t qkd_cascade_round_questions(const qkd_cascade_plan *plan);
 void qkd_cascade_begin(const qkd_cascade_plan *plan, const uint8_t *bits, uint64_t *state,
                        int tier);
 
+/* Overwrites with zeros what a state holds of its string. */
+void qkd_cascade_wipe(const qkd_cascade_plan *plan, uint64_t *state);
+
 /* Corrector: takes in the answers to the count questions last asked (none before the first round),
  * in that order, one bit a question, bit 0 of byte 0 first; searches every odd block of every frame
  * as far as the known parities lead, and writes one question for each block still odd. Returns

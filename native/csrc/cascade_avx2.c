@@ -1,9 +1,10 @@
 #if defined(__x86_64__)
-#pragma GCC target("avx2,bmi2")
+#pragma GCC target("avx2,bmi,bmi2,popcnt")
 #include <immintrin.h>
 #include <string.h>
 
-#include "cascade_leaves.h"
+#include "cascade_corrector.h"
+#include "cascade_reference.h"
 
 void cascade_pack_avx2(const uint8_t *restrict bits, size_t count, uint64_t *restrict words) {
   const size_t whole = count & ~(size_t)63;
@@ -59,5 +60,15 @@ void cascade_hang_avx2(const uint64_t *leaves, const uint64_t *split, size_t cou
 
 unsigned cascade_overlap_avx2(const uint64_t *a, const uint64_t *b, size_t count) {
   return cascade_overlap(a, b, count);
+}
+size_t cascade_ask_avx2(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
+                        const uint32_t *asked, const uint8_t *parities, size_t count,
+                        uint32_t *questions, int tier) {
+  return cascade_ask(plan, bits, state, asked, parities, count, questions, tier);
+}
+
+size_t cascade_answer_avx2(const qkd_cascade_plan *plan, uint64_t *state,
+                           const uint32_t *questions, size_t count, uint8_t *parities, int tier) {
+  return cascade_answer(plan, state, questions, count, parities, tier);
 }
 #endif

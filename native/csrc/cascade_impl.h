@@ -22,7 +22,7 @@ enum {
   MAX_PASSES = 8,
   TIERS = 3,
   TIER_LEVELS = 6,
-  AHEAD = 16 /* questions between fetching and use */
+  AHEAD = 32 /* questions between fetching and use */
 };
 
 /* Where a pass's parities lie in a frame's words. */
@@ -77,10 +77,17 @@ typedef struct {
 
 typedef struct {
   cascade_word *word;
-  uint32_t index, bit;
+  uint32_t bit;
 } cascade_place;
 
 typedef enum { CASCADE_CORRECTOR, CASCADE_REFERENCE } cascade_role;
+
+/* The two ends as compiled for AVX2 and later, which have quicker shifts. */
+size_t cascade_ask_avx2(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
+                        const uint32_t *asked, const uint8_t *parities, size_t count,
+                        uint32_t *questions, int tier);
+size_t cascade_answer_avx2(const qkd_cascade_plan *plan, uint64_t *state,
+                           const uint32_t *questions, size_t count, uint8_t *parities, int tier);
 
 cascade_layout cascade_lay_out(const qkd_cascade_plan *plan);
 
@@ -121,13 +128,17 @@ static inline cascade_tree cascade_tree_at(const cascade_layout *l, const cascad
   return t;
 }
 
+/* The tier of a node: the lowest set bit of its name, divided by six. */
+static inline uint32_t cascade_tier_of(uint32_t name) {
+  return ((uint32_t)__builtin_ctz(name) * 43) >> 8;
+}
+
 /* Where a node lies. Names are not 0. */
 static inline cascade_place cascade_find(const cascade_tree *t, uint32_t name) {
-  const uint32_t tier = ((uint32_t)__builtin_ctz(name) * 43) >> 8; /* divided by six */
+  const uint32_t tier = cascade_tier_of(name);
   const uint32_t in_tier = name >> (TIER_LEVELS * tier);
   cascade_place p;
-  p.index = in_tier >> 6;
-  p.word = t->tiers[tier] + p.index;
+  p.word = t->tiers[tier] + in_tier / 64;
   p.bit = (in_tier & 63u) - 1;
   return p;
 }
@@ -137,7 +148,7 @@ static inline void cascade_expect(const cascade_layout *l, const uint64_t *state
                                   uint32_t question) {
   const cascade_pass *at = &l->passes[(question >> PASS_SHIFT) & (MAX_PASSES - 1)];
   const uint32_t name = (question & (BLOCK_NAME - 1)) | BLOCK_NAME;
-  const uint32_t tier = ((uint32_t)__builtin_ctz(name) * 43) >> 8;
+  const uint32_t tier = cascade_tier_of(name);
   const uint64_t *words = state + (question >> FRAME_SHIFT) * l->frame_words;
   __builtin_prefetch(words, 1);
   __builtin_prefetch(words + at->tiers[tier] + 2 * (name % BLOCK_NAME >> TIER_LEVELS * (tier + 1)),

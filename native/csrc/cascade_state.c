@@ -97,3 +97,17 @@ void qkd_cascade_begin(const qkd_cascade_plan *plan, const uint8_t *bits, uint64
   }
   cascade_prepare(plan, &l, state, tier);
 }
+
+void qkd_cascade_wipe(const qkd_cascade_plan *plan, uint64_t *state) {
+  const cascade_layout l = cascade_lay_out(plan);
+  for (uint32_t index = 0; index < plan->frames; index++) {
+    const cascade_frame f = cascade_frame_at(plan, &l, state, index);
+    for (uint32_t pass = 0; pass < plan->passes; pass++) {
+      /* Trees that were never hung may be memory that was never touched. */
+      if (l.passes[pass].block_count != 2 || !(f.head->hung >> pass & 1u)) continue;
+      memset(f.seldom, 0, l.seldom_words * sizeof *state);
+    }
+  }
+  memset(state, 0, l.seldom * sizeof *state);
+  memset(state + l.shared, 0, l.shared_words * sizeof *state);
+}

@@ -120,7 +120,7 @@ class _End:
 
     def wipe(self) -> None:
         """Overwrites the parity trees; the object is of no use afterwards."""
-        self._trees.fill(0)
+        lib.qkd_cascade_wipe(self._plan, self._state)
 
 
 class Corrector(_End):
@@ -129,34 +129,36 @@ class Corrector(_End):
     def __init__(self, plan: Plan, bits: Bits) -> None:
         super().__init__(plan, bits)
         self._string = ffi.from_buffer("uint8_t[]", bits)
-        room = lib.qkd_cascade_round_questions(self._plan)
-        self._rooms = [np.empty(room, np.uint32) for _ in range(2)]
-        self._buffers = [ffi.from_buffer("uint32_t[]", room) for room in self._rooms]
+        self._room = np.empty(lib.qkd_cascade_round_questions(self._plan), np.uint32)
+        self._questions = ffi.from_buffer("uint32_t[]", self._room)
+        self._asked = np.empty(0, np.uint32)
         self._parities = b""
-        self._count = 0
 
     def ask(self) -> Questions:
-        """The next round's questions, uint32; empty once Cascade has nothing left to ask."""
-        if self._count and not self._parities:
-            raise ValueError(f"{self._count} questions have no answers yet")
-        self._buffers.reverse()
-        self._rooms.reverse()
-        self._count = lib.qkd_cascade_ask(
+        """The next round's questions, uint32; empty once Cascade has nothing left to ask.
+
+        Raises ValueError if the last round's have not been answered.
+        """
+        if self._asked.size and not self._parities:
+            raise ValueError(f"{self._asked.size} questions have no answers yet")
+        count = lib.qkd_cascade_ask(
             self._plan,
             self._string,
             self._state,
-            self._buffers[1],
+            ffi.from_buffer("uint32_t[]", self._asked),
             self._parities,
-            self._count,
-            self._buffers[0],
+            self._asked.size,
+            self._questions,
             self._tier,
         )
+        self._asked = self._room[:count].copy()
+        self._asked.flags.writeable = False
         self._parities = b""
-        return self._rooms[0][: self._count].copy()
+        return self._asked
 
     def absorb(self, questions: Questions, parities: bytes) -> None:
         """Takes in the answers to exactly the questions last asked, packed bit 0 first."""
-        if not np.array_equal(questions, self._rooms[0][: self._count]):
+        if questions is not self._asked and not np.array_equal(questions, self._asked):
             raise ValueError("these are not the questions last asked")
         if len(parities) != -(-questions.size // 8):
             raise ValueError(f"{questions.size} answers do not have {len(parities)} bytes")
@@ -170,7 +172,7 @@ class Reference(_End):
         """The packed parities asked for, bit 0 of byte 0 first.
 
         Raises ValueError for a question that names no block or node, or whose answer was given or
-        follows from answers given; of use no more after that.
+        follows from answers given.
         """
         if questions.dtype != np.uint32 or questions.ndim != 1:
             raise ValueError("questions must be a uint32 vector")

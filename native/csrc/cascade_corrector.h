@@ -1,5 +1,8 @@
-/* The corrector: all odd blocks of a frame are searched in lock-step (Brassard and Salvail,
+/* The corrector, to be compiled for several tiers: all odd blocks of a frame are searched in lock-step (Brassard and Salvail,
  * EUROCRYPT '93; no parity that follows from known ones is asked for). */
+#ifndef QKD_CASCADE_CORRECTOR_H
+#define QKD_CASCADE_CORRECTOR_H
+
 #include <string.h>
 
 #include "cascade_impl.h"
@@ -12,31 +15,42 @@ typedef struct {
   const qkd_cascade_plan *plan;
   const cascade_layout *l;
   cascade_frame f;
-  uint64_t *scratch, *touched;
+  uint64_t *state, *scratch, *touched;
   uint32_t *found, *dirty;
   size_t found_count, dirty_count;
   uint32_t *questions;
-  size_t count;
+  size_t count, asked_count;
   uint32_t label;
   int tier;
 } visit;
 
 /* Down from an odd node into odd halves to the first node that is not split; or to a leaf, then
- * with FOUND_LEAF. */
+ * with FOUND_LEAF. A word is read once on the way. */
 static inline uint32_t walk(const cascade_tree *t, uint32_t name) {
+  uint32_t tier = cascade_tier_of(name);
   for (;;) {
-    const cascade_place p = cascade_find(t, name);
-    const uint32_t half = name & (0 - name);
-    if (!(p.word->split >> p.bit & 1u)) {
-      if (t->empty_right == NULL || half > 32 || !(t->empty_right[p.index] >> p.bit & 1u)) {
-        return name;
+    const uint32_t in_tier = name >> (TIER_LEVELS * tier);
+    cascade_word *word = t->tiers[tier] + in_tier / 64;
+    uint64_t odd = word->odd;
+    uint64_t split = word->split;
+    uint32_t node = in_tier % 64;
+    uint32_t half;
+    do {
+      const uint64_t bit = UINT64_C(1) << (node - 1);
+      if (!(split & bit)) {
+        if (t->empty_right == NULL || tier > 0 || !(t->empty_right[in_tier / 64] & bit)) {
+          return (in_tier / 64 * 64 + node) << (TIER_LEVELS * tier);
+        }
+        word->split = split |= bit;
+        word->odd = odd |= bit;
       }
-      p.word->split |= UINT64_C(1) << p.bit;
-      p.word->odd |= UINT64_C(1) << p.bit;
-    }
-    const uint32_t left = (uint32_t)(p.word->odd >> p.bit) & 1u;
-    name = name + half / 2 - (half & (0 - left));
-    if (half == 1) return FOUND_LEAF | name;
+      half = node & (0 - node);
+      node = node + half / 2 - (odd & bit ? half : 0);
+    } while (half > 1);
+    const uint32_t leaf = in_tier / 64 * 64 + node;
+    if (tier == 0) return FOUND_LEAF | leaf;
+    tier--;
+    name = (2 * leaf + 1) << (TIER_LEVELS * (tier + 1) - 1);
   }
 }
 
@@ -107,6 +121,7 @@ static void flip(visit *v, const uint32_t *found, size_t count) {
     const uint32_t own = found[i] >> PASS_SHIFT;
     bits[i] = cascade_bit_at(v->plan, &v->f, own, found[i] & (FOUND_LEAF - 1));
     if (bits[i] == v->f.length) continue;
+    __builtin_prefetch(v->f.bits + bits[i] / 64, 1);
     for (uint32_t pass = 0; pass < begun; pass++) {
       leaves[i][pass] = (uint16_t)cascade_leaf_of(v->plan, &v->f, pass, bits[i]);
       __builtin_prefetch(cascade_tier_at(&v->f, v->l->passes + pass, 0) + leaves[i][pass] / 64, 1);
@@ -195,26 +210,43 @@ static size_t absorb_blocks(visit *v, const uint8_t *parities, size_t first) {
   return asked;
 }
 
-/* Takes in the answers to the frame's questions, and goes on from each. Returns how many. */
-static size_t absorb_splits(visit *v, uint64_t *state, const uint32_t *asked,
-                            const uint8_t *parities, size_t first, size_t count) {
-  const uint32_t index = v->label >> FRAME_SHIFT;
-  uint32_t pass = MAX_PASSES;
-  cascade_tree t = cascade_tree_at(v->l, &v->f, 0);
-  size_t i = first;
-  for (; i < count && asked[i] >> FRAME_SHIFT == index; i++) {
-    if (i + AHEAD < count) cascade_expect(v->l, state, asked[i + AHEAD]);
-    if (((asked[i] >> PASS_SHIFT) & (MAX_PASSES - 1)) != pass) {
-      pass = (asked[i] >> PASS_SHIFT) & (MAX_PASSES - 1);
-      t = cascade_tree_at(v->l, &v->f, pass);
-    }
+/* Takes in the answers to questions about one pass, and goes on from each. */
+static inline void absorb_pass(visit *v, uint32_t pass, const uint32_t *asked,
+                               const uint8_t *parities, size_t first, size_t end) {
+  const cascade_tree t = cascade_tree_at(v->l, &v->f, pass);
+  const uint32_t label = v->label | pass << PASS_SHIFT;
+  uint32_t *question = v->questions + v->count;
+  uint32_t *found = v->found + v->found_count;
+  for (size_t i = first; i < end; i++) {
+    cascade_expect(v->l, v->state, asked[i + AHEAD < v->asked_count ? i + AHEAD : i]);
     const uint32_t name = asked[i] & (BLOCK_NAME - 1);
     const cascade_place p = cascade_find(&t, name);
-    p.word->odd ^= (uint64_t)(parities[i / 8] >> (i % 8) & 1u) << p.bit;
+    p.word->odd ^= ((uint64_t)parities[i / 8] >> (i % 8) & 1u) << p.bit;
     p.word->split |= UINT64_C(1) << p.bit;
-    reach(v, pass, walk(&t, name));
+    const uint32_t reached = walk(&t, name);
+    const uint32_t is_leaf = reached / FOUND_LEAF;
+    *question = label | reached;
+    *found = pass << PASS_SHIFT | (reached & (FOUND_LEAF - 1));
+    question += 1 - is_leaf;
+    found += is_leaf;
   }
-  return i - first;
+  v->count = (size_t)(question - v->questions);
+  v->found_count = (size_t)(found - v->found);
+}
+
+/* The same for all of the frame's passes. Returns the number of questions. */
+static size_t absorb_splits(visit *v, const uint32_t *asked, const uint8_t *parities,
+                            size_t first) {
+  const uint32_t index = v->label >> FRAME_SHIFT;
+  size_t begin = first;
+  while (begin < v->asked_count && asked[begin] >> FRAME_SHIFT == index) {
+    const uint32_t run = asked[begin] >> PASS_SHIFT;
+    size_t end = begin + 1;
+    while (end < v->asked_count && asked[end] >> PASS_SHIFT == run) end++;
+    absorb_pass(v, run & (MAX_PASSES - 1), asked, parities, begin, end);
+    begin = end;
+  }
+  return begin - first;
 }
 
 static void ask_blocks(visit *v) {
@@ -228,14 +260,16 @@ static void ask_blocks(visit *v) {
   v->f.head->opening = 1;
 }
 
-size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
-                       const uint32_t *asked, const uint8_t *parities, size_t count,
-                       uint32_t *questions, int tier) {
+static inline size_t cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
+                                 const uint32_t *asked, const uint8_t *parities, size_t count,
+                                 uint32_t *questions, int tier) {
   const cascade_layout l = cascade_lay_out(plan);
   visit v;
   memset(&v, 0, sizeof v);
   v.plan = plan;
   v.l = &l;
+  v.state = state;
+  v.asked_count = count;
   v.scratch = state + l.shared;
   v.touched = v.scratch + l.touched;
   v.found = (uint32_t *)(void *)(v.scratch + l.found);
@@ -246,6 +280,7 @@ size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *st
   const cascade_head *first = (const cascade_head *)(const void *)state;
   const uint32_t frames = first->begun == 0 ? plan->frames : 0;
   size_t taken = 0;
+  for (size_t i = 0; i < count && i < AHEAD; i++) cascade_expect(&l, state, asked[i]);
   for (uint32_t index = 0; index < frames || taken < count; index++) {
     if (frames == 0) index = asked[taken] >> FRAME_SHIFT;
     v.f = cascade_frame_at(plan, &l, state, index);
@@ -254,7 +289,7 @@ size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *st
     if (v.f.head->opening) {
       taken += absorb_blocks(&v, parities, taken);
     } else {
-      taken += absorb_splits(&v, state, asked, parities, taken, count);
+      taken += absorb_splits(&v, asked, parities, taken);
     }
     settle(&v);
     if (v.count == 0 && v.f.head->begun < plan->passes) ask_blocks(&v);
@@ -266,3 +301,5 @@ size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *st
   }
   return (size_t)(v.questions - questions);
 }
+
+#endif
