@@ -43,8 +43,8 @@ void qkd_cascade_wipe(const qkd_cascade_plan *plan, uint64_t *state);
 
 /* Corrector: takes in the answers to the count questions last asked (none before the first round),
  * in that order, one bit a question, bit 0 of byte 0 first; searches every odd block of every frame
- * as far as the known parities lead, and writes one question for each block still odd. Returns
- * their number; 0 once no question is left. A frame with nothing left to ask has its wrong bits
+ * as far as the known parities lead, and writes one question for each block still odd, ascending.
+ * Returns their number; 0 once no question is left. A frame with nothing left to ask has its wrong bits
  * flipped. asked and questions must not overlap. */
 size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
                        const uint32_t *asked, const uint8_t *parities, size_t count,

@@ -7,7 +7,7 @@
 
 #include "cascade_impl.h"
 
-enum { FOUND_LEAF = 1 << 16, FLIPS_AT_ONCE = 32 };
+enum { FOUND_LEAF = 1 << 16, FLIPS_AT_ONCE = 32, FEW_DIRTY = 24 };
 
 /* One round's work on one frame. Lists: the leaves found and not yet flipped, and the blocks that
  * flips have touched, whose bits are set in the touched words; as pass << 17 | number. */
@@ -16,7 +16,7 @@ typedef struct {
   const cascade_layout *l;
   cascade_frame f;
   uint64_t *state, *scratch, *touched;
-  uint32_t *found, *dirty;
+  uint32_t *found, *dirty, *fresh;
   size_t found_count, dirty_count;
   uint32_t *questions;
   size_t count, asked_count;
@@ -140,6 +140,41 @@ static void flip(visit *v, const uint32_t *found, size_t count) {
   }
 }
 
+/* Puts the touched blocks in order. */
+static void sort_dirty(visit *v) {
+  if (v->dirty_count <= FEW_DIRTY) {
+    for (size_t i = 1; i < v->dirty_count; i++) {
+      const uint32_t moved = v->dirty[i];
+      size_t at = i;
+      for (; at > 0 && v->dirty[at - 1] > moved; at--) v->dirty[at] = v->dirty[at - 1];
+      v->dirty[at] = moved;
+    }
+    return;
+  }
+  size_t count = 0;
+  for (uint32_t pass = 0; pass < v->f.head->begun; pass++) {
+    for (uint32_t w = 0; w < v->l->passes[pass].block_words; w++) {
+      for (uint64_t blocks = *touched_at(v, pass, 64 * w); blocks != 0; blocks &= blocks - 1) {
+        v->dirty[count++] = pass << PASS_SHIFT | (64 * w + (uint32_t)__builtin_ctzll(blocks));
+      }
+    }
+  }
+}
+
+/* Merges the questions from a place on, which ascend, into those before, which ascend, too. */
+static void merge(visit *v, size_t kept) {
+  uint32_t *questions = v->questions;
+  size_t fresh = v->count - kept;
+  if (fresh == 0 || kept == 0 || questions[kept - 1] < questions[kept]) return;
+  memcpy(v->fresh, questions + kept, fresh * sizeof *questions);
+  for (size_t at = v->count; fresh > 0; at--) {
+    const int older = kept > 0 && questions[kept - 1] > v->fresh[fresh - 1];
+    questions[at - 1] = older ? questions[kept - 1] : v->fresh[fresh - 1];
+    kept -= (size_t)older;
+    fresh -= (size_t)!older;
+  }
+}
+
 /* Takes back the questions about touched blocks. */
 static void retract(visit *v) {
   size_t kept = 0;
@@ -163,6 +198,8 @@ static void settle(visit *v) {
     v->found_count = 0;
     if (v->dirty_count == 0) return;
     retract(v);
+    sort_dirty(v);
+    const size_t kept = v->count;
     for (size_t i = 0; i < v->dirty_count; i++) {
       const uint32_t pass = v->dirty[i] >> PASS_SHIFT;
       const uint32_t block = v->dirty[i] & ((1u << PASS_SHIFT) - 1);
@@ -172,6 +209,7 @@ static void settle(visit *v) {
       }
     }
     v->dirty_count = 0;
+    merge(v, kept);
   }
 }
 
@@ -274,6 +312,7 @@ static inline size_t cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, ui
   v.touched = v.scratch + l.touched;
   v.found = (uint32_t *)(void *)(v.scratch + l.found);
   v.dirty = (uint32_t *)(void *)(v.scratch + l.dirty);
+  v.fresh = (uint32_t *)(void *)(v.scratch + l.fresh);
   v.questions = questions;
   v.tier = tier;
   /* A frame without questions is finished, or all are yet to begin. */

@@ -41,7 +41,7 @@ typedef struct {
   cascade_pass passes[MAX_PASSES];
   size_t frame_words, seldom_words;
   size_t seldom, shared;                  /* from the state's begin */
-  size_t shuffle, touched, found, dirty;  /* from here on in what is shared */
+  size_t shuffle, touched, found, dirty, fresh; /* from here on in what is shared */
   size_t halves, empty_left, empty_right; /* [2][passes][leaf_words] */
   size_t shared_words;
 } cascade_layout;

@@ -44,7 +44,8 @@ cascade_layout cascade_lay_out(const qkd_cascade_plan *plan) {
     l.found += l.passes[pass].block_words;
   }
   l.dirty = l.found + blocks / 2 + 1;
-  l.halves = l.dirty + blocks / 2 + 1;
+  l.fresh = l.dirty + blocks / 2 + 1;
+  l.halves = l.fresh + blocks / 2 + 1;
   l.empty_left = l.halves + 2 * plan->passes * (size_t)l.leaf_words;
   l.empty_right = l.empty_left + 2 * plan->passes * (size_t)l.leaf_words;
   l.shared_words = l.empty_right + 2 * plan->passes * (size_t)l.leaf_words;

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qkd_native import deltas
 from qkd_native._kernels import ffi, lib
 from qkd_native.tier import current
 
@@ -135,7 +136,7 @@ class Corrector(_End):
         self._parities = b""
 
     def ask(self) -> Questions:
-        """The next round's questions, uint32; empty once Cascade has nothing left to ask.
+        """The next round's questions, uint32, ascending; empty once Cascade has none left.
 
         Raises ValueError if the last round's have not been answered.
         """
@@ -190,6 +191,22 @@ class Reference(_End):
         if answered != questions.size:
             raise ValueError(f"question {answered} of {questions.size} has no answer to give")
         return bytes(parities)
+
+
+def encode(questions: Questions) -> bytes:
+    """Ascending questions by their differences: most take one byte or two.
+
+    Raises ValueError for questions that do not ascend.
+    """
+    return deltas.encode(questions.astype(np.int64))
+
+
+def decode(data: bytes, count: int) -> Questions:
+    """The count questions that encode made data of; ValueError for bytes that it never makes."""
+    questions = deltas.decode(data, count)
+    if count and questions[-1] >> 32:
+        raise ValueError(f"question {questions[-1]} has more than 32 bits")
+    return questions.astype(np.uint32)
 
 
 def _tables(

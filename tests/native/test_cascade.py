@@ -15,6 +15,8 @@ from qkd_native.cascade import (
     Corrector,
     Plan,
     Reference,
+    decode,
+    encode,
     tree_depth,
 )
 from qkd_native.tier import Tier, forced, supported
@@ -318,3 +320,40 @@ def test_words_taken_twice_are_no_shuffle() -> None:
     orders = np.zeros((1, SHUFFLE_STAGES, SHUFFLE_WORDS), np.uint16)
     with pytest.raises(ValueError, match="permutation"):
         Plan(MAX_FRAME_BITS, MAX_FRAME_BITS, (5,), orders)
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), unique=True).map(sorted))
+def test_questions_are_decoded_as_they_were_encoded(questions: list[int]) -> None:
+    array = np.array(questions, np.uint32)
+    assert np.array_equal(decode(encode(array), array.size), array)
+
+
+@given(st.binary(max_size=40), st.integers(0, 50))
+def test_bytes_are_a_coding_of_questions_or_refused(data: bytes, count: int) -> None:
+    try:
+        questions = decode(data, count)
+    except ValueError:
+        return
+    assert encode(questions) == data
+
+
+def test_codes_beyond_32_bits_and_descending_questions_are_refused() -> None:
+    with pytest.raises(ValueError, match="32 bits"):
+        decode(b"\x80\x80\x80\x80\x10", 1)
+    with pytest.raises(ValueError, match="decrease"):
+        encode(np.array([2, 1], np.uint32))
+
+
+def test_questions_ascend_and_take_two_bytes_at_most_on_average() -> None:
+    rng = np.random.default_rng(7)
+    plan = make_shuffled_plan(rng, 4 << 16, 1 << 16, (5, 7, 11, 15, 15, 15))
+    truth = rng.integers(0, 2, 4 << 16, np.uint8)
+    corrector = Corrector(plan, truth ^ (rng.random(truth.size) < 0.03).astype(np.uint8))
+    reference = Reference(plan, truth)
+    asked = coded = 0
+    while (questions := corrector.ask()).size:
+        data = encode(questions)
+        asked += questions.size
+        coded += len(data)
+        corrector.absorb(questions, reference.answer(decode(data, questions.size)))
+    assert coded <= 2 * asked
