@@ -26,7 +26,8 @@ typedef struct {
  *
  * A pass is opened by the questions for all of its blocks in order, at once; in later passes than
  * the first the last block is left out, since every pass has the same sum. A node may be split
- * once, if it is a block of an opened pass or a half of a node that was split before. */
+ * once, if it is a block of an opened pass or a half of a node that was split before, or of one
+ * whose other half is empty: a corrector need not split those. */
 
 /* 64-bit words of state for all frames; each end owns one such state. */
 size_t qkd_cascade_state_words(const qkd_cascade_plan *plan);

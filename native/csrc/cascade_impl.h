@@ -71,7 +71,7 @@ typedef struct {
 typedef struct {
   cascade_word *tiers[TIERS];
   uint64_t *blocks;
-  const uint64_t *empty_right;
+  const uint64_t *empty_left, *empty_right;
   uint32_t block_log2;
 } cascade_tree;
 
@@ -123,6 +123,7 @@ static inline cascade_tree cascade_tree_at(const cascade_layout *l, const cascad
   cascade_tree t;
   for (uint32_t i = 0; i < TIERS; i++) t.tiers[i] = cascade_tier_at(f, at, i);
   t.blocks = f->words + at->blocks;
+  t.empty_left = f->empty_left == NULL ? NULL : f->empty_left + pass * l->leaf_words;
   t.empty_right = f->empty_right == NULL ? NULL : f->empty_right + pass * l->leaf_words;
   t.block_log2 = at->block_log2;
   return t;

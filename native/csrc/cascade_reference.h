@@ -32,8 +32,11 @@ static inline int may_split(const qkd_cascade_plan *plan, const cascade_tree *t,
   *p = cascade_find(t, name);
   if (p->word->split >> p->bit & 1u) return 0;
   if (half >> (t->block_log2 - 1) != 0) return 1;
-  const cascade_place above = cascade_find(t, (name ^ half) | half << 1);
-  return (int)(above.word->split >> above.bit) & 1;
+  const uint32_t parent = (name ^ half) | half << 1;
+  const cascade_place above = cascade_find(t, parent);
+  if (above.word->split >> above.bit & 1u) return 1;
+  if (t->empty_left == NULL || cascade_tier_of(parent) > 0) return 0;
+  return (int)((t->empty_left[parent / 64] | t->empty_right[parent / 64]) >> above.bit) & 1;
 }
 
 /* Where a round's answers go on. */

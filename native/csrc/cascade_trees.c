@@ -133,19 +133,11 @@ static void hang(const qkd_cascade_plan *plan, const cascade_layout *l, const ca
                  uint32_t pass, uint64_t *blocks, uint64_t *scratch, cascade_role role, int tier) {
   const cascade_pass *at = &l->passes[pass];
   const cascade_tree t = cascade_tree_at(l, f, pass);
-  const size_t begin = pass * (size_t)l->leaf_words;
   uint64_t *leaves = scratch + l->shuffle;
   uint64_t *spare = leaves + SHUFFLE_WORDS;
   uint64_t *sums = spare + SHUFFLE_WORDS;
-  const uint64_t *split = NULL;
+  const uint64_t *split = role == CASCADE_CORRECTOR ? t.empty_left : NULL;
   to_leaves(plan, f, pass, f->bits, leaves, spare, tier);
-  if (f->empty_left != NULL) {
-    split = f->empty_left + begin;
-    if (role == CASCADE_REFERENCE) {
-      for (uint32_t w = 0; w < l->leaf_words; w++) spare[w] = split[w] | t.empty_right[w];
-      split = spare;
-    }
-  }
   for (uint32_t i = 0; i < at->tier_count; i++) {
     const uint32_t levels = at->block_log2 - TIER_LEVELS * i;
     if (i + 1 == at->tier_count) sums = blocks;

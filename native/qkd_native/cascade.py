@@ -13,6 +13,7 @@ MAX_FRAME_BITS = 1 << 16
 MAX_FRAMES = 1 << 12
 MAX_PASSES = 8
 LEAST_SHUFFLED_BITS = (1 << 15) + 1
+FRAME_SHIFT = 20
 SHUFFLE_STAGES = 2
 SHUFFLE_WORDS = 1 << 10
 
@@ -73,6 +74,13 @@ class Plan:
 def tree_depth(frame_bits: int) -> int:
     """Levels below the root of the tree that a frame's bits hang in."""
     return max(2, (frame_bits - 1).bit_length())
+
+
+def opening_questions(plan: Plan) -> Questions:
+    """The questions that open the first pass of every frame: for all of its blocks."""
+    blocks = np.arange(1 << (tree_depth(plan.frame_bits) - plan.block_log2[0]), dtype=np.uint32)
+    frames = np.arange(plan.frames, dtype=np.uint32) << np.uint32(FRAME_SHIFT)
+    return (frames[:, None] | np.uint32(1 << 16) | blocks).ravel()
 
 
 class _End:
