@@ -1,4 +1,4 @@
-/* From a string's bits to the lowest words of Cascade's trees, a version for each tier. */
+/* From a string's bits to the words of Cascade's trees and back, a version for each tier. */
 #ifndef QKD_CASCADE_LEAVES_H
 #define QKD_CASCADE_LEAVES_H
 
@@ -7,45 +7,62 @@
 
 enum { SHUFFLE_WORDS = 1024, SHUFFLE_STAGES = 2, SHUFFLE_SQUARES = SHUFFLE_WORDS / 64 };
 
-/* A word of nodes. odd: this end's parities, plus the reference's where they are known. */
+/* Six levels of a tree over 64 leaves. Bit g - 1 of odd is the parity of the leaves from
+ * g - lowbit(g) to g - 1 (Fenwick, Softw. Pract. Exper. 24, 327 (1994)): the left half of the node
+ * whose halves meet before leaf g, or all 64. It is this end's parity until the node is split, and
+ * from then on that of the errors. */
 typedef struct {
-  uint64_t odd, known;
-} parities;
+  uint64_t odd, split;
+} cascade_word;
 
-/* pack: one bit a byte into words, bit 0 of word 0 first, zeros after the last.
+/* pack: one bit a byte into words, bit 0 of word 0 first, zeros after the last; unpack: back.
  *
  * shuffle: 1024 words, the ones in, the others out, by gather[2][1024].
  *
- * hang: count shuffled words below count words of nodes each: the even bits are the leaves of one,
- * the odd bits of the next; likewise what is known of them, or NULL for nothing. Leaf s of a word
- * is bit 2s, the sum of two subtrees is the bit between them. */
+ * hang: count words of leaves below as many words of nodes, split as given or, for NULL, nowhere;
+ * the parities of every 2^sum_log2 leaves, 1 .. 6, side by side into words of sums.
+ *
+ * overlap: the parity of the bits that both of count words have. */
 #define CASCADE_LEAVES(version)                                                              \
   void cascade_pack_##version(const uint8_t *bits, size_t count, uint64_t *words);          \
+  void cascade_unpack_##version(const uint64_t *words, size_t count, uint8_t *bits);        \
   void cascade_shuffle_##version(const uint64_t *words, uint64_t *shuffled, uint64_t *spare, \
                                  const uint16_t *gather);                                    \
-  void cascade_hang_##version(const uint64_t *odd, const uint64_t *known, size_t count,     \
-                              parities *nodes)
+  void cascade_hang_##version(const uint64_t *leaves, const uint64_t *split, size_t count,  \
+                              cascade_word *nodes, uint32_t sum_log2, uint64_t *sums);       \
+  unsigned cascade_overlap_##version(const uint64_t *a, const uint64_t *b, size_t count)
 
 CASCADE_LEAVES(portable);
 CASCADE_LEAVES(avx2);
 CASCADE_LEAVES(avx512);
 
-/* Bits 2s of a word, summed up to bit 31. */
-static inline uint64_t cascade_sums(uint64_t leaves) {
-  leaves |= (leaves << 1 ^ leaves >> 1) & UINT64_C(0x2222222222222222);
-  leaves |= (leaves << 2 ^ leaves >> 2) & UINT64_C(0x0808080808080808);
-  leaves |= (leaves << 4 ^ leaves >> 4) & UINT64_C(0x0080008000800080);
-  leaves |= (leaves << 8 ^ leaves >> 8) & UINT64_C(0x0000800000008000);
-  return leaves | ((leaves << 16 ^ leaves >> 16) & UINT64_C(0x0000000080000000));
-}
+#if defined(__x86_64__)
+#define CASCADE_IN_TIER(tier, function, ...)     \
+  ((tier) == 2   ? function##_avx512(__VA_ARGS__) \
+   : (tier) == 1 ? function##_avx2(__VA_ARGS__)   \
+                 : function##_portable(__VA_ARGS__))
+#else
+#define CASCADE_IN_TIER(tier, function, ...) ((void)(tier), function##_portable(__VA_ARGS__))
+#endif
 
-/* Which nodes have all leaves below them in a word. */
-static inline uint64_t cascade_all(uint64_t leaves) {
-  leaves |= leaves << 1 & leaves >> 1 & UINT64_C(0x2222222222222222);
-  leaves |= leaves << 2 & leaves >> 2 & UINT64_C(0x0808080808080808);
-  leaves |= leaves << 4 & leaves >> 4 & UINT64_C(0x0080008000800080);
-  leaves |= leaves << 8 & leaves >> 8 & UINT64_C(0x0000800000008000);
-  return leaves | (leaves << 16 & leaves >> 16 & UINT64_C(0x0000000080000000));
+/* One level of a word: each node of 2^level leaves gets its left half's sum on top of its right. */
+#define CASCADE_LEVEL(x, level)                                             \
+  ((x) << (1 << ((level) - 1)) &                                            \
+   ((level) == 1   ? UINT64_C(0xAAAAAAAAAAAAAAAA)                           \
+    : (level) == 2 ? UINT64_C(0x8888888888888888)                           \
+    : (level) == 3 ? UINT64_C(0x8080808080808080)                           \
+    : (level) == 4 ? UINT64_C(0x8000800080008000)                           \
+    : (level) == 5 ? UINT64_C(0x8000000080000000)                           \
+                   : UINT64_C(0x8000000000000000)))
+
+/* The sums of the left halves. */
+static inline uint64_t cascade_sums(uint64_t leaves) {
+  leaves ^= CASCADE_LEVEL(leaves, 1);
+  leaves ^= CASCADE_LEVEL(leaves, 2);
+  leaves ^= CASCADE_LEVEL(leaves, 3);
+  leaves ^= CASCADE_LEVEL(leaves, 4);
+  leaves ^= CASCADE_LEVEL(leaves, 5);
+  return leaves ^ CASCADE_LEVEL(leaves, 6);
 }
 
 /* What compilers make the best of in every tier follows as plain C. */
@@ -84,19 +101,19 @@ static inline void cascade_shuffle(const uint64_t *words, uint64_t *shuffled, ui
   cascade_transpose(shuffled);
 }
 
-static inline void cascade_hang(const uint64_t *restrict odd, const uint64_t *restrict known,
-                                size_t count, parities *restrict nodes) {
-  const uint64_t leaves = UINT64_C(0x5555555555555555);
+static inline void cascade_raise(const uint64_t *restrict leaves, const uint64_t *restrict split,
+                                 size_t count, cascade_word *restrict nodes) {
   for (size_t i = 0; i < count; i++) {
-    nodes[2 * i].odd = cascade_sums(odd[i] & leaves);
-    nodes[2 * i].known = 0;
-    nodes[2 * i + 1].odd = cascade_sums(odd[i] >> 1 & leaves);
-    nodes[2 * i + 1].known = 0;
+    nodes[i].odd = cascade_sums(leaves[i]);
+    nodes[i].split = 0;
   }
-  for (size_t i = 0; known != NULL && i < count; i++) {
-    nodes[2 * i].known = cascade_all(known[i] & leaves);
-    nodes[2 * i + 1].known = cascade_all(known[i] >> 1 & leaves);
-  }
+  for (size_t i = 0; split != NULL && i < count; i++) nodes[i].split = split[i];
+}
+
+static inline unsigned cascade_overlap(const uint64_t *a, const uint64_t *b, size_t count) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < count; i++) sum ^= a[i] & b[i];
+  return (unsigned)__builtin_parityll(sum);
 }
 
 #endif

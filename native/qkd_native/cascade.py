@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qkd_native import deltas
 from qkd_native._kernels import ffi, lib
 from qkd_native.tier import current
 
@@ -12,6 +13,7 @@ MAX_FRAME_BITS = 1 << 16
 MAX_FRAMES = 1 << 12
 MAX_PASSES = 8
 LEAST_SHUFFLED_BITS = (1 << 15) + 1
+FRAME_SHIFT = 20
 SHUFFLE_STAGES = 2
 SHUFFLE_WORDS = 1 << 10
 
@@ -44,7 +46,7 @@ class Plan:
             raise ValueError(f"{self.frames} frames are more than {MAX_FRAMES}")
         if not 1 <= len(self.block_log2) <= MAX_PASSES:
             raise ValueError(f"Cascade has 1 to {MAX_PASSES} passes, not {len(self.block_log2)}")
-        if not all(0 <= k <= tree_depth(self.frame_bits) for k in self.block_log2):
+        if not all(1 <= k < tree_depth(self.frame_bits) for k in self.block_log2):
             raise ValueError(f"block sizes 2^{self.block_log2} do not fit the frame")
         passes = len(self.block_log2)
         if self.shuffled:
@@ -71,7 +73,14 @@ class Plan:
 
 def tree_depth(frame_bits: int) -> int:
     """Levels below the root of the tree that a frame's bits hang in."""
-    return max(1, (frame_bits - 1).bit_length())
+    return max(2, (frame_bits - 1).bit_length())
+
+
+def opening_questions(plan: Plan) -> Questions:
+    """The questions that open the first pass of every frame: for all of its blocks."""
+    blocks = np.arange(1 << (tree_depth(plan.frame_bits) - plan.block_log2[0]), dtype=np.uint32)
+    frames = np.arange(plan.frames, dtype=np.uint32) << np.uint32(FRAME_SHIFT)
+    return (frames[:, None] | np.uint32(1 << 16) | blocks).ravel()
 
 
 class _End:
@@ -113,13 +122,14 @@ class _End:
         )
         self._trees = np.empty(lib.qkd_cascade_state_words(self._plan), np.uint64)
         self._state = ffi.from_buffer("uint64_t[]", self._trees)
+        self._tier = current()
         lib.qkd_cascade_begin(
-            self._plan, ffi.from_buffer("uint8_t[]", bits), self._state, current()
+            self._plan, ffi.from_buffer("uint8_t[]", bits), self._state, self._tier
         )
 
     def wipe(self) -> None:
         """Overwrites the parity trees; the object is of no use afterwards."""
-        self._trees.fill(0)
+        lib.qkd_cascade_wipe(self._plan, self._state)
 
 
 class Corrector(_End):
@@ -127,39 +137,41 @@ class Corrector(_End):
 
     def __init__(self, plan: Plan, bits: Bits) -> None:
         super().__init__(plan, bits)
+        self._string = ffi.from_buffer("uint8_t[]", bits)
         self._room = np.empty(lib.qkd_cascade_round_questions(self._plan), np.uint32)
+        self._questions = ffi.from_buffer("uint32_t[]", self._room)
         self._asked = np.empty(0, np.uint32)
-        self._answers = b""
+        self._parities = b""
 
     def ask(self) -> Questions:
-        """The next round's questions, uint32; empty once Cascade has nothing left to ask."""
-        given = ffi.new(
-            "qkd_cascade_answers *",
-            {
-                "questions": ffi.from_buffer("uint32_t[]", self._asked),
-                "parities": ffi.from_buffer("uint8_t[]", self._answers),
-                "count": self._asked.size if self._answers else 0,
-            },
-        )
+        """The next round's questions, uint32, ascending; empty once Cascade has none left.
+
+        Raises ValueError if the last round's have not been answered.
+        """
+        if self._asked.size and not self._parities:
+            raise ValueError(f"{self._asked.size} questions have no answers yet")
         count = lib.qkd_cascade_ask(
             self._plan,
-            ffi.from_buffer("uint8_t[]", self._bits),
+            self._string,
             self._state,
-            given,
-            ffi.from_buffer("uint32_t[]", self._room),
-            current(),
+            ffi.from_buffer("uint32_t[]", self._asked),
+            self._parities,
+            self._asked.size,
+            self._questions,
+            self._tier,
         )
         self._asked = self._room[:count].copy()
-        self._answers = b""
-        return self._asked.copy()
+        self._asked.flags.writeable = False
+        self._parities = b""
+        return self._asked
 
     def absorb(self, questions: Questions, parities: bytes) -> None:
         """Takes in the answers to exactly the questions last asked, packed bit 0 first."""
-        if not np.array_equal(questions, self._asked):
+        if questions is not self._asked and not np.array_equal(questions, self._asked):
             raise ValueError("these are not the questions last asked")
         if len(parities) != -(-questions.size // 8):
             raise ValueError(f"{questions.size} answers do not have {len(parities)} bytes")
-        self._answers = bytes(parities)
+        self._parities = bytes(parities)
 
 
 class Reference(_End):
@@ -168,8 +180,8 @@ class Reference(_End):
     def answer(self, questions: Questions) -> bytes:
         """The packed parities asked for, bit 0 of byte 0 first.
 
-        Raises ValueError for a question that names no block, or whose answer was given or follows
-        from answers given.
+        Raises ValueError for a question that names no block or node, or whose answer was given or
+        follows from answers given.
         """
         if questions.dtype != np.uint32 or questions.ndim != 1:
             raise ValueError("questions must be a uint32 vector")
@@ -182,11 +194,27 @@ class Reference(_End):
             ffi.from_buffer("uint32_t[]", np.ascontiguousarray(questions)),
             questions.size,
             ffi.from_buffer("uint8_t[]", parities),
-            current(),
+            self._tier,
         )
         if answered != questions.size:
             raise ValueError(f"question {answered} of {questions.size} has no answer to give")
         return bytes(parities)
+
+
+def encode(questions: Questions) -> bytes:
+    """Ascending questions by their differences: most take one byte or two.
+
+    Raises ValueError for questions that do not ascend.
+    """
+    return deltas.encode(questions.astype(np.int64))
+
+
+def decode(data: bytes, count: int) -> Questions:
+    """The count questions that encode made data of; ValueError for bytes that it never makes."""
+    questions = deltas.decode(data, count)
+    if count and questions[-1] >> 32:
+        raise ValueError(f"question {questions[-1]} has more than 32 bits")
+    return questions.astype(np.uint32)
 
 
 def _tables(

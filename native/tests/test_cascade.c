@@ -1,4 +1,5 @@
-/* Two ends in one process: errors are found, and no question is asked twice. */
+/* Two ends in one process: errors are found alike in every tier, no question is answered twice, and
+ * what a hostile peer says stays inside the state. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -6,8 +7,17 @@
 #include <string.h>
 
 #include "cascade.h"
+#include "tier.h"
 
-enum { DEPTH = 10, PASSES = 6, FRAME = 1000, LAST = 700, FRAMES = 3, BITS = 2 * FRAME + LAST };
+enum { DEPTH = 10, PASSES = 6, FRAME = 1000, LAST = 700, FRAMES = 3, MOST_BITS = 3 << 16 };
+
+static int failures = 0;
+
+static void expect(int holds, const char *what) {
+  if (holds) return;
+  fprintf(stderr, "failed: %s\n", what);
+  failures++;
+}
 
 static uint64_t random_state = 88172645463325252u;
 
@@ -18,8 +28,7 @@ static uint32_t next_random(void) {
   return (uint32_t)(random_state >> 32);
 }
 
-static void permute(uint16_t *leaf_of_bit, uint16_t *bit_of_leaf, uint32_t length) {
-  uint16_t order[FRAME];
+static void permute(uint16_t *order, uint32_t length) {
   for (uint32_t i = 0; i < length; i++) order[i] = (uint16_t)i;
   for (uint32_t i = length - 1; i > 0; i--) {
     const uint32_t j = next_random() % (i + 1);
@@ -27,6 +36,11 @@ static void permute(uint16_t *leaf_of_bit, uint16_t *bit_of_leaf, uint32_t lengt
     order[i] = order[j];
     order[j] = swapped;
   }
+}
+
+static void draw_table(uint16_t *leaf_of_bit, uint16_t *bit_of_leaf, uint32_t length) {
+  uint16_t order[FRAME];
+  permute(order, length);
   for (uint32_t i = 0; i < length; i++) {
     const uint16_t leaf = (uint16_t)(((uint64_t)i << DEPTH) / length);
     leaf_of_bit[order[i]] = leaf;
@@ -34,52 +48,144 @@ static void permute(uint16_t *leaf_of_bit, uint16_t *bit_of_leaf, uint32_t lengt
   }
 }
 
+static void draw_shuffle(uint16_t *gather, uint16_t *scatter) {
+  uint16_t order[1024];
+  permute(order, 1024);
+  for (uint32_t w = 0; w < 1024; w++) {
+    const uint32_t rotation = next_random() % 64;
+    gather[w] = (uint16_t)((uint32_t)order[w] << 6 | rotation);
+    scatter[order[w]] = (uint16_t)(w << 6 | rotation);
+  }
+}
+
+static size_t bits_of(const qkd_cascade_plan *plan) {
+  return (size_t)(plan->frames - 1) * plan->frame_bits + plan->last_frame_bits;
+}
+
+/* A state and buffers as large as the plan says and no larger, so that sanitizers see a step beyond
+ * them. */
+typedef struct {
+  uint64_t *corrector, *reference;
+  uint32_t *asked, *questions;
+  uint8_t *parities;
+  size_t room;
+} ends;
+
+static ends make_ends(const qkd_cascade_plan *plan) {
+  const size_t words = qkd_cascade_state_words(plan);
+  ends e;
+  e.room = qkd_cascade_round_questions(plan);
+  e.corrector = malloc(words * sizeof *e.corrector);
+  e.reference = malloc(words * sizeof *e.reference);
+  e.asked = malloc(e.room * sizeof *e.asked);
+  e.questions = malloc(e.room * sizeof *e.questions);
+  e.parities = malloc((e.room + 7) / 8);
+  if (!e.corrector || !e.reference || !e.asked || !e.questions || !e.parities) exit(1);
+  return e;
+}
+
+static void drop_ends(ends *e) {
+  free(e->corrector);
+  free(e->reference);
+  free(e->asked);
+  free(e->questions);
+  free(e->parities);
+}
+
+/* Corrects noisy; returns a hash of all that was said. */
+static uint64_t correct(const qkd_cascade_plan *plan, const uint8_t *truth, uint8_t *noisy,
+                        int tier) {
+  ends e = make_ends(plan);
+  uint64_t hash = 14695981039346656037u;
+  size_t count = 0;
+  qkd_cascade_begin(plan, noisy, e.corrector, tier);
+  qkd_cascade_begin(plan, truth, e.reference, tier);
+  while ((count = qkd_cascade_ask(plan, noisy, e.corrector, e.asked, e.parities, count,
+                                  e.questions, tier)) > 0) {
+    expect(qkd_cascade_answer(plan, e.reference, e.questions, count, e.parities, tier) == count,
+           "every question of the corrector has an answer");
+    for (size_t i = 0; i < count; i++) {
+      const uint32_t answer = (uint32_t)e.parities[i / 8] >> (i % 8) & 1u;
+      hash = (hash ^ (uint64_t)e.questions[i] << 1 ^ answer) * 1099511628211u;
+    }
+    memcpy(e.asked, e.questions, count * sizeof *e.asked);
+  }
+  uint8_t answer;
+  const uint32_t repeated = UINT32_C(1) << 16;
+  expect(qkd_cascade_answer(plan, e.reference, &repeated, 1, &answer, tier) == 0,
+         "a block's parity is answered once");
+  drop_ends(&e);
+  return hash;
+}
+
+/* Whether the strings became equal, in every tier by the same conversation. */
+static int corrects(const qkd_cascade_plan *plan, uint32_t errors_in) {
+  static uint8_t truth[MOST_BITS], noisy[MOST_BITS], mended[MOST_BITS], first[MOST_BITS];
+  const size_t bits = bits_of(plan);
+  for (size_t i = 0; i < bits; i++) {
+    truth[i] = next_random() & 1;
+    noisy[i] = truth[i] ^ (next_random() % errors_in == 0);
+  }
+  memcpy(first, noisy, bits);
+  const uint64_t portable = correct(plan, truth, first, 0);
+  for (int tier = 1; tier <= qkd_tier_best(); tier++) {
+    memcpy(mended, noisy, bits);
+    expect(correct(plan, truth, mended, tier) == portable, "all tiers say the same");
+    expect(memcmp(mended, first, bits) == 0, "all tiers correct alike");
+  }
+  return memcmp(truth, first, bits) == 0;
+}
+
+/* Both ends against a peer that says anything. */
+static void withstands(const qkd_cascade_plan *plan, int tier) {
+  static uint8_t bits[MOST_BITS];
+  ends e = make_ends(plan);
+  size_t count = 0;
+  size_t asked = 0;
+  for (size_t i = 0; i < bits_of(plan); i++) bits[i] = next_random() & 1;
+  qkd_cascade_begin(plan, bits, e.corrector, tier);
+  qkd_cascade_begin(plan, bits, e.reference, tier);
+  while ((count = qkd_cascade_ask(plan, bits, e.corrector, e.asked, e.parities, count,
+                                  e.questions, tier)) > 0) {
+    for (size_t i = 0; i < (count + 7) / 8; i++) e.parities[i] = (uint8_t)next_random();
+    memcpy(e.asked, e.questions, count * sizeof *e.asked);
+    asked += count;
+    /* Mostly what an honest peer may ask; in part anything. */
+    const uint32_t noise = next_random() % 4 == 0 ? next_random() : 0;
+    if (noise) e.questions[next_random() % count] ^= noise >> next_random() % 32;
+    qkd_cascade_answer(plan, e.reference, e.questions, count, e.parities, tier);
+  }
+  expect(asked <= (size_t)plan->frames * plan->passes << plan->depth, "false answers come to an end");
+  drop_ends(&e);
+}
+
 int main(void) {
   static uint16_t leaves[PASSES * FRAME], places[PASSES << DEPTH];
   static uint16_t last_leaves[PASSES * LAST], last_places[PASSES << DEPTH];
-  static uint8_t truth[BITS], noisy[BITS], parities[FRAMES << DEPTH];
-  static uint32_t questions[FRAMES * PASSES << DEPTH], asked[FRAMES * PASSES << DEPTH];
-  qkd_cascade_plan plan = {FRAMES, FRAME, LAST, DEPTH, PASSES, {4, 7, 8, 9, 9, 9},
-                           leaves, places, last_leaves, last_places, NULL, NULL};
-  const size_t words = qkd_cascade_state_words(&plan);
-  uint64_t *corrector = malloc(words * sizeof *corrector);
-  uint64_t *reference = malloc(words * sizeof *reference);
-  if (corrector == NULL || reference == NULL) return 1;
-  int failures = 0;
+  static uint16_t gather[PASSES * 2048], scatter[PASSES * 2048];
+  const qkd_cascade_plan tables = {FRAMES,      FRAME,       LAST, DEPTH, PASSES, {4, 7, 8, 9, 9, 9},
+                                   leaves,      places,      last_leaves, last_places,
+                                   NULL,        NULL};
+  qkd_cascade_plan shuffled = {3,    1 << 16, 50000, 16,   PASSES, {3, 6, 11, 13, 15, 15},
+                               NULL, NULL,    NULL,  NULL, gather, scatter};
   int unequal = 0;
-  for (int trial = 0; trial < 50; trial++) {
+  for (int trial = 0; trial < 40; trial++) {
     for (uint32_t pass = 0; pass < PASSES; pass++) {
-      permute(leaves + pass * FRAME, places + ((size_t)pass << DEPTH), FRAME);
-      permute(last_leaves + pass * LAST, last_places + ((size_t)pass << DEPTH), LAST);
+      draw_table(leaves + pass * FRAME, places + ((size_t)pass << DEPTH), FRAME);
+      draw_table(last_leaves + pass * LAST, last_places + ((size_t)pass << DEPTH), LAST);
     }
-    for (size_t i = 0; i < BITS; i++) {
-      truth[i] = next_random() & 1;
-      noisy[i] = truth[i] ^ (next_random() % 20 == 0);
-    }
-    qkd_cascade_begin(&plan, noisy, corrector, 0);
-    qkd_cascade_begin(&plan, truth, reference, 0);
-    size_t count;
-    size_t first = 0;
-    qkd_cascade_answers given = {asked, parities, 0};
-    uint32_t repeated = 0;
-    while ((count = qkd_cascade_ask(&plan, noisy, corrector, &given, questions, 0)) > 0) {
-      if (first++ == 0) repeated = questions[0];
-      if (qkd_cascade_answer(&plan, reference, questions, count, parities, 0) != count) {
-        fprintf(stderr, "failed: a question was refused\n");
-        failures++;
-        break;
-      }
-      memcpy(asked, questions, count * sizeof *asked);
-      given.count = count;
-    }
-    failures += qkd_cascade_answer(&plan, reference, &repeated, 1, parities, 0) != 0;
-    unequal += memcmp(truth, noisy, sizeof truth) != 0;
+    unequal += !corrects(&tables, 20);
+    withstands(&tables, trial % (1 + qkd_tier_best()));
   }
-  if (unequal > 5) {
-    fprintf(stderr, "failed: %d of 50 strings stayed unequal\n", unequal);
-    failures++;
+  for (uint32_t stage = 0; stage < 2 * PASSES; stage++) {
+    draw_shuffle(gather + 1024 * stage, scatter + 1024 * stage);
   }
-  free(corrector);
-  free(reference);
+  for (uint8_t first = 1; first < 7; first++) {
+    shuffled.block_log2[0] = first;
+    shuffled.frame_bits = first % 2 ? 1 << 16 : 60000;
+    unequal += !corrects(&shuffled, UINT32_C(1) << first);
+  }
+  withstands(&shuffled, qkd_tier_best());
+  expect(unequal <= 6, "hardly any string stays unequal");
   return failures != 0;
 }

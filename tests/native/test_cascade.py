@@ -15,6 +15,8 @@ from qkd_native.cascade import (
     Corrector,
     Plan,
     Reference,
+    decode,
+    encode,
     tree_depth,
 )
 from qkd_native.tier import Tier, forced, supported
@@ -24,7 +26,7 @@ def make_plan(
     rng: np.random.Generator, string_bits: int, frame_bits: int, block_log2: tuple[int, ...]
 ) -> Plan:
     depth = tree_depth(frame_bits)
-    sizes = tuple(min(k, depth) for k in block_log2)
+    sizes = tuple(min(max(k, 1), depth - 1) for k in block_log2)
     orders = np.array([rng.permutation(frame_bits) for _ in sizes]).astype(np.uint16)
     return Plan(string_bits, frame_bits, sizes, orders)
 
@@ -43,6 +45,10 @@ def shuffle(bits: np.ndarray, gather: np.ndarray) -> np.ndarray:
     words = np.array([np.roll(bits[entry >> 6], entry & 63) for entry in gather])
     squares = words.reshape(64, 16, 64)
     return squares.transpose(2, 1, 0).reshape(1024, 64)
+
+
+def unpacked(answers: bytes, count: int) -> np.ndarray:
+    return np.unpackbits(np.frombuffer(answers, np.uint8), bitorder="little")[:count]
 
 
 def run(plan: Plan, truth: np.ndarray, noisy: np.ndarray) -> tuple[int, int]:
@@ -125,23 +131,31 @@ def test_false_answers_end_in_bounded_work(seed: int) -> None:
 
 def test_questions_with_no_answer_to_give_are_refused() -> None:
     rng = np.random.default_rng(2)
-    plan = make_plan(rng, 256, 256, (4, 6))
-    bits = rng.integers(0, 2, 256, np.uint8)
+    plan = make_plan(rng, 512, 256, (4, 6))
+    bits = rng.integers(0, 2, 512, np.uint8)
+    other = 1 << 17  # the second pass
+    block = 1 << 16
 
-    def ask(*nodes: int) -> bytes:
-        return reference.answer(np.array(nodes, np.uint32))
+    def ask(*questions: int) -> bytes:
+        return reference.answer(np.array(questions, np.uint32))
 
     reference = Reference(plan, bits)
-    ask(16, 32)
+    ask(*range(block, block + 16), *range(1 << 20 | block, (1 << 20 | block) + 16))
+    ask(8, other | block, other | block + 1, other | block + 2, other | 32)
     for refused in [
-        (16,),  # answered
-        (33,),  # follows from its parent and its sibling
-        (15,),  # larger than a block
-        (512,),  # below the leaves
+        (8,),  # split before
+        (2,),  # in no half that a split has shown
+        (16,),  # larger than a block
+        (256,),  # beyond the frame
         (0,),
+        (block,),  # answered
+        (other | block + 3,),  # follows from the sum of all
         (2 << 17 | 16,),  # no such pass
-        (1 << 20 | 16,),  # no such frame
-        (17, 17),  # twice in one round
+        (1 << 20 | other | 32,),  # a pass that this frame has not opened
+        (1 << 20 | other | block, 1 << 20 | other | block + 2),  # not all blocks in order
+        (1 << 20 | other | block, 1 << 20 | other | block + 1),  # not all blocks
+        (2 << 20 | 8,),  # no such frame
+        (24, 24),  # twice in one round
     ]:
         with pytest.raises(ValueError, match="no answer to give"):
             ask(*refused)
@@ -150,12 +164,14 @@ def test_questions_with_no_answer_to_give_are_refused() -> None:
 def test_wrong_shapes_are_refused() -> None:
     orders = np.arange(8, dtype=np.uint16)[None]
     plan = Plan(8, 8, (2,), orders)
+    with pytest.raises(ValueError, match="do not fit"):
+        Plan(8, 8, (0,), orders)
     with pytest.raises(ValueError, match="one bit a byte"):
         Corrector(plan, np.zeros(7, np.uint8))
     with pytest.raises(ValueError, match="permutation"):
         Plan(8, 8, (2,), np.zeros((1, 8), np.uint16))
     with pytest.raises(ValueError, match="do not fit"):
-        Plan(8, 8, (4,), orders)
+        Plan(8, 8, (3,), orders)
     with pytest.raises(ValueError, match="frames"):
         Plan(8, 9, (2,), orders)
     corrector = Corrector(plan, np.zeros(8, np.uint8))
@@ -167,20 +183,20 @@ def test_wrong_shapes_are_refused() -> None:
 @pytest.mark.parametrize("length", [LEAST_SHUFFLED_BITS, 50_000, MAX_FRAME_BITS])
 def test_leaves_of_a_shuffled_frame_are_its_shuffled_bits(tier: Tier, length: int) -> None:
     rng = np.random.default_rng(length)
-    plan = make_shuffled_plan(rng, length, length, (5, 8))
+    plan = make_shuffled_plan(rng, length, length, (1,))
     bits = rng.integers(0, 2, length, np.uint8)
     padded = np.full(MAX_FRAME_BITS, 2, np.uint8)
     padded[:length] = bits
     shuffled = padded.reshape(1024, 64)
-    for gather in plan.orders[1]:
+    for gather in plan.orders[0]:
         shuffled = shuffle(shuffled, gather)
-    expected = np.concatenate([shuffled[:, 0::2], shuffled[:, 1::2]], axis=1).ravel()
-    leaves = np.flatnonzero(expected < 2)
+    pairs = shuffled.reshape(-1, 2)
     with forced(tier):
         reference = Reference(plan, bits)
-        answers = reference.answer((1 << 17 | 1 << 16 | leaves).astype(np.uint32))
-    answered = np.unpackbits(np.frombuffer(answers, np.uint8), bitorder="little")[: leaves.size]
-    assert np.array_equal(answered, expected[leaves])
+        sums = reference.answer(np.arange(1 << 16, 3 << 15, dtype=np.uint32))
+        lefts = reference.answer(np.arange(1, 1 << 16, 2, dtype=np.uint32))
+    assert np.array_equal(unpacked(sums, 1 << 15), (pairs & 1).sum(axis=1) & 1)
+    assert np.array_equal(unpacked(lefts, 1 << 15), pairs[:, 0] & 1)
 
 
 @settings(deadline=None, max_examples=10)
@@ -188,7 +204,7 @@ def test_leaves_of_a_shuffled_frame_are_its_shuffled_bits(tier: Tier, length: in
     seed=st.integers(0, 2**32),
     frame_bits=st.integers(LEAST_SHUFFLED_BITS, MAX_FRAME_BITS),
     last_bits=st.integers(1, MAX_FRAME_BITS),
-    first_log2=st.integers(0, 8),
+    first_log2=st.integers(1, 8),
     qber=st.floats(0, 0.12),
 )
 def test_shuffled_frames_are_corrected_alike_in_every_tier(
@@ -238,10 +254,10 @@ class Span:
     length=st.integers(2, 40),
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=3),
 )
-def test_exactly_the_questions_whose_answers_follow_are_refused(
+def test_exactly_the_questions_that_split_what_is_whole_are_answered(
     seed: int, length: int, sizes: list[int]
 ) -> None:
-    """In any order of asking: within a pass, and from the root that all passes share."""
+    """In any order of asking, and so that no answer follows from others."""
     rng = np.random.default_rng(seed)
     depth = tree_depth(length)
     plan = make_plan(rng, length, length, tuple(sizes))
@@ -250,27 +266,91 @@ def test_exactly_the_questions_whose_answers_follow_are_refused(
     real = sum(1 << leaf for leaf in leaf_of)
     spans = [Span() for _ in sizes]
     reference = Reference(plan, bits)
-    for _ in range(60):
+
+    def leaves(begin: int, end: int) -> int:
+        return ((1 << end) - (1 << begin)) & real
+
+    def parity(number: int, vector: int) -> int:
+        asked = [plan.orders[number][i] for i, leaf in enumerate(leaf_of) if vector >> leaf & 1]
+        return int(bits[asked].sum() % 2)
+
+    # Where one half is padding, the other is known with the whole.
+    known = {
+        (number, name)
+        for number in range(len(sizes))
+        for name in range(1, 1 << depth)
+        if not (leaves(name - (name & -name), name) and leaves(name, name + (name & -name)))
+    }
+    split: set[tuple[int, int]] = set()
+    opened = 0
+    for _ in range(100):
+        if opened < len(sizes) and rng.random() < 0.05:
+            width = 1 << plan.block_log2[opened]
+            spans[opened].add(real if opened else 0)
+            blocks = range(0, (1 << depth) - (width if opened else 0), width)
+            answers = reference.answer(
+                np.arange(len(blocks), dtype=np.uint32) + (opened << 17 | 1 << 16)
+            )
+            for begin, answer in zip(blocks, unpacked(answers, len(blocks)), strict=True):
+                vector = leaves(begin, begin + width)
+                assert answer == parity(opened, vector)
+                spans[opened].add(vector)
+            opened += 1
         number = int(rng.integers(len(sizes)))
-        level = int(rng.integers(depth - plan.block_log2[number], depth + 1))
-        index = int(rng.integers(1 << level))
-        width = 1 << (depth - level)
-        vector = ((1 << width) - 1) << (index * width) & real
-        question = np.array([number << 17 | 1 << level | index], np.uint32)
-        if not spans[number].reduced(vector):
+        name = int(rng.integers(1 << depth))
+        half = name & -name
+        question = np.array([number << 17 | name], np.uint32)
+        left = leaves(name - half, name)
+        width = 1 << plan.block_log2[number]
+        reached = 2 * half == width or (number, name ^ half | half << 1) in split | known
+        if number < opened and 2 * half <= width and reached and (number, name) not in split:
+            assert (number, name) in known or spans[number].reduced(left)
+            assert reference.answer(question)[0] == parity(number, left)
+            spans[number].add(left)
+            split.add((number, name))
+        else:
             with pytest.raises(ValueError, match="no answer to give"):
                 reference.answer(question)
-            continue
-        answer = reference.answer(question)[0]
-        asked = [plan.orders[number][i] for i, leaf in enumerate(leaf_of) if vector >> leaf & 1]
-        assert answer == bits[asked].sum() % 2
-        spans[number].add(vector)
-        if any(not span.reduced(real) for span in spans):
-            for span in spans:
-                span.add(real)
 
 
 def test_words_taken_twice_are_no_shuffle() -> None:
     orders = np.zeros((1, SHUFFLE_STAGES, SHUFFLE_WORDS), np.uint16)
     with pytest.raises(ValueError, match="permutation"):
         Plan(MAX_FRAME_BITS, MAX_FRAME_BITS, (5,), orders)
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), unique=True).map(sorted))
+def test_questions_are_decoded_as_they_were_encoded(questions: list[int]) -> None:
+    array = np.array(questions, np.uint32)
+    assert np.array_equal(decode(encode(array), array.size), array)
+
+
+@given(st.binary(max_size=40), st.integers(0, 50))
+def test_bytes_are_a_coding_of_questions_or_refused(data: bytes, count: int) -> None:
+    try:
+        questions = decode(data, count)
+    except ValueError:
+        return
+    assert encode(questions) == data
+
+
+def test_codes_beyond_32_bits_and_descending_questions_are_refused() -> None:
+    with pytest.raises(ValueError, match="32 bits"):
+        decode(b"\x80\x80\x80\x80\x10", 1)
+    with pytest.raises(ValueError, match="decrease"):
+        encode(np.array([2, 1], np.uint32))
+
+
+def test_questions_ascend_and_take_two_bytes_at_most_on_average() -> None:
+    rng = np.random.default_rng(7)
+    plan = make_shuffled_plan(rng, 4 << 16, 1 << 16, (5, 7, 11, 15, 15, 15))
+    truth = rng.integers(0, 2, 4 << 16, np.uint8)
+    corrector = Corrector(plan, truth ^ (rng.random(truth.size) < 0.03).astype(np.uint8))
+    reference = Reference(plan, truth)
+    asked = coded = 0
+    while (questions := corrector.ask()).size:
+        data = encode(questions)
+        asked += questions.size
+        coded += len(data)
+        corrector.absorb(questions, reference.answer(decode(data, questions.size)))
+    assert coded <= 2 * asked

@@ -1,8 +1,8 @@
 """How a string is cut into frames and searched by Cascade.
 
-Six passes: three of blocks 2^k, 2^(k+3), 2^(k+6), then halves, after the block sizes of Martinez-
-Mateo, Pacher, Peev, Ciurana and Martin, "Demystifying the information reconciliation protocol
-Cascade", Quantum Inf. Comput. 15, 453 (2015); all odd blocks of all passes are searched at once.
+Six passes: three of blocks 2^k, 2^(k+2) or 2^(k+3), 2^(k+6), then halves, after Martinez-Mateo,
+Pacher, Peev, Ciurana and Martin, "Demystifying the information reconciliation protocol Cascade",
+Quantum Inf. Comput. 15, 453 (2015); all odd blocks of all passes are searched at once.
 """
 
 import hashlib
@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 
 from qkd_controller.distillation.bits import Bits
 from qkd_native.cascade import (
+    FRAME_SHIFT,
     LEAST_SHUFFLED_BITS,
     MAX_FRAME_BITS,
     SHUFFLE_STAGES,
     SHUFFLE_WORDS,
     Plan,
+    Questions,
+    Reference,
+    opening_questions,
     tree_depth,
 )
 
@@ -59,15 +63,109 @@ class Frames:
 
 
 def block_sizes(expected_qber: float, frame_bits: int) -> tuple[int, ...]:
-    """log2 of each pass's blocks, such that a first block holds about one error.
+    """log2 of each pass's blocks, such that a first block holds 0.6 to 1.2 errors.
 
     2^6 up to 1.9 %, 2^5 up to 3.8 %, 2^4 up to 7.5 % for full frames.
     """
-    depth = tree_depth(frame_bits)
-    errors_a_leaf = max(expected_qber * frame_bits / (1 << depth), 1e-6)
-    first = min(max(math.floor(math.log2(1.2 / errors_a_leaf)), 3), 10)
-    half = depth - 1
-    return (*(min(first + step, half) for step in (0, 3, 6)), *[half] * HALVING_PASSES)
+    wanted = math.floor(math.log2(1.2 / _errors_a_leaf(expected_qber, frame_bits)))
+    return _sizes_after(min(max(wanted, 3), 10), expected_qber, frame_bits)
+
+
+def _sizes_after(first: int, qber: float, frame_bits: int) -> tuple[int, ...]:
+    """The sizes that go with a first one.
+
+    Where a first block holds more errors than 0.75, second blocks are four times as long, else
+    eight times: for half a per cent of f, a half to a third of the rounds.
+    """
+    second = first + (2 if _errors_a_leaf(qber, frame_bits) * (1 << first) > 0.75 else 3)
+    half = tree_depth(frame_bits) - 1
+    return (*(min(size, half) for size in (first, second, first + 6)), *[half] * HALVING_PASSES)
+
+
+def _errors_a_leaf(qber: float, frame_bits: int) -> float:
+    return max(qber * frame_bits / (1 << tree_depth(frame_bits)), 1e-6)
+
+
+def estimated_qber(odd_blocks: int, blocks: int, block_bits: float) -> float:
+    """The error rate at which so many blocks of so many bits are expected to be odd.
+
+    A block is odd with probability (1 - (1 - 2q)^k) / 2. 0.5 if half of them or more are.
+    """
+    even_excess = max(1 - 2 * odd_blocks / blocks, 0.0)
+    return 0.5 * (1 - math.pow(even_excess, 1 / block_bits))
+
+
+class FirstBlocks:
+    """The corrector's first pass with blocks halved until they hold about one error each.
+
+    It begins with blocks for a quarter of the expected error rate and estimates the rate from the
+    share of odd ones. Parities of halves follow from those of wholes but for one a whole, so the
+    questions are as many as for the final blocks alone, and none is asked in vain. The reference
+    answers with Reference(plan, its bits). The full run, by the same seed and the sizes found,
+    then begins with its first pass open: the corrector itself answers the questions that open it,
+    with ``parities``, and the reference answers opening_questions() to nobody.
+    """
+
+    def __init__(self, seed: bytes, bits: Bits, frame_bits: int, expected_qber: float) -> None:
+        self.block_log2 = block_sizes(expected_qber / 4, frame_bits)[0]
+        self.plan = cascade_plan(seed, bits.size, frame_bits, (self.block_log2,))
+        self.qber = expected_qber
+        self._own = Reference(self.plan, bits)
+        self._asked = opening_questions(self.plan)
+        self._parities = np.empty((self.plan.frames, 0), np.uint8)
+        self._errors = self._parities
+        self._settled = False
+
+    def ask(self) -> Questions:
+        """The next round's questions; empty once the blocks are small enough."""
+        return self._asked[:0] if self._settled else self._asked
+
+    def absorb(self, parities: bytes) -> None:
+        """Takes in the answers to the questions last asked."""
+        own = self._unpacked(self._own.answer(self._asked))
+        theirs = self._unpacked(parities)
+        if self._parities.size:
+            self.block_log2 -= 1
+            self._errors = _halves(self._errors, own ^ theirs)
+            self._parities = _halves(self._parities, theirs)
+        else:
+            self._errors = own ^ theirs
+            self._parities = theirs
+        frame_bits = self.plan.frame_bits
+        block_bits = self.plan.string_bits / self._errors.size
+        self.qber = estimated_qber(int(self._errors.sum()), self._errors.size, block_bits)
+        self._settled = block_sizes(self.qber, frame_bits)[0] >= self.block_log2
+        self._asked = self._halving_questions()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """log2 of each pass's blocks for the full run."""
+        return _sizes_after(self.block_log2, self.qber, self.plan.frame_bits)
+
+    @property
+    def parities(self) -> bytes:
+        """The answers to the questions that open the full run."""
+        return np.packbits(self._parities, bitorder="little").tobytes()
+
+    def wipe(self) -> None:
+        """Overwrites what is known of the string; the object is of no use afterwards."""
+        self._own.wipe()
+
+    def _unpacked(self, parities: bytes) -> Bits:
+        bits = np.unpackbits(np.frombuffer(parities, np.uint8), bitorder="little")
+        return bits[: self._asked.size].reshape(self.plan.frames, -1)
+
+    def _halving_questions(self) -> Questions:
+        """One for each block: the node whose halves meet in its middle."""
+        blocks = np.arange(self._errors.shape[1], dtype=np.uint32)
+        names = (2 * blocks + 1) << np.uint32(self.block_log2 - 1)
+        frames = np.arange(self.plan.frames, dtype=np.uint32) << np.uint32(FRAME_SHIFT)
+        return (frames[:, None] | names).ravel()
+
+
+def _halves(wholes: Bits, lefts: Bits) -> Bits:
+    """The sums of left and right halves by turns, from those of the wholes and the left halves."""
+    return np.stack([lefts, wholes ^ lefts], axis=2).reshape(wholes.shape[0], -1)
 
 
 def repair_sizes(frame_bits: int) -> tuple[int, ...]:

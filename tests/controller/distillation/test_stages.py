@@ -63,11 +63,20 @@ def test_chosen_frames_go_out_and_come_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("qber", "first"), [(0.0, 10), (0.01, 6), (0.02, 5), (0.03, 5), (0.05, 4), (0.09, 3), (0.5, 3)]
+    ("qber", "first", "second"),
+    [
+        (0, 10, 13),
+        (0.01, 6, 9),
+        (0.02, 5, 8),
+        (0.03, 5, 7),
+        (0.05, 4, 6),
+        (0.09, 3, 6),
+        (0.5, 3, 5),
+    ],
 )
-def test_block_sizes_follow_the_error_rate(qber: float, first: int) -> None:
+def test_block_sizes_follow_the_error_rate(qber: float, first: int, second: int) -> None:
     sizes = block_sizes(qber, 1 << 16)
-    assert sizes == (first, first + 3, min(first + 6, 15), 15, 15, 15)
+    assert sizes == (first, second, min(first + 6, 15), 15, 15, 15)
 
 
 @settings(deadline=None)
