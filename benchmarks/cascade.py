@@ -6,7 +6,12 @@ from math import log2
 import numpy as np
 from benchmarks.harness import Case, Peer
 
-from qkd_controller.distillation.reconciliation import SEED_BYTES, block_sizes, cascade_plan
+from qkd_controller.distillation.reconciliation import (
+    SEED_BYTES,
+    FirstBlocks,
+    block_sizes,
+    cascade_plan,
+)
 from qkd_controller.link.block_messages import CHECK_BYTES, TAG_BYTES
 from qkd_native.cascade import (
     MAX_FRAME_BITS,
@@ -17,6 +22,7 @@ from qkd_native.cascade import (
     Reference,
     decode,
     encode,
+    opening_questions,
 )
 
 FRAMES = 64
@@ -44,12 +50,16 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
     leaked = sum(questions.size for questions, _ in rounds)
     efficiency = leaked / count / -(rate * log2(rate) + (1 - rate) * log2(1 - rate))
     failed = int((truth ^ mended).reshape(FRAMES, -1).any(axis=1).sum())
+    unknowing = [_reconcile_unknowing(truth, noisy.copy(), wrong * qber) for wrong in (0.25, 4)]
     coded = [encode(questions) for questions, _ in rounds]
     locating = 8 * (TAG_BYTES + CHECK_BYTES * FRAMES) / leaked
     workload = (
         f"{FRAMES} frames of 2^16 bits, QBER {qber:.0%}: f {efficiency:.3f}, "
         f"{len(rounds)} rounds, {failed} frames failed; to find them, were there any, "
         f"{locating:.2%} more bits (128 a string, 32 a frame)"
+    )
+    unknown = f"{FRAMES} frames, QBER {qber:.0%}, expected a quarter of it and four times it: " + (
+        " and ".join(f"f {leak / leaked * efficiency:.3f} in {n} rounds" for leak, n in unknowing)
     )
     messages = (
         f"{leaked} questions of {len(rounds)} rounds, QBER {qber:.0%}, "
@@ -83,6 +93,10 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
         np.copyto(mended, noisy)
         _reconcile(plan, truth, mended)
 
+    def both_unknowing() -> None:
+        np.copyto(mended, noisy)
+        _reconcile_unknowing(truth, mended, qber / 4)
+
     peer = Peer("cascade-cpp", quoted=quoted)
     yield Case("cascade, corrector", workload, correct, (), "bit", count)
     yield Case("cascade, reference", workload, answer, (), "bit", count)
@@ -97,6 +111,8 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
         count,
     )
 
+    yield Case("cascade, both, QBER unknown", unknown, both_unknowing, (), "bit", count)
+
 
 def _reconcile(plan: Plan, truth: Bits, noisy: Bits) -> list[Round]:
     """Corrects noisy in place; returns what was said."""
@@ -109,3 +125,23 @@ def _reconcile(plan: Plan, truth: Bits, noisy: Bits) -> list[Round]:
     corrector.wipe()
     reference.wipe()
     return rounds
+
+
+def _reconcile_unknowing(truth: Bits, noisy: Bits, expected_qber: float) -> tuple[int, int]:
+    """The same with first blocks as they turn out to be fit; parities answered, and rounds."""
+    first = FirstBlocks(bytes(SEED_BYTES), noisy, MAX_FRAME_BITS, expected_qber)
+    reference = Reference(first.plan, truth)
+    leaked = rounds = 0
+    while (questions := first.ask()).size:
+        first.absorb(reference.answer(questions))
+        leaked += questions.size
+        rounds += 1
+    plan = cascade_plan(bytes(SEED_BYTES), truth.size, MAX_FRAME_BITS, first.sizes)
+    corrector, reference = Corrector(plan, noisy), Reference(plan, truth)
+    corrector.absorb(corrector.ask(), first.parities)
+    reference.answer(opening_questions(plan))
+    while (questions := corrector.ask()).size:
+        corrector.absorb(questions, reference.answer(questions))
+        leaked += questions.size
+        rounds += 1
+    return leaked, rounds

@@ -151,7 +151,7 @@ static inline void cascade_expect(const cascade_layout *l, const uint64_t *state
   const uint32_t name = (question & (BLOCK_NAME - 1)) | BLOCK_NAME;
   const uint32_t tier = cascade_tier_of(name);
   const uint64_t *words = state + (question >> FRAME_SHIFT) * l->frame_words;
-  __builtin_prefetch(words, 1);
+  __builtin_prefetch(words);
   __builtin_prefetch(words + at->tiers[tier] + 2 * (name % BLOCK_NAME >> TIER_LEVELS * (tier + 1)),
                      1);
 }
