@@ -7,7 +7,7 @@ from benchmarks.harness import Case, Peer
 
 from qkd_native.clicks import EventResolver
 
-_COUNT = 1 << 14
+_COUNT = 1 << 15
 _WINDOW_PS = 1000
 _DEAD_TIME_PS = 20_000
 _DELAYS_PS = {1: 0, 2: 350, 3: -120, 4: 900}

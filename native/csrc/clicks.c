@@ -79,12 +79,10 @@ void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
                       const uint8_t *channels, const uint8_t *random, size_t count,
                       const int64_t delays_ps[256], const uint8_t codes[256], int64_t *held_times,
                       uint8_t *held_codes, uint64_t per_channel[256]) {
-  int low_channels = 1;
-  for (size_t i = LOOKED_UP; i < 256; i++) low_channels &= codes[i] >= MAPPED_CODES;
 #if defined(__x86_64__)
-  const int fast = tier && low_channels;
+  int fast = tier > 0;
+  for (size_t i = LOOKED_UP; i < 256; i++) fast &= codes[i] >= MAPPED_CODES;
 #else
-  const int fast = 0;
   (void)tier;
 #endif
   size_t at = 0;

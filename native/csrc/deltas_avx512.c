@@ -94,7 +94,7 @@ INLINE uint8_t *encode_block(const int64_t *restrict values, int64_t start, uint
     *sources_k = k;
   }
 
-  const __m512i low_bits = _mm512_set1_epi64((INT64_C(1) << k) - 1);
+  const __m512i low_bits = _mm512_set1_epi64((int64_t)((UINT64_C(1) << k) - 1));
   const __m128i shift = _mm_cvtsi64_si128((int64_t)k);
   uint8_t bitmap[BITMAP_BYTES + sizeof(uint64_t)] = {0};
   uint8_t *high = bitmap;
@@ -174,7 +174,7 @@ INLINE const uint8_t *decode_block(const uint8_t *restrict bytes, int64_t start,
   uint16_t places[BLOCK + 64];
   if (find_ones(bitmap, places) < BLOCK) return NULL;
 
-  const __m512i low_bits = _mm512_set1_epi64((INT64_C(1) << k) - 1);
+  const __m512i low_bits = _mm512_set1_epi64((int64_t)((UINT64_C(1) << k) - 1));
   const __m512i first = first_bits(k);
   const __m512i shifts = _mm512_and_si512(first, _mm512_set1_epi64(7));
   const __m512i spread = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0808080808080808, 0));

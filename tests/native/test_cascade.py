@@ -336,7 +336,7 @@ def test_bytes_are_a_coding_of_questions_or_refused(data: bytes, count: int) -> 
 
 def test_codes_beyond_32_bits_and_descending_questions_are_refused() -> None:
     with pytest.raises(ValueError, match="32 bits"):
-        decode(b"\x80\x80\x80\x80\x10", 1)
+        decode(deltas.encode(np.array([1 << 32], np.int64)), 1)
     with pytest.raises(ValueError, match="decrease"):
         encode(np.array([2, 1], np.uint32))
 
