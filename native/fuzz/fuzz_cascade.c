@@ -56,17 +56,18 @@ static void noisy_answers(const qkd_cascade_plan *plan, input in) {
     const size_t most = qkd_cascade_round_questions(plan);
     uint32_t *asked = room(most, 4), *questions = room(most, 4);
     uint8_t *parities = room((most + 7) / 8, 1);
-    qkd_cascade_answers given = {asked, parities, 0};
+    size_t answered = 0;
     qkd_cascade_begin(plan, bits, state, tier);
     uint64_t trace = 14695981039346656037u;
     for (int round = 0; round < ROUNDS; round++) {
-      const size_t count = qkd_cascade_ask(plan, bits, state, &given, questions, tier);
+      const size_t count = qkd_cascade_ask(plan, bits, state, asked, parities, answered,
+                                           questions, tier);
       require(count <= most);
       if (count == 0) break;
       for (size_t i = 0; i < count; i++) trace = (trace ^ questions[i]) * 1099511628211u;
       for (size_t i = 0; i < (count + 7) / 8; i++) parities[i] = (uint8_t)take(&answers, 1);
       memcpy(asked, questions, 4 * count);
-      given.count = count;
+      answered = count;
     }
     for (size_t i = 0; i < BITS; i++) {
       require(bits[i] < 2);

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     free(values);
   }
   if (verdict == 0) {
-    uint8_t *again = room(9 * count, 1);
+    uint8_t *again = room(qkd_deltas_room(count), 1);
     require(qkd_deltas_encode(0, portable, count, start, again) == (int64_t)in.left);
     require(in.left == 0 || memcmp(again, bytes, in.left) == 0);
     free(again);

@@ -113,7 +113,7 @@ static int deltas(const vector *v, int tier) {
   int64_t *values = given(v, "values", &size);
   const size_t count = size / 8;
   const int64_t start = number(v, "start");
-  uint8_t *bytes = room(9 * count, 1);
+  uint8_t *bytes = room(qkd_deltas_room(count), 1);
   int64_t *again = room(count, 8);
   const int64_t length = qkd_deltas_encode(tier, values, count, start, bytes);
   int failures = wrong_number(v, "length", (uint64_t)length) +
@@ -204,16 +204,16 @@ static int cascade(const vector *v, int tier) {
   const size_t most = qkd_cascade_round_questions(&plan);
   uint32_t *questions = room(most, 4), *given_questions = room(most, 4), *asked = NULL;
   uint8_t *parities = room(most, 1);
-  qkd_cascade_answers answers = {given_questions, parities, 0};
-  size_t rounds = 0, total = 0, left = 0, count;
+  size_t rounds = 0, total = 0, left = 0, answered = 0, count;
   int failures = 0;
   qkd_cascade_begin(&plan, noisy, corrector, tier);
   qkd_cascade_begin(&plan, truth, reference, tier);
-  while ((count = qkd_cascade_ask(&plan, noisy, corrector, &answers, questions, tier)) > 0) {
+  while ((count = qkd_cascade_ask(&plan, noisy, corrector, given_questions, parities, answered,
+                                  questions, tier)) > 0) {
     failures +=
         qkd_cascade_answer(&plan, reference, questions, count, parities, tier) != count;
     memcpy(given_questions, questions, 4 * count);
-    answers.count = count;
+    answered = count;
     asked = realloc(asked, 4 * (total + count));
     if (asked == NULL) broken("no memory");
     memcpy(asked + total, questions, 4 * count);

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qkd_native import deltas
 from qkd_native.cascade import (
     LEAST_SHUFFLED_BITS,
     MAX_FRAME_BITS,
