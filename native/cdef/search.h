@@ -31,9 +31,13 @@ void qkd_search_lines(int tier, const float *plane, size_t rows, size_t stride, 
                       const int32_t *fine, size_t slopes, float *scratch, float *best,
                       int32_t *drift);
 
+/* out = time + offset + (time - origin) rate / 2^64, rounded to the nearest, a half upwards. */
+void qkd_search_map(const int64_t *times, size_t count, int64_t origin_ps, int64_t offset_ps,
+                    int64_t rate_q64, int64_t *out);
+
 enum { QKD_SEARCH_COLUMNS = 4096 };
 
-/* Adds to a histogram of the lags b - a' of all pairs, where a' = a + offset + (a - origin) rate / 2^64:
+/* Adds to a histogram of the lags b - a' of all pairs, where a' is a, mapped as above:
  * plane[row columns + column] counts those of the a's in [first + row length, + used), used <=
  * length, with lag in [low + (column << shift), + (1 << shift)), columns <= QKD_SEARCH_COLUMNS. */
 void qkd_search_plane(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,

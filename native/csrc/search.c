@@ -66,8 +66,15 @@ static size_t seek(const int64_t *times, size_t begin, size_t end, int64_t time_
   return begin;
 }
 
-static int64_t mapped(int64_t time_ps, int64_t origin_ps, int64_t offset_ps, int64_t rate_q64) {
-  return time_ps + offset_ps + (int64_t)(((__int128)(time_ps - origin_ps) * rate_q64) >> 64);
+static inline int64_t mapped(int64_t time_ps, int64_t origin_ps, int64_t offset_ps,
+                             int64_t rate_q64) {
+  const __int128 drift = (__int128)(time_ps - origin_ps) * rate_q64 + ((__int128)1 << 63);
+  return time_ps + offset_ps + (int64_t)(drift >> 64);
+}
+
+void qkd_search_map(const int64_t *times, size_t count, int64_t origin_ps, int64_t offset_ps,
+                    int64_t rate_q64, int64_t *out) {
+  for (size_t i = 0; i < count; i++) out[i] = mapped(times[i], origin_ps, offset_ps, rate_q64);
 }
 
 enum { AT_ONCE = 8 };

@@ -45,6 +45,31 @@ def bin_times(times: Times, origin_ps: int, bin_ps: float, count: int) -> Bins:
     return bins
 
 
+def map_times(times: Times, clock: tuple[int, int, float]) -> Times:
+    """times + offset + rate (times - origin), for the clock (origin, offset, rate), as `map_time`.
+
+    times is sorted int64. Raises ValueError for other arrays or |rate| >= 0.1.
+    """
+    origin_ps, offset_ps, rate = clock
+    _check_times(times, origin_ps)
+    mapped = np.empty(len(times), np.int64)
+    lib.qkd_search_map(
+        _int64(times),
+        len(times),
+        origin_ps,
+        offset_ps,
+        _q64(rate),
+        ffi.from_buffer("int64_t[]", mapped),
+    )
+    return mapped
+
+
+def map_time(time_ps: int, clock: tuple[int, int, float]) -> int:
+    """One mapped time: exact but for a last rounding, to the nearest, a half upwards."""
+    origin_ps, offset_ps, rate = clock
+    return time_ps + offset_ps + (((time_ps - origin_ps) * _q64(rate) + (1 << 63)) >> 64)
+
+
 class Correlator:
     """Correlates counts over a cyclic length of 2^log2_size bins; one thread at a time.
 

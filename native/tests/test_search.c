@@ -148,6 +148,9 @@ static int pairs_by_hand(void) {
   /* A tenth faster from 10 on, and 4 ahead: 110 is seen at 124. */
   qkd_search_plane(a + 3, 1, b, 12, 10, 4, INT64_MAX / 5, 100, 100, 100, 1, -8, 3, 3, plane);
   failures += check(plane[0] == 2 && plane[1] == 0 && plane[2] == 0, "a drifting clock");
+  int64_t mapped[2];
+  qkd_search_map(a + 2, 2, 10, 4, INT64_MAX / 5, mapped);
+  failures += check(mapped[0] == 69 && mapped[1] == 124, "mapped times");
   return failures;
 }
 

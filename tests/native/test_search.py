@@ -1,5 +1,7 @@
 """The loops of the clock search against NumPy."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -99,6 +101,16 @@ def test_a_sum_is_taken_along_the_line_to_within_a_column(rows):
         assert found.sums[25] >= -1.0 * rows
 
 
+@given(st.integers(-(2**60), 2**60), st.integers(-(2**60), 2**60), st.floats(-0.09, 0.09))
+def test_a_time_is_mapped_to_the_nearest_picosecond(time, origin, rate):
+    clock = origin, 12_345, rate
+    # The rate is held to 2^-65.
+    exact = Fraction(rate) * (time - origin) + time + 12_345
+    assert abs(search.map_time(time, clock) - exact) <= Fraction(1, 2) + abs(time - origin) / 2**65
+    mapped = search.map_times(np.array([time, time], np.int64), clock)
+    assert mapped.tolist() == [search.map_time(time, clock)] * 2
+
+
 @settings(max_examples=150, deadline=None)
 @given(times, times, st.data())
 def test_every_pair_is_counted_by_time_and_lag(a, b, data):
@@ -113,7 +125,7 @@ def test_every_pair_is_counted_by_time_and_lag(a, b, data):
     expected = np.zeros(shape, np.int64)
     for time in a.tolist():
         index, into = divmod(time - begin, row)
-        lags = b - (time + offset + int(np.floor((time - origin) * rate))) - low
+        lags = b - (time + offset + int(np.floor((time - origin) * rate + 0.5))) - low
         lags = lags[(lags >= 0) & (lags < shape[1] << bits)] >> bits
         if 0 <= index < shape[0] and into < used:
             np.add.at(expected[index], lags, 1)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from qkd_native.search import map_time, map_times
+
 Times = npt.NDArray[np.int64]
 
 
@@ -21,13 +23,18 @@ class ClockModel:
     offset_ps: int
     rate: float
 
+    @property
+    def terms(self) -> tuple[int, int, float]:
+        """As the kernels take it."""
+        return self.t0_ps, self.offset_ps, self.rate
+
     def to_reference(self, times: Times) -> Times:
-        """Reference times, exact to 1 ps over days: only the small drift passes through floats."""
-        return times + (self.offset_ps + self._drift(times - self.t0_ps))
+        """Reference times, exact to 1 ps over days: the drift is taken in integers."""
+        return map_times(times, self.terms)
 
     def to_reference_ps(self, time_ps: int) -> int:
         """One reference time."""
-        return time_ps + self.offset_ps + round(self.rate * (time_ps - self.t0_ps))
+        return map_time(time_ps, self.terms)
 
     def to_announced_ps(self, time_ps: int) -> int:
         """The announcing end's time at a reference time, to 1 ps."""
@@ -41,9 +48,6 @@ class ClockModel:
     def moved(self, offset_ps: float, rate: float) -> "ClockModel":
         """The model with its offset at t0_ps and its rate changed by these."""
         return ClockModel(self.t0_ps, self.offset_ps + round(offset_ps), float(self.rate + rate))
-
-    def _drift(self, elapsed: Times) -> Times:
-        return np.rint(self.rate * elapsed.astype(np.float64)).astype(np.int64)
 
 
 @dataclass(frozen=True)

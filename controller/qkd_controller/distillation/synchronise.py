@@ -33,20 +33,20 @@ _GLANCE_PS = 80_000_000_000
 _LOOK_PS = 1_000_000_000_000
 _GLANCE_SIGMA = 6.0
 _LEAST_SIGMA = 3.5
-_MOST_CELLS = 40e6
+_MOST_CELLS = 28e6
 """Cells (piece, lag) of the histograms of a search: its sensitivity, time and memory."""
 _FINEST_BIN_PS = 400_000
 _SMEAR_BINS = 0.75
 _DRIFT_BINS = 2.0
 _MOST_PAIRS = 100e6
 """Pairs that are looked at, over all candidates."""
-_FEWEST_CANDIDATES, _MOST_CANDIDATES = 6, 64
+_FEWEST_CANDIDATES, _MOST_CANDIDATES = 4, 64
 
 _FINER_LOG2 = 3
 _NARROW_SIGMA = 5.5
 _CLEAR_SIGMA, _CLEAR_PAIRS = 10.0, 400.0
 _FIT_PAIRS = 100_000
-_WIDTHS = 3
+_WIDTHS = 5
 _ROWS, _MOST_ROWS = 64, 128
 
 
@@ -277,6 +277,7 @@ def _narrowed(reference: Times, announced: Times, cell: _Cell, window_ps: int) -
     Each step takes just enough data to be clear.
     """
     line, width_ps = cell.line, cell.bin_ps
+    error_ps = width_ps // 2  # a cell is better centred than a line along a smeared peak
     begin = max(int(announced[0]), line.model.to_announced_ps(int(reference[0])))
     end = min(int(announced[-1]), line.model.to_announced_ps(int(reference[-1])))
     whole = end - begin
@@ -293,18 +294,19 @@ def _narrowed(reference: Times, announced: Times, cell: _Cell, window_ps: int) -
         enough = max((_CLEAR_SIGMA / line.sigma) ** 2 / gain, _CLEAR_PAIRS / line.pairs)
         most = min(whole, round(_MOST_ROWS * (1 << finer) / line.tilt))
         span = min(max(round(line.span_ps * enough), 1 << finer), most)
-        found = _step(reference, announced, line, span, width_ps, finer)
+        found = _step(reference, announced, line, span, error_ps, finer)
         while found is None and span < most and line.sigma > _CLEAR_SIGMA:
             span = min(8 * span, most)  # there may be a gap
-            found = _step(reference, announced, line, span, width_ps, finer)
+            found = _step(reference, announced, line, span, error_ps, finer)
         if found is None:
             return None
         line, width_ps = found, 1 << finer
+        error_ps = width_ps
     while line.span_ps < whole:
         span = min(4 * line.span_ps, whole)
         share = line.share_for(span, _CLEAR_PAIRS * 10, 3 * _CLEAR_SIGMA)
-        longer = _step(reference, announced, line, span, width_ps, finest, share)
-        if longer is None or longer.pairs < 0.5 * span / line.span_ps * line.pairs:
+        longer = _step(reference, announced, line, span, error_ps, finest, share)
+        if longer is None or longer.pairs < 0.4 * span / line.span_ps * line.pairs:
             break
         line = longer
     return line
@@ -315,7 +317,7 @@ def _step(
     announced: Times,
     line: _Line,
     span_ps: int,
-    width_ps: int,
+    error_ps: int,
     bin_log2: int,
     share: float = 1.0,
 ) -> _Line | None:
@@ -327,7 +329,7 @@ def _step(
     row_ps = -(-span_ps // rows)
     steepest = line.tilt * row_ps / bin_ps
     margin = search.margin(rows, steepest)
-    columns = math.ceil(_WIDTHS * width_ps / bin_ps)
+    columns = math.ceil(_WIDTHS * error_ps / bin_ps)
     low = -((columns + 1) // 2 + margin) * bin_ps
     shape = (rows, min(columns + 2 * margin, search.MOST_COLUMNS))
     counts = _plane(reference, announced, line.model, begin, row_ps, share, low, bin_log2, shape)
@@ -390,7 +392,7 @@ def _plane(
     return search.plane(
         announced[first:last],
         reference[low:high],
-        (model.t0_ps, model.offset_ps, model.rate),
+        model.terms,
         begin_ps,
         row_ps,
         max(1, round(share * row_ps)),
