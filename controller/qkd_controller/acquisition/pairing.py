@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from qkd_controller.acquisition.stream import EventStream
 from qkd_controller.config.link import Timing
-from qkd_controller.distillation.synchronise import ClockFit, ClockTracker, find_clock
+from qkd_controller.distillation.clock import ClockFit
+from qkd_controller.distillation.synchronise import find_clock
+from qkd_controller.distillation.tracking import ClockTracker
 
 _RESYNCHRONISE_SPAN_PS = 200_000_000_000
 _LEAST_SPAN_PS = 50_000_000_000

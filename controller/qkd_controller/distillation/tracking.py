@@ -1,0 +1,78 @@
+"""A clock followed from the residuals of matched pairs."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from qkd_controller.distillation.clock import ClockFit, Times, significance
+
+_HALF_SIGMA = 3.0
+
+
+@dataclass(frozen=True)
+class LockLoss:
+    """Why a clock is no longer followed."""
+
+    cause: str
+
+
+class ClockTracker:
+    """Follows a clock from the residuals of matched pairs, slice by slice.
+
+    A Kalman filter over offset and rate; the rate takes a random walk of rate_wander a √s. Each
+    slice's median residual is one measurement, so that accidentals hardly pull.
+    """
+
+    def __init__(self, fit: ClockFit, slice_ps: int, rate_wander: float = 1e-8) -> None:
+        self.model = fit.model
+        self.residual_rms_ps = fit.jitter_ps
+        self._wander_variance = (rate_wander * 1e-6) ** 2  # (ps/ps)² per ps: (1/√s)² = 1e-12 / ps
+        self._covariance = np.diag([fit.offset_variance_ps2, fit.rate_variance])
+        self._expected = fit.pairs * slice_ps / fit.span_ps
+        self._doubtful = (0.0, 0.0, 0.0)
+
+    def update(self, announced_times: Times, residuals_ps: Times) -> None:
+        """Takes the residuals (reference time minus mapped time) of a slice's matched pairs."""
+        count = len(residuals_ps)
+        if count < 3:
+            return
+        self._move_to(int(announced_times[count // 2]))
+        median = float(np.median(residuals_ps))
+        spread = 1.4826 * float(np.median(np.abs(residuals_ps - median)))
+        self.residual_rms_ps = max(spread, 1.0)
+        # The median of n normal deviates has variance (π/2) σ²/n; never trust it beyond 1 ps.
+        noise = math.pi / 2 * self.residual_rms_ps**2 / count + 1.0
+        gain = self._covariance[:, 0] / (self._covariance[0, 0] + noise)
+        self.model = self.model.moved(gain[0] * median, gain[1] * median)
+        self._covariance = self._covariance - np.outer(gain, self._covariance[0, :])
+
+    def judge(self, coincidences: int, accidentals: float) -> LockLoss | None:
+        """Whether coincidences have vanished: fewer than there were, no more than accidentals.
+
+        Slices with too few counts to tell are judged together.
+        """
+        expected = self._expected
+        counted = self._doubtful[0] + coincidences
+        by_chance = self._doubtful[1] + max(accidentals, 0.5)
+        hoped = self._doubtful[2] + expected
+        if significance(counted, by_chance) >= _HALF_SIGMA:
+            self._doubtful = (0.0, 0.0, 0.0)
+            self._expected = 0.9 * expected + 0.1 * coincidences
+            return None
+        if hoped > by_chance and significance(counted, (hoped + by_chance) / 2) <= -_HALF_SIGMA:
+            self._doubtful = (0.0, 0.0, 0.0)
+            return LockLoss(
+                f"coincidences vanished: {counted:.0f} where {hoped:.0f} were expected, "
+                f"{by_chance:.0f} of them by chance"
+            )
+        self._doubtful = (counted, by_chance, hoped)
+        return None
+
+    def _move_to(self, t0_ps: int) -> None:
+        elapsed = float(t0_ps - self.model.t0_ps)
+        self.model = self.model.at(t0_ps)
+        step = np.array([[1.0, elapsed], [0.0, 1.0]])
+        q, dt = self._wander_variance, abs(elapsed)
+        noise = q * np.array([[dt**3 / 3, dt * elapsed / 2], [dt * elapsed / 2, dt]])
+        self._covariance = step @ self._covariance @ step.T + noise
