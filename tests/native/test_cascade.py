@@ -175,8 +175,15 @@ def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="frames"):
         Plan(8, 9, (2,), orders)
     corrector = Corrector(plan, np.zeros(8, np.uint8))
+    questions = corrector.ask()
     with pytest.raises(ValueError, match="bytes"):
-        corrector.absorb(corrector.ask(), b"")
+        corrector.absorb(questions, b"")
+    with pytest.raises(ValueError, match="last asked"):
+        corrector.absorb(questions + np.uint32(1), b"\0")
+    with pytest.raises(ValueError, match="no answers yet"):
+        corrector.ask()
+    with pytest.raises(ValueError, match="read-only"):
+        questions[0] = 0
 
 
 @pytest.mark.parametrize("tier", supported())
