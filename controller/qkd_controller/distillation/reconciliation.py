@@ -154,6 +154,8 @@ class FirstBlocks:
     def wipe(self) -> None:
         """Overwrites what is known of the string; the object is of no use afterwards."""
         self._own.wipe()
+        self._parities.fill(0)
+        self._errors.fill(0)
 
     def _unpacked(self, parities: bytes) -> Bits:
         bits = np.unpackbits(np.frombuffer(parities, np.uint8), bitorder="little")
