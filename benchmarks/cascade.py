@@ -133,7 +133,7 @@ def _reconcile_unknowing(truth: Bits, noisy: Bits, expected_qber: float) -> tupl
     reference = Reference(first.plan, truth)
     leaked = rounds = 0
     while (questions := first.ask()).size:
-        first.absorb(reference.answer(questions))
+        first.absorb(questions, reference.answer(questions))
         leaked += questions.size
         rounds += 1
     plan = cascade_plan(bytes(SEED_BYTES), truth.size, MAX_FRAME_BITS, first.sizes)

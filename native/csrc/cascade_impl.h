@@ -40,9 +40,9 @@ typedef struct {
   uint32_t leaf_words, bits;
   cascade_pass passes[MAX_PASSES];
   size_t frame_words, seldom_words;
-  size_t seldom, shared;                  /* from the state's begin */
+  size_t seldom, shared;                        /* from the state's begin */
   size_t shuffle, touched, found, dirty, fresh; /* from here on in what is shared */
-  size_t halves, empty_left, empty_right; /* [2][passes][leaf_words] */
+  size_t halves, empty_left, empty_right;       /* [2][passes][leaf_words] */
   size_t shared_words;
 } cascade_layout;
 
@@ -70,7 +70,6 @@ typedef struct {
 /* One pass of one frame. */
 typedef struct {
   cascade_word *tiers[TIERS];
-  uint64_t *blocks;
   const uint64_t *empty_left, *empty_right;
   uint32_t block_log2;
 } cascade_tree;
@@ -122,7 +121,6 @@ static inline cascade_tree cascade_tree_at(const cascade_layout *l, const cascad
   const cascade_pass *at = &l->passes[pass];
   cascade_tree t;
   for (uint32_t i = 0; i < TIERS; i++) t.tiers[i] = cascade_tier_at(f, at, i);
-  t.blocks = f->words + at->blocks;
   t.empty_left = f->empty_left == NULL ? NULL : f->empty_left + pass * l->leaf_words;
   t.empty_right = f->empty_right == NULL ? NULL : f->empty_right + pass * l->leaf_words;
   t.block_log2 = at->block_log2;
@@ -144,16 +142,18 @@ static inline cascade_place cascade_find(const cascade_tree *t, uint32_t name) {
   return p;
 }
 
-/* Brings near what a later question about some frame will need, in a pass of several blocks. */
+/* Brings near what a later question about some frame will need, in a pass of several blocks. Its
+ * place is a mere number, for a hostile question may name one beyond the state. */
 static inline void cascade_expect(const cascade_layout *l, const uint64_t *state,
                                   uint32_t question) {
   const cascade_pass *at = &l->passes[(question >> PASS_SHIFT) & (MAX_PASSES - 1)];
   const uint32_t name = (question & (BLOCK_NAME - 1)) | BLOCK_NAME;
   const uint32_t tier = cascade_tier_of(name);
-  const uint64_t *words = state + (question >> FRAME_SHIFT) * l->frame_words;
-  __builtin_prefetch(words);
-  __builtin_prefetch(words + at->tiers[tier] + 2 * (name % BLOCK_NAME >> TIER_LEVELS * (tier + 1)),
-                     1);
+  const uint32_t word = name % BLOCK_NAME >> TIER_LEVELS * (tier + 1);
+  const uint64_t *head = state + (question >> FRAME_SHIFT) * l->frame_words;
+  const uintptr_t place = (uintptr_t)head + sizeof *head * (at->tiers[tier] + 2 * word);
+  __builtin_prefetch(head);
+  __builtin_prefetch((const void *)place, 1);
 }
 
 /* The bit in a leaf of a pass, or the frame's length if there is none. */

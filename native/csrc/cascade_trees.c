@@ -144,7 +144,7 @@ static void hang(const qkd_cascade_plan *plan, const cascade_layout *l, const ca
     CASCADE_IN_TIER(tier, cascade_hang, leaves, i == 0 ? split : NULL, at->tier_words[i],
                     t.tiers[i], levels < TIER_LEVELS ? levels : TIER_LEVELS, sums);
     leaves = sums;
-    sums += at->tier_words[i];
+    sums += (at->tier_words[i] + 63) / 64;
   }
   f->head->hung |= UINT32_C(1) << pass;
 }

@@ -92,10 +92,23 @@ static void drop_ends(ends *e) {
   free(e->parities);
 }
 
-/* Corrects noisy; returns a hash of all that was said. */
+static void expect_wiped(const qkd_cascade_plan *plan, uint64_t *state) {
+  const size_t words = qkd_cascade_state_words(plan);
+  uint64_t left = 0;
+  qkd_cascade_wipe(plan, state);
+  for (size_t i = 0; i < words; i++) left |= state[i];
+  expect(left == 0, "nothing is left of a string once it is wiped");
+}
+
+/* Corrects noisy; returns a hash of all that was said. A clean state shows whether it is wiped. */
 static uint64_t correct(const qkd_cascade_plan *plan, const uint8_t *truth, uint8_t *noisy,
-                        int tier) {
+                        int tier, int clean) {
   ends e = make_ends(plan);
+  const size_t words = qkd_cascade_state_words(plan);
+  if (clean) {
+    memset(e.corrector, 0, words * sizeof *e.corrector);
+    memset(e.reference, 0, words * sizeof *e.reference);
+  }
   uint64_t hash = 14695981039346656037u;
   size_t count = 0;
   qkd_cascade_begin(plan, noisy, e.corrector, tier);
@@ -114,6 +127,10 @@ static uint64_t correct(const qkd_cascade_plan *plan, const uint8_t *truth, uint
   const uint32_t repeated = UINT32_C(1) << 16;
   expect(qkd_cascade_answer(plan, e.reference, &repeated, 1, &answer, tier) == 0,
          "a block's parity is answered once");
+  if (clean) {
+    expect_wiped(plan, e.corrector);
+    expect_wiped(plan, e.reference);
+  }
   drop_ends(&e);
   return hash;
 }
@@ -127,10 +144,10 @@ static int corrects(const qkd_cascade_plan *plan, uint32_t errors_in) {
     noisy[i] = truth[i] ^ (next_random() % errors_in == 0);
   }
   memcpy(first, noisy, bits);
-  const uint64_t portable = correct(plan, truth, first, 0);
+  const uint64_t portable = correct(plan, truth, first, 0, 0);
   for (int tier = 1; tier <= qkd_tier_best(); tier++) {
     memcpy(mended, noisy, bits);
-    expect(correct(plan, truth, mended, tier) == portable, "all tiers say the same");
+    expect(correct(plan, truth, mended, tier, 1) == portable, "all tiers say the same");
     expect(memcmp(mended, first, bits) == 0, "all tiers correct alike");
   }
   return memcmp(truth, first, bits) == 0;

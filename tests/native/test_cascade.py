@@ -4,7 +4,7 @@ from math import log2
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qkd_native import deltas
@@ -176,8 +176,15 @@ def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="frames"):
         Plan(8, 9, (2,), orders)
     corrector = Corrector(plan, np.zeros(8, np.uint8))
+    questions = corrector.ask()
     with pytest.raises(ValueError, match="bytes"):
-        corrector.absorb(corrector.ask(), b"")
+        corrector.absorb(questions, b"")
+    with pytest.raises(ValueError, match="last asked"):
+        corrector.absorb(questions + np.uint32(1), b"\0")
+    with pytest.raises(ValueError, match="no answers yet"):
+        corrector.ask()
+    with pytest.raises(ValueError, match="read-only"):
+        questions[0] = 0
 
 
 @pytest.mark.parametrize("tier", supported())
@@ -201,6 +208,7 @@ def test_leaves_of_a_shuffled_frame_are_its_shuffled_bits(tier: Tier, length: in
 
 
 @settings(deadline=None, max_examples=10)
+@example(seed=5, frame_bits=32769, last_bits=32769, first_log2=7, qber=0.1)
 @given(
     seed=st.integers(0, 2**32),
     frame_bits=st.integers(LEAST_SHUFFLED_BITS, MAX_FRAME_BITS),

@@ -120,8 +120,12 @@ class FirstBlocks:
         """The next round's questions; empty once the blocks are small enough."""
         return self._asked[:0] if self._settled else self._asked
 
-    def absorb(self, parities: bytes) -> None:
-        """Takes in the answers to the questions last asked."""
+    def absorb(self, questions: Questions, parities: bytes) -> None:
+        """Takes in the answers to exactly the questions last asked, packed bit 0 first."""
+        if not np.array_equal(questions, self._asked):
+            raise ValueError("these are not the questions last asked")
+        if len(parities) != -(-questions.size // 8):
+            raise ValueError(f"{questions.size} answers do not have {len(parities)} bytes")
         own = self._unpacked(self._own.answer(self._asked))
         theirs = self._unpacked(parities)
         if self._parities.size:
@@ -150,6 +154,8 @@ class FirstBlocks:
     def wipe(self) -> None:
         """Overwrites what is known of the string; the object is of no use afterwards."""
         self._own.wipe()
+        self._parities.fill(0)
+        self._errors.fill(0)
 
     def _unpacked(self, parities: bytes) -> Bits:
         bits = np.unpackbits(np.frombuffer(parities, np.uint8), bitorder="little")

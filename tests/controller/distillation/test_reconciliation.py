@@ -62,7 +62,7 @@ def converse_unknowing(
     reference = Reference(first.plan, truth)
     leaked = rounds = 0
     while (questions := first.ask()).size:
-        first.absorb(reference.answer(questions))
+        first.absorb(questions, reference.answer(questions))
         leaked += questions.size
         rounds += 1
     plan = cascade_plan(seed, truth.size, frame_bits, first.sizes)
@@ -116,6 +116,15 @@ def test_first_blocks_fit_and_their_parities_are_right(
     assert first.block_log2 == min(wanted, coarsest) or first.block_log2 < wanted
     residual = truth ^ noisy
     assert all(residual[frames.span(frame)].sum() % 2 == 0 for frame in frames.every)
+
+
+def test_answers_to_other_questions_are_refused() -> None:
+    first = FirstBlocks(bytes(SEED_BYTES), np.zeros(1000, np.uint8), 1000, 0.02)
+    questions = first.ask()
+    with pytest.raises(ValueError, match="last asked"):
+        first.absorb(questions[1:], bytes(4))
+    with pytest.raises(ValueError, match="bytes"):
+        first.absorb(questions, b"")
 
 
 def test_the_error_rate_follows_from_the_share_of_odd_blocks() -> None:
