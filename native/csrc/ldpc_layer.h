@@ -1,14 +1,13 @@
 /* One block row in vectors of any width: a version names its operations and includes this.
  *
- * Two vectors of checks at a time, for one box-plus waits on the one before. The bits of a column
- * that neighbouring checks take are neighbours, but for the wrap: a column's first posteriors are
- * repeated behind its end, and made equal again after the row.
+ * The bits of a column that neighbouring checks take are neighbours, but for the wrap: a column's
+ * first posteriors are repeated behind its end, and made equal again after the row.
  *
  * Packing int16 to bytes weaves the two halves lane by lane. Messages stay in that order, and lie
- * as they are used, step by step, edge by edge, for they stream through the cache; nobody else reads
- * them. Only the syndrome must be brought into the woven order.
+ * as they are used, step by step, edge by edge, for they stream through the cache; nobody else
+ * reads them. Only the syndrome must be brought into the woven order.
  */
-enum { LANES = sizeof(bytes), HALF = LANES / 2, SIDE = 2 };
+enum { LANES = sizeof(bytes), HALF = LANES / 2 };
 
 INLINE bytes corrected(bytes a, bytes b, bytes table) {
   const bytes low = min_u8(a, b), high = max_u8(a, b);
@@ -38,55 +37,42 @@ INLINE void mend_wrap(int16_t *column, size_t size, size_t shift) {
 
 TARGET void LAYER(const qkd_ldpc_code *code, uint32_t row, const uint8_t *signs,
                   int16_t *posteriors, uint8_t *messages) {
-  int16_t others[LDPC_MAX_ROW * SIDE * LANES];
+  int16_t others[LDPC_MAX_ROW * LANES];
   static const uint8_t correction[16] = LDPC_CORRECTION;
   const size_t size = code->size;
   const uint32_t first = code->row_start[row];
   const uint32_t degree = code->row_start[row + 1] - first;
   const qkd_ldpc_edge *edges = code->edges + first;
   const bytes table = repeat16(correction), zero = all8(0);
-  messages += first * size;
-  for (size_t begin = 0; begin < size; begin += SIDE * LANES) {
-    uint8_t *step_messages = messages + begin * degree;
-    bytes odd[SIDE], least[SIDE], least_edge[SIDE], rest[SIDE], all[SIDE];
-    for (size_t s = 0; s < SIDE; s++) {
-      odd[s] = to_top_bit(weave(load(signs + begin + s * LANES)));
-      least[s] = rest[s] = all8(LDPC_FIRST);
-      least_edge[s] = all8(-1);
-    }
+  for (size_t k = 0; k < size; k += LANES) {
+    uint8_t *of_step = messages + first * size + k * degree;
+    bytes odd = to_top_bit(weave(load(signs + k)));
+    bytes least = all8(LDPC_FIRST), rest = least, least_edge = all8(-1);
     for (uint32_t e = 0; e < degree; e++) {
-      const int16_t *column = qkd_ldpc_column(code, posteriors, edges[e].column);
-      const bytes edge = all8((char)e);
-      for (size_t s = 0; s < SIDE; s++) {
-        const size_t at = (e * SIDE + s) * LANES;
-        const size_t from = qkd_ldpc_place(begin + s * LANES, edges[e].shift, size);
-        const bytes message = load(step_messages + at);
-        const bytes low = sub16(load(column + from), unpack_low(message, zero));
-        const bytes high = sub16(load(column + from + HALF), unpack_high(message, zero));
-        store(others + at, low);
-        store(others + at + HALF, high);
-        const bytes heard = pack16(low, high), reliability = abs8(heard);
-        odd[s] = xor(odd[s], heard);
-        rest[s] = corrected(rest[s], max_u8(least[s], reliability), table);
-        least_edge[s] = where_less_u8(reliability, least[s], edge, least_edge[s]);
-        least[s] = min_u8(least[s], reliability);
-      }
+      const int16_t *bits = qkd_ldpc_column(code, posteriors, edges[e].column) +
+                            qkd_ldpc_place(k, edges[e].shift, size);
+      const bytes message = load(of_step + e * LANES);
+      const bytes low = sub16(load(bits), unpack_low(message, zero));
+      const bytes high = sub16(load(bits + HALF), unpack_high(message, zero));
+      store(others + e * LANES, low);
+      store(others + e * LANES + HALF, high);
+      const bytes heard = pack16(low, high), reliability = abs8(heard);
+      odd = xor(odd, heard);
+      rest = corrected(rest, max_u8(least, reliability), table);
+      least_edge = where_less_u8(reliability, least, all8((char)e), least_edge);
+      least = min_u8(least, reliability);
     }
-    for (size_t s = 0; s < SIDE; s++) all[s] = corrected(rest[s], least[s], table);
+    const bytes all = corrected(rest, least, table);
     for (uint32_t e = 0; e < degree; e++) {
-      int16_t *column = qkd_ldpc_column(code, posteriors, edges[e].column);
-      const bytes edge = all8((char)e);
-      for (size_t s = 0; s < SIDE; s++) {
-        const size_t at = (e * SIDE + s) * LANES;
-        const size_t from = qkd_ldpc_place(begin + s * LANES, edges[e].shift, size);
-        const bytes low = load(others + at), high = load(others + at + HALF);
-        const bytes told = where_equal8(least_edge[s], edge, rest[s], all[s]);
-        const bytes signed_told = negated_where_top(xor(odd[s], pack16(low, high)), told);
-        const bytes message = xor(signed_told, all8((char)LDPC_BIAS));
-        store(step_messages + at, message);
-        store(column + from, add16(low, unpack_low(message, zero)));
-        store(column + from + HALF, add16(high, unpack_high(message, zero)));
-      }
+      int16_t *bits = qkd_ldpc_column(code, posteriors, edges[e].column) +
+                      qkd_ldpc_place(k, edges[e].shift, size);
+      const bytes low = load(others + e * LANES), high = load(others + e * LANES + HALF);
+      const bytes told = where_equal8(least_edge, all8((char)e), rest, all);
+      const bytes signed_told = negated_where_top(xor(odd, pack16(low, high)), told);
+      const bytes message = xor(signed_told, all8((char)LDPC_BIAS));
+      store(of_step + e * LANES, message);
+      store(bits, add16(low, unpack_low(message, zero)));
+      store(bits + HALF, add16(high, unpack_high(message, zero)));
     }
   }
   for (uint32_t e = 0; e < degree; e++)

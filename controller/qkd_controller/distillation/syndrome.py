@@ -26,7 +26,7 @@ INCREMENTS = (0.02, 0.04, 0.12)
 
 _SPLIT_LOSS = 0.12
 """A code with a share s of its rows split works this times s further from the Shannon limit."""
-_NEAREST, _MARGIN = 1.095, 2.3
+_NEAREST, _MARGIN = 1.088, 2.3
 """f of the first syndrome: so far from the limit, and so many times 1/sqrt(errors of a frame)."""
 _WORKING_POINT = 1.10
 """f at which a code is expected to just work: its parities tell the error rate to decode for."""
@@ -105,7 +105,7 @@ def _plan(string_bits: int, frames: int, qber: float) -> SyndromePlan:
     blocks = leak / Code(frame_bits, base_rows()[0]).size
     rows = max((rows for rows in base_rows() if rows <= blocks), default=base_rows()[0])
     blocks *= 1 + _SPLIT_LOSS * max(blocks / rows - 1, 0)
-    return SyndromePlan(string_bits, frame_bits, rows, min(max(round(blocks), rows), 2 * rows))
+    return SyndromePlan(string_bits, frame_bits, rows, min(max(math.ceil(blocks), rows), 2 * rows))
 
 
 def starting_efficiency(frame_bits: int, qber: float) -> float:

@@ -46,6 +46,24 @@ def test_strings_become_equal_near_the_limit_in_few_round_trips(qber):
     assert corrector.leaked_bits < 1.19 * truth.size * entropy(actual)
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("qber", [0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.10])
+def test_a_thousand_frames_leak_little_and_nearly_all_are_decoded(qber):
+    leaked = failed = frames = 0
+    limit = 0.0
+    for seed in range(25):
+        truth, noisy = noisy_pair(40 * MAX_FRAME_BITS, qber, seed)
+        limit += truth.size * entropy(float(np.mean(truth ^ noisy)))
+        plan = syndrome_plan(truth.size, qber)
+        corrector, _ = reconcile(plan, truth, noisy)
+        leaked += corrector.leaked_bits
+        wrong = np.add.reduceat(truth ^ noisy, np.arange(0, truth.size, plan.frame_bits))
+        failed += int(np.count_nonzero(wrong))
+        frames += plan.frames
+    assert leaked < 1.15 * limit
+    assert failed <= frames // 100
+
+
 def test_more_errors_than_expected_take_more_parities_of_some_frames_only():
     truth, noisy = noisy_pair(300_000, 0.03, 1)
     noisy[:150_000] = truth[:150_000] ^ (np.random.default_rng(2).random(150_000) < 0.034)
