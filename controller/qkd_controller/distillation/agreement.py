@@ -3,7 +3,6 @@
 import hmac
 import secrets
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from qkd_controller.distillation.reconciliation import (
     cascade_plan,
     repair_sizes,
 )
+from qkd_controller.distillation.strings import StringChannel
 from qkd_controller.distillation.threads import in_thread
 from qkd_controller.link.block_messages import (
     TAG_BYTES,
@@ -33,17 +33,13 @@ from qkd_controller.link.block_messages import (
     FramesDisclosed,
     ParityAnswers,
     ParityQuestions,
-    StringMessage,
     StringName,
 )
-from qkd_controller.link.channel import BlockChannel
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
 from qkd_native.cascade import Corrector, Plan, Reference
 
 REPAIRS = 2
 """Counted further runs for a frame that does not confirm, before it is disclosed."""
-
-S = TypeVar("S", bound=StringMessage)
 
 
 @dataclass
@@ -67,9 +63,8 @@ class Agreement:
     limit on leaked bits, ProtocolError for messages that no honest peer sends.
     """
 
-    name: StringName
     bits: Bits
-    channel: BlockChannel
+    channel: StringChannel
     is_reference: bool
     expected_qber: float
     covered_bits: int
@@ -79,6 +74,11 @@ class Agreement:
 
     def __post_init__(self) -> None:
         self._frames = Frames(self.bits.size)
+
+    @property
+    def name(self) -> StringName:
+        """The string that this is about."""
+        return self.channel.name
 
     async def run(self) -> Tally:
         """Both ends run this at the same time; returns once both know the strings equal."""
@@ -111,16 +111,16 @@ class Agreement:
 
     async def _correct(self, chosen: tuple[int, ...], part: Bits, sizes: tuple[int, ...]) -> None:
         seed = secrets.token_bytes(SEED_BYTES)
-        await self._send(CascadeBegun(self.channel.block, self.name, seed, sizes, chosen))
+        await self.channel.send(CascadeBegun(self.channel.block, self.name, seed, sizes, chosen))
         corrector = await in_thread(Corrector, await self._plan(seed, part, sizes), part)
         try:
             while True:
                 questions = await in_thread(corrector.ask)
                 nodes = questions.astype("<u4").tobytes()
-                await self._send(ParityQuestions(self.channel.block, self.name, nodes))
+                await self.channel.send(ParityQuestions(self.channel.block, self.name, nodes))
                 if not questions.size:
                     return
-                answers = await self._receive(ParityAnswers)
+                answers = await self.channel.receive(ParityAnswers)
                 if answers.count != questions.size:
                     raise ProtocolError(f"{answers.count} answers to {questions.size} questions")
                 self.tally.rounds += 1
@@ -130,7 +130,7 @@ class Agreement:
             corrector.wipe()
 
     async def _answer(self, chosen: tuple[int, ...], part: Bits) -> None:
-        begun = await self._receive(CascadeBegun)
+        begun = await self.channel.receive(CascadeBegun)
         if begun.frames != chosen or len(begun.seed) != SEED_BYTES:
             raise ProtocolError(f"the peer began Cascade on other frames of string {self.name}")
         try:
@@ -140,7 +140,7 @@ class Agreement:
         reference = await in_thread(Reference, plan, part)
         try:
             while True:
-                message = await self._receive(ParityQuestions)
+                message = await self.channel.receive(ParityQuestions)
                 questions = np.frombuffer(message.nodes, "<u4").astype(np.uint32)
                 if not questions.size:
                     return
@@ -150,7 +150,7 @@ class Agreement:
                     parities = await in_thread(reference.answer, questions)
                 except ValueError as error:
                     raise ProtocolError(f"the peer asked what it must not: {error}") from None
-                await self._send(
+                await self.channel.send(
                     ParityAnswers(self.channel.block, self.name, questions.size, parities)
                 )
         finally:
@@ -166,14 +166,14 @@ class Agreement:
         if self.is_reference:
             key = secrets.token_bytes(KEY_BYTES)
             tag = await in_thread(confirmation_tag, key, self.bits)
-            await self._send(Confirmation(self.channel.block, self.name, key, tag, covered))
-            return (await self._receive(ConfirmationVerdict)).equal
-        message = await self._receive(Confirmation)
+            await self.channel.send(Confirmation(self.channel.block, self.name, key, tag, covered))
+            return (await self.channel.receive(ConfirmationVerdict)).equal
+        message = await self.channel.receive(Confirmation)
         if message.covered_bits != covered:
             raise ProtocolError(f"the peer charges a confirmation of string {self.name} wrongly")
         tag = await in_thread(confirmation_tag, message.key, self.bits)
         equal = hmac.compare_digest(tag, message.tag)
-        await self._send(ConfirmationVerdict(self.channel.block, self.name, equal))
+        await self.channel.send(ConfirmationVerdict(self.channel.block, self.name, equal))
         return equal
 
     async def _locate(self) -> tuple[int, ...]:
@@ -183,12 +183,12 @@ class Agreement:
         if self.is_reference:
             key = secrets.token_bytes(KEY_BYTES)
             checks = await in_thread(frame_checks, key, self.bits, frames)
-            await self._send(FrameChecks(self.channel.block, self.name, key, checks))
-            failing = (await self._receive(FailingFrames)).frames
+            await self.channel.send(FrameChecks(self.channel.block, self.name, key, checks))
+            failing = (await self.channel.receive(FailingFrames)).frames
             if not failing or failing != tuple(sorted(set(failing) & set(frames.every))):
                 raise ProtocolError(f"the peer names frames that string {self.name} has not")
             return failing
-        message = await self._receive(FrameChecks)
+        message = await self.channel.receive(FrameChecks)
         checks = await in_thread(frame_checks, message.key, self.bits, frames)
         try:
             failing = failing_frames(checks, message.checks)
@@ -196,7 +196,7 @@ class Agreement:
             raise ProtocolError(str(error)) from None
         if not failing:
             raise BlockDiscarded(f"string {self.name} differs, but none of its frames does")
-        await self._send(FailingFrames(self.channel.block, self.name, failing))
+        await self.channel.send(FailingFrames(self.channel.block, self.name, failing))
         return failing
 
     async def _disclose(self, chosen: tuple[int, ...]) -> None:
@@ -206,9 +206,11 @@ class Agreement:
             self._count(part.size)
             if self.is_reference:
                 packed = pack_bits(part).tobytes()
-                await self._send(FramesDisclosed(self.channel.block, self.name, part.size, packed))
+                await self.channel.send(
+                    FramesDisclosed(self.channel.block, self.name, part.size, packed)
+                )
                 return
-            message = await self._receive(FramesDisclosed)
+            message = await self.channel.receive(FramesDisclosed)
             if message.count != part.size:
                 raise ProtocolError(f"{message.count} disclosed bits instead of {part.size}")
             self._frames.scatter(self.bits, chosen, unpack_bits(message.bits, message.count))
@@ -223,12 +225,3 @@ class Agreement:
                 f"agreeing on string {self.name} would leak {self.tally.leaked_bits} bits "
                 f"or more, {self.leak_limit_bits} are allowed"
             )
-
-    async def _send(self, message: StringMessage) -> None:
-        await self.channel.send(message)
-
-    async def _receive(self, kind: type[S]) -> S:
-        message = await self.channel.receive(kind)
-        if message.string != self.name:
-            raise ProtocolError(f"a message about string {message.string}, not {self.name}")
-        return message

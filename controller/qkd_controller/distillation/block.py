@@ -21,6 +21,7 @@ from qkd_controller.distillation.bits import Bits
 from qkd_controller.distillation.confirmation import confirmation_epsilon
 from qkd_controller.distillation.report import BlockReport, StringReport
 from qkd_controller.distillation.sifting import choose_subset, pack_bases, sift, unpack_bases
+from qkd_controller.distillation.strings import STRINGS, StringChannel, StringChannels, together
 from qkd_controller.distillation.threads import in_thread
 from qkd_controller.link.block_messages import (
     TAG_BYTES,
@@ -40,7 +41,6 @@ from qkd_controller.security.leakage import LeakageMonitor, check_leakage
 from qkd_native.clicks import MULTI_CLICK
 
 SEED_BYTES = 32
-STRINGS: tuple[StringName, StringName] = ("z", "x")
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,10 +144,9 @@ class _Distillation:
         with self._stage("choose"):
             strings = await self._choose(sifted)
         received = {name: self._keep(strings[name].copy()) for name in STRINGS}
-        tallies: dict[str, Tally] = {}
-        for name in STRINGS:
-            with self._stage(f"agree_{name}"):
-                tallies[name] = await self._agree(name, strings[name])
+        channels = StringChannels(self._channel)
+        agreed = await together(*(self._agree(channels[n], strings[n]) for n in STRINGS))
+        tallies: dict[StringName, Tally] = dict(zip(STRINGS, agreed, strict=True))
         with self._stage("estimate"):
             errors = await self._count_errors(received, strings)
         reports = {
@@ -242,21 +241,21 @@ class _Distillation:
             chosen[name] = self._keep(sifted[name][kept])
         return chosen
 
-    async def _agree(self, name: StringName, string: Bits) -> Tally:
+    async def _agree(self, channel: StringChannel, string: Bits) -> Tally:
         """Only the key string has a budget; the test string may be told whole, more than once."""
         plan = self._plan
-        is_key = name == plan.key_basis
+        is_key = channel.name == plan.key_basis
         covered = min(covered_confirmation_bits(plan.epsilon_correctness), 8 * TAG_BYTES)
         agreement = Agreement(
-            name=name,
             bits=string,
-            channel=self._channel,
+            channel=channel,
             is_reference=self._part.bit_reference,
             expected_qber=self._expected_qber,
             covered_bits=covered if is_key else 0,
             leak_limit_bits=plan.leakage_budget_bits if is_key else 3 * string.size + 1024,
         )
-        return await agreement.run()
+        with self._stage(f"agree_{channel.name}"):
+            return await agreement.run()
 
     async def _count_errors(
         self, received: dict[StringName, Bits], corrected: dict[StringName, Bits]
