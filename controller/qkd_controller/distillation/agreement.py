@@ -99,15 +99,21 @@ class Agreement:
         raise BlockDiscarded(f"string {self.name} does not confirm")
 
     async def _cascade(self, chosen: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+        if chosen == self._frames.every:
+            await self._search(chosen, self.bits, sizes)
+            return
         part = self._frames.gather(self.bits, chosen)
         try:
-            if self.is_reference:
-                await self._answer(chosen, part)
-            else:
-                await self._correct(chosen, part, sizes)
-                self._frames.scatter(self.bits, chosen, part)
+            await self._search(chosen, part, sizes)
+            self._frames.scatter(self.bits, chosen, part)
         finally:
             part.fill(0)
+
+    async def _search(self, chosen: tuple[int, ...], part: Bits, sizes: tuple[int, ...]) -> None:
+        if self.is_reference:
+            await self._answer(chosen, part)
+        else:
+            await self._correct(chosen, part, sizes)
 
     async def _correct(self, chosen: tuple[int, ...], part: Bits, sizes: tuple[int, ...]) -> None:
         seed = secrets.token_bytes(SEED_BYTES)

@@ -43,6 +43,8 @@ CONTROL_MESSAGES = (
     Discard,
 )
 _INBOX_LIMIT_BYTES = 64 * 2**20
+_BLOCKS_LIMIT_BYTES = 256 * 2**20
+"""Of all blocks' messages together."""
 _CHECKPOINT_EVERY = 4096
 
 
@@ -253,6 +255,8 @@ class Session:
         if isinstance(message, BlockMessage):
             if self._dialogue.is_open(message.block):
                 self._block_inbox(message.block).offer(message, size_bytes)
+                if sum(i.held_bytes for i in self._block_inboxes.values()) > _BLOCKS_LIMIT_BYTES:
+                    raise ProtocolError("the peer sends more than this end can take in")
         elif isinstance(message, Resume | Verdict):
             raise ProtocolError(f"{self._terms.peer} sent {type(message).__name__} out of turn")
         elif not isinstance(message, UNTAGGED):
