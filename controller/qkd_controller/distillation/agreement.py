@@ -22,7 +22,7 @@ from qkd_controller.distillation.reconciliation import (
     repair_sizes,
 )
 from qkd_controller.distillation.strings import StringChannel
-from qkd_controller.distillation.threads import in_thread
+from qkd_controller.distillation.threads import aside, in_thread
 from qkd_controller.link.block_messages import (
     TAG_BYTES,
     CascadeBegun,
@@ -36,7 +36,7 @@ from qkd_controller.link.block_messages import (
     StringName,
 )
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
-from qkd_native.cascade import Corrector, Plan, Reference
+from qkd_native.cascade import Corrector, Plan, Questions, Reference
 
 REPAIRS = 2
 """Counted further runs for a frame that does not confirm, before it is disclosed."""
@@ -120,9 +120,9 @@ class Agreement:
         await self.channel.send(CascadeBegun(self.channel.block, self.name, seed, sizes, chosen))
         corrector = await in_thread(Corrector, await self._plan(seed, part, sizes), part)
         try:
+            questions = await in_thread(corrector.ask)
             while True:
-                questions = await in_thread(corrector.ask)
-                nodes = questions.astype("<u4").tobytes()
+                nodes = questions.astype("<u4", copy=False).tobytes()
                 await self.channel.send(ParityQuestions(self.channel.block, self.name, nodes))
                 if not questions.size:
                     return
@@ -131,7 +131,8 @@ class Agreement:
                     raise ProtocolError(f"{answers.count} answers to {questions.size} questions")
                 self.tally.rounds += 1
                 self._count(questions.size)
-                await in_thread(corrector.absorb, questions, answers.parities)
+                corrector.absorb(questions, answers.parities)
+                questions = await aside(self._round_bytes(questions), corrector.ask)
         finally:
             corrector.wipe()
 
@@ -147,13 +148,15 @@ class Agreement:
         try:
             while True:
                 message = await self.channel.receive(ParityQuestions)
-                questions = np.frombuffer(message.nodes, "<u4").astype(np.uint32)
+                questions = np.frombuffer(message.nodes, "<u4").astype(np.uint32, copy=False)
                 if not questions.size:
                     return
                 self.tally.rounds += 1
                 self._count(questions.size)
                 try:
-                    parities = await in_thread(reference.answer, questions)
+                    parities = await aside(
+                        self._round_bytes(questions), reference.answer, questions
+                    )
                 except ValueError as error:
                     raise ProtocolError(f"the peer asked what it must not: {error}") from None
                 await self.channel.send(
@@ -161,6 +164,10 @@ class Agreement:
                 )
         finally:
             reference.wipe()
+
+    def _round_bytes(self, questions: Questions) -> int:
+        """About what a round touches: the questions' nodes, and a little of each frame."""
+        return questions.nbytes + self.bits.size // 256
 
     async def _plan(self, seed: bytes, part: Bits, sizes: tuple[int, ...]) -> Plan:
         return await in_thread(cascade_plan, seed, part.size, self._frames.frame_bits, sizes)
@@ -171,13 +178,13 @@ class Agreement:
         self._count(8 * TAG_BYTES - covered)
         if self.is_reference:
             key = secrets.token_bytes(KEY_BYTES)
-            tag = await in_thread(confirmation_tag, key, self.bits)
+            tag = await aside(self.bits.size, confirmation_tag, key, self.bits)
             await self.channel.send(Confirmation(self.channel.block, self.name, key, tag, covered))
             return (await self.channel.receive(ConfirmationVerdict)).equal
         message = await self.channel.receive(Confirmation)
         if message.covered_bits != covered:
             raise ProtocolError(f"the peer charges a confirmation of string {self.name} wrongly")
-        tag = await in_thread(confirmation_tag, message.key, self.bits)
+        tag = await aside(self.bits.size, confirmation_tag, message.key, self.bits)
         equal = hmac.compare_digest(tag, message.tag)
         await self.channel.send(ConfirmationVerdict(self.channel.block, self.name, equal))
         return equal
