@@ -6,12 +6,19 @@ from pathlib import Path
 
 from benchmarks import harness
 
-_NO_FAMILY = {"__main__", "harness"}
+_NO_FAMILY = {
+    "__main__",
+    "harness",
+    "pipeline",
+    "pipeline_delay",
+    "pipeline_meter",
+    "pipeline_node",
+}
 
 
 def main() -> None:
     here = Path(__file__).parent
-    families = sorted(p.stem for p in here.glob("*.py") if p.stem not in _NO_FAMILY and "pipeline" not in p.stem)
+    families = sorted(p.stem for p in here.glob("*.py") if p.stem not in _NO_FAMILY)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("family", nargs="*", help=f"of {', '.join(families) or 'none yet'}")
     parser.add_argument("--rounds", type=int, default=harness.ROUNDS)

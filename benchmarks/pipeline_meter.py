@@ -27,6 +27,7 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (block, "unpack_bases", "sift"),
     (block, "sift", "sift"),
     (block, "choose_subset", "choose"),
+    (block, "pick", "choose"),
     (block, "pack_bits", "estimate"),
     (block, "corrections", "estimate"),
     (block, "draw_seed", "amplify"),
