@@ -189,6 +189,9 @@ class MemoryPipe:
             if data:
                 self._peer._incoming.put_nowait(data)
 
+    def idle(self) -> bool:
+        return not self._closed
+
     async def drain(self) -> None:
         if self._closed:
             raise ConnectionResetError("the pipe is closed")

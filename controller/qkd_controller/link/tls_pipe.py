@@ -72,6 +72,10 @@ class TlsPipe:
             view = view[self._tls.write(view) :]
         self._flush()
 
+    def idle(self) -> bool:
+        """Whether all that was written has left for the network."""
+        return not self._closing and not self._writer.transport.get_write_buffer_size()
+
     async def drain(self) -> None:
         """Waits until the peer has read enough for more to be written."""
         await self._writer.drain()
