@@ -6,7 +6,14 @@ from pathlib import Path
 
 from benchmarks import harness
 
-_NO_FAMILY = {"__main__", "harness"}
+_NO_FAMILY = {
+    "__main__",
+    "harness",
+    "pipeline",
+    "pipeline_delay",
+    "pipeline_meter",
+    "pipeline_node",
+}
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ LINK_RANGES = {
     "block.epsilon_secrecy": _EPSILON,
     "block.epsilon_correctness": _EPSILON,
     "block.pad_refill_bits": _KEY_BITS,
+    "block.in_flight_mib": Range(1, 1 << 20),
     "alignment.start_above_qber_ratio": _RATIO,
     "alignment.alarm_above_qber_ratio": _RATIO,
     "alignment.sifted_per_probe": Range(1, 10**7),

@@ -49,6 +49,8 @@ class BlockPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epsilon_correctness: float = 1e-15
     pad_refill_bits: int = 2048
     """First bits of each released block, which refill the authentication pool."""
+    in_flight_mib: int = 256
+    """Memory for blocks being distilled at once; at least one is, however large it is."""
 
 
 class Alignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

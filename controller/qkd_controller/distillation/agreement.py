@@ -3,7 +3,6 @@
 import hmac
 import secrets
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
@@ -22,7 +21,8 @@ from qkd_controller.distillation.reconciliation import (
     cascade_plan,
     repair_sizes,
 )
-from qkd_controller.distillation.threads import in_thread
+from qkd_controller.distillation.strings import StringChannel
+from qkd_controller.distillation.threads import aside, in_thread
 from qkd_controller.link.block_messages import (
     TAG_BYTES,
     CascadeBegun,
@@ -33,17 +33,13 @@ from qkd_controller.link.block_messages import (
     FramesDisclosed,
     ParityAnswers,
     ParityQuestions,
-    StringMessage,
     StringName,
 )
-from qkd_controller.link.channel import BlockChannel
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
-from qkd_native.cascade import Corrector, Plan, Reference
+from qkd_native.cascade import Corrector, Plan, Questions, Reference
 
 REPAIRS = 2
 """Counted further runs for a frame that does not confirm, before it is disclosed."""
-
-S = TypeVar("S", bound=StringMessage)
 
 
 @dataclass
@@ -67,9 +63,8 @@ class Agreement:
     limit on leaked bits, ProtocolError for messages that no honest peer sends.
     """
 
-    name: StringName
     bits: Bits
-    channel: BlockChannel
+    channel: StringChannel
     is_reference: bool
     expected_qber: float
     covered_bits: int
@@ -79,6 +74,11 @@ class Agreement:
 
     def __post_init__(self) -> None:
         self._frames = Frames(self.bits.size)
+
+    @property
+    def name(self) -> StringName:
+        """The string that this is about."""
+        return self.channel.name
 
     async def run(self) -> Tally:
         """Both ends run this at the same time; returns once both know the strings equal."""
@@ -99,38 +99,45 @@ class Agreement:
         raise BlockDiscarded(f"string {self.name} does not confirm")
 
     async def _cascade(self, chosen: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+        if chosen == self._frames.every:
+            await self._search(chosen, self.bits, sizes)
+            return
         part = self._frames.gather(self.bits, chosen)
         try:
-            if self.is_reference:
-                await self._answer(chosen, part)
-            else:
-                await self._correct(chosen, part, sizes)
-                self._frames.scatter(self.bits, chosen, part)
+            await self._search(chosen, part, sizes)
+            self._frames.scatter(self.bits, chosen, part)
         finally:
             part.fill(0)
 
+    async def _search(self, chosen: tuple[int, ...], part: Bits, sizes: tuple[int, ...]) -> None:
+        if self.is_reference:
+            await self._answer(chosen, part)
+        else:
+            await self._correct(chosen, part, sizes)
+
     async def _correct(self, chosen: tuple[int, ...], part: Bits, sizes: tuple[int, ...]) -> None:
         seed = secrets.token_bytes(SEED_BYTES)
-        await self._send(CascadeBegun(self.channel.block, self.name, seed, sizes, chosen))
+        await self.channel.send(CascadeBegun(self.channel.block, self.name, seed, sizes, chosen))
         corrector = await in_thread(Corrector, await self._plan(seed, part, sizes), part)
         try:
+            questions = await in_thread(corrector.ask)
             while True:
-                questions = await in_thread(corrector.ask)
-                nodes = questions.astype("<u4").tobytes()
-                await self._send(ParityQuestions(self.channel.block, self.name, nodes))
+                nodes = questions.astype("<u4", copy=False).tobytes()
+                await self.channel.send(ParityQuestions(self.channel.block, self.name, nodes))
                 if not questions.size:
                     return
-                answers = await self._receive(ParityAnswers)
+                answers = await self.channel.receive(ParityAnswers)
                 if answers.count != questions.size:
                     raise ProtocolError(f"{answers.count} answers to {questions.size} questions")
                 self.tally.rounds += 1
                 self._count(questions.size)
-                await in_thread(corrector.absorb, questions, answers.parities)
+                corrector.absorb(questions, answers.parities)
+                questions = await aside(self._round_bytes(questions), corrector.ask)
         finally:
             corrector.wipe()
 
     async def _answer(self, chosen: tuple[int, ...], part: Bits) -> None:
-        begun = await self._receive(CascadeBegun)
+        begun = await self.channel.receive(CascadeBegun)
         if begun.frames != chosen or len(begun.seed) != SEED_BYTES:
             raise ProtocolError(f"the peer began Cascade on other frames of string {self.name}")
         try:
@@ -140,21 +147,27 @@ class Agreement:
         reference = await in_thread(Reference, plan, part)
         try:
             while True:
-                message = await self._receive(ParityQuestions)
-                questions = np.frombuffer(message.nodes, "<u4").astype(np.uint32)
+                message = await self.channel.receive(ParityQuestions)
+                questions = np.frombuffer(message.nodes, "<u4").astype(np.uint32, copy=False)
                 if not questions.size:
                     return
                 self.tally.rounds += 1
                 self._count(questions.size)
                 try:
-                    parities = await in_thread(reference.answer, questions)
+                    parities = await aside(
+                        self._round_bytes(questions), reference.answer, questions
+                    )
                 except ValueError as error:
                     raise ProtocolError(f"the peer asked what it must not: {error}") from None
-                await self._send(
+                await self.channel.send(
                     ParityAnswers(self.channel.block, self.name, questions.size, parities)
                 )
         finally:
             reference.wipe()
+
+    def _round_bytes(self, questions: Questions) -> int:
+        """About what a round touches: the questions' nodes, and a little of each frame."""
+        return questions.nbytes + self.bits.size // 256
 
     async def _plan(self, seed: bytes, part: Bits, sizes: tuple[int, ...]) -> Plan:
         return await in_thread(cascade_plan, seed, part.size, self._frames.frame_bits, sizes)
@@ -165,15 +178,15 @@ class Agreement:
         self._count(8 * TAG_BYTES - covered)
         if self.is_reference:
             key = secrets.token_bytes(KEY_BYTES)
-            tag = await in_thread(confirmation_tag, key, self.bits)
-            await self._send(Confirmation(self.channel.block, self.name, key, tag, covered))
-            return (await self._receive(ConfirmationVerdict)).equal
-        message = await self._receive(Confirmation)
+            tag = await aside(self.bits.size, confirmation_tag, key, self.bits)
+            await self.channel.send(Confirmation(self.channel.block, self.name, key, tag, covered))
+            return (await self.channel.receive(ConfirmationVerdict)).equal
+        message = await self.channel.receive(Confirmation)
         if message.covered_bits != covered:
             raise ProtocolError(f"the peer charges a confirmation of string {self.name} wrongly")
-        tag = await in_thread(confirmation_tag, message.key, self.bits)
+        tag = await aside(self.bits.size, confirmation_tag, message.key, self.bits)
         equal = hmac.compare_digest(tag, message.tag)
-        await self._send(ConfirmationVerdict(self.channel.block, self.name, equal))
+        await self.channel.send(ConfirmationVerdict(self.channel.block, self.name, equal))
         return equal
 
     async def _locate(self) -> tuple[int, ...]:
@@ -183,12 +196,12 @@ class Agreement:
         if self.is_reference:
             key = secrets.token_bytes(KEY_BYTES)
             checks = await in_thread(frame_checks, key, self.bits, frames)
-            await self._send(FrameChecks(self.channel.block, self.name, key, checks))
-            failing = (await self._receive(FailingFrames)).frames
+            await self.channel.send(FrameChecks(self.channel.block, self.name, key, checks))
+            failing = (await self.channel.receive(FailingFrames)).frames
             if not failing or failing != tuple(sorted(set(failing) & set(frames.every))):
                 raise ProtocolError(f"the peer names frames that string {self.name} has not")
             return failing
-        message = await self._receive(FrameChecks)
+        message = await self.channel.receive(FrameChecks)
         checks = await in_thread(frame_checks, message.key, self.bits, frames)
         try:
             failing = failing_frames(checks, message.checks)
@@ -196,7 +209,7 @@ class Agreement:
             raise ProtocolError(str(error)) from None
         if not failing:
             raise BlockDiscarded(f"string {self.name} differs, but none of its frames does")
-        await self._send(FailingFrames(self.channel.block, self.name, failing))
+        await self.channel.send(FailingFrames(self.channel.block, self.name, failing))
         return failing
 
     async def _disclose(self, chosen: tuple[int, ...]) -> None:
@@ -206,9 +219,11 @@ class Agreement:
             self._count(part.size)
             if self.is_reference:
                 packed = pack_bits(part).tobytes()
-                await self._send(FramesDisclosed(self.channel.block, self.name, part.size, packed))
+                await self.channel.send(
+                    FramesDisclosed(self.channel.block, self.name, part.size, packed)
+                )
                 return
-            message = await self._receive(FramesDisclosed)
+            message = await self.channel.receive(FramesDisclosed)
             if message.count != part.size:
                 raise ProtocolError(f"{message.count} disclosed bits instead of {part.size}")
             self._frames.scatter(self.bits, chosen, unpack_bits(message.bits, message.count))
@@ -223,12 +238,3 @@ class Agreement:
                 f"agreeing on string {self.name} would leak {self.tally.leaked_bits} bits "
                 f"or more, {self.leak_limit_bits} are allowed"
             )
-
-    async def _send(self, message: StringMessage) -> None:
-        await self.channel.send(message)
-
-    async def _receive(self, kind: type[S]) -> S:
-        message = await self.channel.receive(kind)
-        if message.string != self.name:
-            raise ProtocolError(f"a message about string {message.string}, not {self.name}")
-        return message

@@ -11,6 +11,21 @@ def pack_bits(bits: Bits) -> Bits:
     return np.packbits(bits, bitorder="little")
 
 
+def pick(bits: Bits, places: NDArray[np.int64]) -> Bits:
+    """The bits at these places, in their order."""
+    return bits[places]
+
+
+def corrections(received: Bits, corrected: Bits) -> int:
+    """How many bits of a string, one a byte, differ from its packed earlier state."""
+    packed = pack_bits(corrected)
+    try:
+        packed ^= received
+        return int(np.bitwise_count(packed).sum(dtype=np.int64))
+    finally:
+        packed.fill(0)
+
+
 def unpack_bits(packed: bytes, count: int) -> Bits:
     """The first count bits of a packed string, one a byte; raises ValueError if it is shorter."""
     if len(packed) * 8 < count:

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.agreement import Agreement, Tally
 from qkd_controller.distillation.amplification import amplify, draw_seed
-from qkd_controller.distillation.bits import Bits
+from qkd_controller.distillation.bits import Bits, corrections, pack_bits, pick
 from qkd_controller.distillation.confirmation import confirmation_epsilon
 from qkd_controller.distillation.report import BlockReport, StringReport
 from qkd_controller.distillation.sifting import choose_subset, pack_bases, sift, unpack_bases
-from qkd_controller.distillation.threads import in_thread
+from qkd_controller.distillation.strings import STRINGS, StringChannel, StringChannels, together
+from qkd_controller.distillation.threads import aside, in_thread
 from qkd_controller.link.block_messages import (
     TAG_BYTES,
     AmplificationSeed,
@@ -40,7 +41,6 @@ from qkd_controller.security.leakage import LeakageMonitor, check_leakage
 from qkd_native.clicks import MULTI_CLICK
 
 SEED_BYTES = 32
-STRINGS: tuple[StringName, StringName] = ("z", "x")
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,6 +110,15 @@ async def distil(
         distillation.wipe()
 
 
+def state_bytes(plan: BlockPlan) -> int:
+    """About the memory that a block takes at each end, messages included.
+
+    The codes and, either of the two, the sifted bits or those chosen, all one a byte; Cascade's
+    trees of five bytes a bit, or as much for amplification.
+    """
+    return 2 * plan.pairs + 5 * (plan.key_bits + plan.test_bits)
+
+
 class _Distillation:
     """What one block's stages hand on to each other."""
 
@@ -137,17 +146,20 @@ class _Distillation:
         on_sifted: Callable[[int], None] | None,
     ) -> DistilledBlock:
         plan, ledger = self._plan, self._channel.ledger
+        multi_clicks = int(np.count_nonzero(self._matched.codes & MULTI_CLICK))
         with self._stage("sift"):
             sifted = await self._sift()
+        sifted_bits = {name: bits.size for name, bits in sifted.items()}
         if on_sifted is not None:
-            on_sifted(sum(bits.size for bits in sifted.values()))
+            on_sifted(sum(sifted_bits.values()))
         with self._stage("choose"):
             strings = await self._choose(sifted)
-        received = {name: self._keep(strings[name].copy()) for name in STRINGS}
-        tallies: dict[str, Tally] = {}
-        for name in STRINGS:
-            with self._stage(f"agree_{name}"):
-                tallies[name] = await self._agree(name, strings[name])
+        self._forget(*sifted.values())
+        del sifted
+        received = await self._received(strings)
+        channels = StringChannels(self._channel)
+        agreed = await together(*(self._agree(channels[n], strings[n]) for n in STRINGS))
+        tallies: dict[StringName, Tally] = dict(zip(STRINGS, agreed, strict=True))
         with self._stage("estimate"):
             errors = await self._count_errors(received, strings)
         reports = {
@@ -186,9 +198,9 @@ class _Distillation:
         report = BlockReport(
             block=self._matched.block,
             pairs=self._matched.codes.size,
-            multi_clicks=int(np.count_nonzero(self._matched.codes & MULTI_CLICK)),
-            sifted_z_bits=sifted["z"].size,
-            sifted_x_bits=sifted["x"].size,
+            multi_clicks=multi_clicks,
+            sifted_z_bits=sifted_bits["z"],
+            sifted_x_bits=sifted_bits["x"],
             key_basis=plan.key_basis,
             strings=reports,
             released_bits=8 * len(key),
@@ -209,15 +221,17 @@ class _Distillation:
 
     async def _sift(self) -> dict[StringName, Bits]:
         block, codes = self._matched.block, self._matched.codes
-        await self._channel.send(Bases(block, codes.size, pack_bases(codes)))
+        own_bases = await aside(codes.size, pack_bases, codes)
+        await self._channel.send(Bases(block, codes.size, own_bases))
         theirs = await self._channel.receive(Bases)
         if theirs.count != codes.size:
             raise BlockDiscarded(
                 f"the peer matched {theirs.count} pairs, this end {codes.size}; "
                 "the two ends' slices have come apart"
             )
-        peer_bases = unpack_bases(theirs.bases, theirs.count)
-        sifted = sift(codes, peer_bases)
+        peer_bases = await aside(codes.size, unpack_bases, theirs.bases, theirs.count)
+        sifted = await aside(codes.size, sift, codes, peer_bases)
+        codes.fill(0)
         return {name: self._keep(sifted[name]) for name in STRINGS}
 
     async def _choose(self, sifted: dict[StringName, Bits]) -> dict[StringName, Bits]:
@@ -238,25 +252,35 @@ class _Distillation:
                 raise ProtocolError(f"a subset seed of {len(seed)} bytes")
         chosen: dict[StringName, Bits] = {}
         for name in STRINGS:
-            kept = await in_thread(choose_subset, seed, name, sifted[name].size, quotas[name])
-            chosen[name] = self._keep(sifted[name][kept])
+            string = sifted[name]
+            kept = await in_thread(choose_subset, seed, name, string.size, quotas[name])
+            chosen[name] = self._keep(await aside(string.size, pick, string, kept))
         return chosen
 
-    async def _agree(self, name: StringName, string: Bits) -> Tally:
+    async def _agree(self, channel: StringChannel, string: Bits) -> Tally:
         """Only the key string has a budget; the test string may be told whole, more than once."""
         plan = self._plan
-        is_key = name == plan.key_basis
+        is_key = channel.name == plan.key_basis
         covered = min(covered_confirmation_bits(plan.epsilon_correctness), 8 * TAG_BYTES)
         agreement = Agreement(
-            name=name,
             bits=string,
-            channel=self._channel,
+            channel=channel,
             is_reference=self._part.bit_reference,
             expected_qber=self._expected_qber,
             covered_bits=covered if is_key else 0,
             leak_limit_bits=plan.leakage_budget_bits if is_key else 3 * string.size + 1024,
         )
-        return await agreement.run()
+        with self._stage(f"agree_{channel.name}"):
+            return await agreement.run()
+
+    async def _received(self, strings: dict[StringName, Bits]) -> dict[StringName, Bits]:
+        """Packed copies of the strings before they are corrected, at the end that corrects."""
+        if self._part.bit_reference:
+            return {}
+        return {
+            name: self._keep(await aside(strings[name].size, pack_bits, strings[name]))
+            for name in STRINGS
+        }
 
     async def _count_errors(
         self, received: dict[StringName, Bits], corrected: dict[StringName, Bits]
@@ -264,7 +288,10 @@ class _Distillation:
         if self._part.bit_reference:
             counts = await self._channel.receive(ErrorCounts)
         else:
-            z, x = (int(np.count_nonzero(received[name] != corrected[name])) for name in STRINGS)
+            z, x = [
+                await aside(corrected[name].size, corrections, received[name], corrected[name])
+                for name in STRINGS
+            ]
             counts = ErrorCounts(self._matched.block, z, x)
             await self._channel.send(counts)
         errors: dict[StringName, int] = {"z": counts.z, "x": counts.x}
@@ -327,6 +354,12 @@ class _Distillation:
                 if getattr(own, name) != getattr(theirs, name)
             ]
             raise AccountsDisagree(f"the two ends' books differ in {', '.join(differing)}")
+
+    def _forget(self, *secrets: Bits) -> None:
+        """Overwrites what is no longer needed and lets go of its memory."""
+        for secret in secrets:
+            secret.fill(0)
+        self._secrets = [kept for kept in self._secrets if not any(kept is s for s in secrets)]
 
     def _keep(self, secret: Bits) -> Bits:
         self._secrets.append(secret)

@@ -1,4 +1,4 @@
-"""Heavy work beside the event loop."""
+"""Heavy work beside the event loop, light work in it."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,6 +6,17 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+LIGHT_BYTES = 1 << 15
+"""Work on so few bytes takes less than the 50 µs and more of going to a thread and back."""
+
+
+async def aside(size_bytes: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a function on about so many bytes: here if they are few, else in a thread."""
+    if size_bytes <= LIGHT_BYTES:
+        return function(*args, **kwargs)
+    return await in_thread(function, *args, **kwargs)
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -29,6 +29,7 @@ REFUSED_TAGS = 2**24
 """Forgeries allowed for a block. A tag that is refused spends no pad, but costs its forger a
 session: at the shortest pause between two sessions, so many take over three months."""
 _LENGTH_BYTES = 8
+_SHORT_BYTES = 4096
 
 
 def authentication_epsilon(tags: int) -> float:
@@ -85,8 +86,7 @@ class Conversation:
         with self._unwiped() as alive:
             if not alive:
                 return
-            for transcript in (self._own_on_sent, self._peer_on_sent):
-                _absorb(transcript, payload)
+            _absorb(payload, self._own_on_sent, self._peer_on_sent)
             self._sent_through = sequence
             self._sent_digests.append((sequence, bytearray(self._peer_on_sent.digest())))
         if self.unverified_messages > MAX_UNVERIFIED_MESSAGES:
@@ -98,8 +98,7 @@ class Conversation:
         with self._unwiped() as alive:
             if not alive:
                 return
-            for transcript in (self._own_on_received, self._peer_on_received):
-                _absorb(transcript, payload)
+            _absorb(payload, self._own_on_received, self._peer_on_received)
             self._received_through = sequence
 
     def state(self, pad: bytes | bytearray | memoryview) -> Statement:
@@ -202,13 +201,17 @@ def _opened(
 ) -> PolyHash:
     transcript = PolyHash(keys.hash_keys[tagger])
     header = agreement.context("qkdlink transcript", tagger.name, sender.name, block)
-    _absorb(transcript, header)
+    _absorb(header, transcript)
     return transcript
 
 
-def _absorb(transcript: PolyHash, payload: bytes) -> None:
-    transcript.update(len(payload).to_bytes(_LENGTH_BYTES, "big"))
-    transcript.update(payload)
+def _absorb(payload: bytes, *transcripts: PolyHash) -> None:
+    length = len(payload).to_bytes(_LENGTH_BYTES, "big")
+    # A short message is copied once rather than hashed in two pieces by each.
+    pieces = (length + payload,) if len(payload) < _SHORT_BYTES else (length, payload)
+    for transcript in transcripts:
+        for piece in pieces:
+            transcript.update(piece)
 
 
 def _masked(digest: bytes | bytearray, pad: bytes | bytearray | memoryview) -> bytes:

@@ -25,8 +25,8 @@ from qkd_controller.link.message import BlockMessage, Message
 from qkd_controller.link.terms import Agreement
 from qkd_controller.link.wire import Wire
 
-_EARLY_BLOCKS = 4
-"""So many blocks may begin at the peer before this end has opened them."""
+MOST_BLOCKS = 64
+"""So many blocks may begin at the peer before this end has opened them: those of its window."""
 _HASH_IN_THREAD_BYTES = 256 * 1024
 
 
@@ -234,7 +234,7 @@ class Dialogue:
             return self._blocks[transcript]
         if transcript < self.next_block:
             return None
-        if transcript >= self.next_block + _EARLY_BLOCKS:
+        if transcript >= self.next_block + MOST_BLOCKS:
             raise ProtocolError(f"{self._terms.peer} speaks of block {transcript}, far too early")
         return self._begin(transcript)
 

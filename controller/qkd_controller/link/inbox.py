@@ -17,7 +17,8 @@ class Inbox(asyncio.Queue[T | QkdError], Generic[T]):
         super().__init__()
         self._limit_bytes = limit_bytes
         self._sizes: deque[int] = deque()
-        self._held_bytes = 0
+        self.held_bytes = 0
+        """Of the messages that nobody has taken yet."""
         self._roomy = asyncio.Event()
 
     def offer(self, message: T, size_bytes: int) -> None:
@@ -34,18 +35,18 @@ class Inbox(asyncio.Queue[T | QkdError], Generic[T]):
         self._add(message, size_bytes)
 
     def _fits(self, size_bytes: int) -> bool:
-        return not self._held_bytes or self._held_bytes + size_bytes <= self._limit_bytes
+        return not self.held_bytes or self.held_bytes + size_bytes <= self._limit_bytes
 
     def _add(self, message: T, size_bytes: int) -> None:
         self.put_nowait(message)
         self._sizes[-1] = size_bytes
-        self._held_bytes += size_bytes
+        self.held_bytes += size_bytes
 
     def _put(self, item: T | QkdError) -> None:
         self._sizes.append(0)
         super()._put(item)
 
     def _get(self) -> T | QkdError:
-        self._held_bytes -= self._sizes.popleft()
+        self.held_bytes -= self._sizes.popleft()
         self._roomy.set()
         return super()._get()

@@ -1,9 +1,10 @@
 """Two-phase commit of a block: the follower prepares, the leader releases, the follower follows.
 
 The follower's tags leave only after its block is durably prepared, and the leader's only after its
-own is durably released. Whatever is lost in between, the leader's record decides at the next
-resumption. So an end never discards a block that it has released, and a follower that is in doubt
-keeps its prepared block.
+own is durably released. The follower prepares one block after another without waiting for the
+leader's word, so that a round trip costs no block its turn. Whatever is lost in between, the
+leader's record decides at the next resumption. So an end never discards a block that it has
+released, and a follower that is in doubt keeps its prepared blocks.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -37,26 +38,38 @@ class Tagging(Protocol):
         """Tags all transcripts as they are now, enters the message into the ledger, sends it."""
 
 
-async def follow(
+def ready(store: LinkStore, undecided: int) -> bool:
+    """Whether the pad lasts for one more block while the leader's word on others is on its way.
+
+    They have taken their share of this end's pad, and will take as much of the leader's.
+    """
+    left = min(_left(store, direction) for direction in Direction)
+    return left >= (undecided + 1) * COMMIT_PAD_BYTES + RESERVED_PAD_BYTES
+
+
+async def prepare(
     tagging: Tagging, store: Lease, block: AmplifiedBlock, channel: BlockChannel
 ) -> None:
-    """Prepares the block, sends its tags, and rolls it forward once the leader has released it.
-
-    Raises LinkError, with the block left prepared, if the leader's word does not come.
-    """
+    """The follower's first half: prepares the block and sends its tags."""
     await store.call(_check_reserve)
     await channel.send(Summary(block.block, len(block.key), block.refill_bytes))
     async with tagging.pad(COMMIT_PAD_BYTES) as (cursor, pad):
         await store.call(lambda s: s.prepare(block))
         await tagging.send_commit(Prepared, channel, cursor, pad)
+
+
+async def released(channel: BlockChannel) -> None:
+    """Waits for the leader's word on a prepared block; then roll it forward.
+
+    Raises LinkError, with the block left prepared, if the leader's word does not come.
+    """
     try:
         await channel.receive(Released)
     except BlockDiscarded as discarded:
         raise LinkError(
-            f"block {block.block} is prepared here and the leader says it discarded it "
+            f"block {channel.block} is prepared here and the leader says it discarded it "
             f"({discarded.cause}); its record decides when the link has resumed"
         ) from None
-    await store.call(lambda s: s.roll_forward(block.block))
 
 
 async def lead(
@@ -89,9 +102,13 @@ async def _release(
 
 def _check_reserve(store: LinkStore) -> None:
     for direction in Direction:
-        left = store.pad_end(direction) - store.pad_cursor(direction)
+        left = _left(store, direction)
         if left < COMMIT_PAD_BYTES + RESERVED_PAD_BYTES:
             raise PadExhausted(
                 f"{left} bytes of authentication pad are left for {direction.name}, too few to "
                 "release a block; pair the link anew"
             )
+
+
+def _left(store: LinkStore, direction: Direction) -> int:
+    return store.pad_end(direction) - store.pad_cursor(direction)

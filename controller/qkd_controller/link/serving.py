@@ -121,6 +121,10 @@ class Service:
                 await self.on_session(session, resumption)
                 session.close()
         except BaseExceptionGroup as errors:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # A group that also has errors forgets that it was cancelled.
+                raise asyncio.CancelledError from None
             raise root_error(errors) from None
 
     def lost(self, error: LinkError) -> None:

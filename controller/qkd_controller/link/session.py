@@ -43,6 +43,8 @@ CONTROL_MESSAGES = (
     Discard,
 )
 _INBOX_LIMIT_BYTES = 64 * 2**20
+_BLOCKS_LIMIT_BYTES = 256 * 2**20
+"""Of all blocks' messages together."""
 _CHECKPOINT_EVERY = 4096
 
 
@@ -85,8 +87,9 @@ class Session:
         self._dialogue = Dialogue(wire, agreement, store, keys, codec, timing.silence_timeout_s)
         self._inbox: Inbox[Message] = Inbox(_INBOX_LIMIT_BYTES)
         self._block_inboxes: dict[int, Inbox[BlockMessage]] = {}
-        self._last_released = 0
-        self._committing = asyncio.Lock()
+        self._open: dict[int, bool] = {}
+        """The blocks open here in order, and whether each is prepared."""
+        self._open_changed = asyncio.Event()
         self._ended = asyncio.Event()
 
     @property
@@ -105,7 +108,6 @@ class Session:
             self._fail(LinkError("the session was given up"))
             raise
         self._dialogue.next_block = outcome.next_block
-        self._last_released = outcome.next_block - 1
         return outcome
 
     async def run(self) -> None:
@@ -152,6 +154,7 @@ class Session:
         Raises ProtocolError for a number that is not new.
         """
         self._dialogue.open_block(block)
+        self._open[block] = False
         is_open = self._dialogue.is_open
         self._block_inboxes = {n: i for n, i in self._block_inboxes.items() if is_open(n)}
         return BlockChannel(block, ledger, self._dialogue.send, self._block_inbox(block))
@@ -160,40 +163,64 @@ class Session:
         """Forgets the conversation; what the peer still says about the block is dropped."""
         self._dialogue.close_block(block)
         self._block_inboxes.pop(block, None)
+        self._open.pop(block, None)
+        self._open_changed.set()
 
     async def release(self, block: AmplifiedBlock, channel: BlockChannel) -> None:
         """Releases the block at both ends, in the part that this end has; its key is wiped.
 
-        Raises BlockDiscarded if the peer discarded it. After any other error the session is
-        over and the next one settles whether the block was released.
+        It waits its turn: blocks are released in the order of their numbers, so every block
+        opened before must be released or closed first. Raises BlockDiscarded if the peer
+        discarded it. After any other error the session is over and the next one settles whether
+        the block was released.
         """
         try:
-            async with self._committing:
-                await self._release(block, channel)
+            await self._release(block, channel)
         finally:
             block.key[:] = bytes(len(block.key))
             self.close_block(block.block)
 
     async def _release(self, block: AmplifiedBlock, channel: BlockChannel) -> None:
-        commit = release.lead if self._terms.leads else release.follow
+        number = block.block
         try:
-            if block.block != channel.block or block.block <= self._last_released:
-                raise ProtocolError(
-                    f"block {block.block} cannot be released after block {self._last_released}"
-                )
-            self._last_released = block.block
+            self._dialogue.check_alive()
+            if number != channel.block or number not in self._open:
+                raise ProtocolError(f"block {number} cannot be released: it is not open")
+            await self._turn(number, prepared=not self._terms.leads)
             async with asyncio.timeout(self._timing.commit_timeout_s):
-                await commit(self._dialogue, self._store, block, channel)
+                if self._terms.leads:
+                    await release.lead(self._dialogue, self._store, block, channel)
+                else:
+                    await self._follow(block, channel)
         except TimeoutError:
-            error = LinkError(f"{self._terms.peer} did not commit block {block.block} in time")
+            error = LinkError(f"{self._terms.peer} did not commit block {number} in time")
             self._fail(error)
             raise error from None
         except asyncio.CancelledError:
-            self._fail(LinkError(f"the release of block {block.block} was abandoned"))
+            self._fail(LinkError(f"the release of block {number} was abandoned"))
             raise
         except (LinkError, StoreError) as error:
             self._fail(error)
             raise
+
+    async def _follow(self, block: AmplifiedBlock, channel: BlockChannel) -> None:
+        number, store = block.block, self._store
+        undecided = sum(self._open.values())
+        if not await store.call(lambda s: release.ready(s, undecided)):
+            await self._turn(number)
+        await release.prepare(self._dialogue, store, block, channel)
+        self._open[number] = True
+        self._open_changed.set()
+        await release.released(channel)
+        await self._turn(number)
+        await store.call(lambda s: s.roll_forward(number))
+
+    async def _turn(self, number: int, *, prepared: bool = False) -> None:
+        """Waits until every block opened before this one is closed, or at least prepared."""
+        while any(n < number and not (prepared and done) for n, done in self._open.items()):
+            self._open_changed.clear()
+            await self._open_changed.wait()
+        self._dialogue.check_alive()
 
     async def _resume(self) -> resumption.Resumption:
         terms, store = self._terms, self._store
@@ -228,6 +255,8 @@ class Session:
         if isinstance(message, BlockMessage):
             if self._dialogue.is_open(message.block):
                 self._block_inbox(message.block).offer(message, size_bytes)
+                if sum(i.held_bytes for i in self._block_inboxes.values()) > _BLOCKS_LIMIT_BYTES:
+                    raise ProtocolError("the peer sends more than this end can take in")
         elif isinstance(message, Resume | Verdict):
             raise ProtocolError(f"{self._terms.peer} sent {type(message).__name__} out of turn")
         elif not isinstance(message, UNTAGGED):
@@ -262,6 +291,8 @@ class Session:
             return
         self._dialogue.end(error)
         self._ended.set()
+        self._open.clear()
+        self._open_changed.set()
         self._inbox.put_nowait(error)
         for inbox in self._block_inboxes.values():
             inbox.put_nowait(error)

@@ -7,6 +7,7 @@ connection close; here the TLS machine of the standard library runs over memory 
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Iterator
 
 _CHUNK_BYTES = 256 * 1024
 _CLOSE_TIMEOUT_S = 2.0
@@ -29,6 +30,7 @@ class TlsPipe:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
         self._closing = False
+        self._ended = False
 
     async def handshake(self) -> None:
         """Raises ssl.SSLError, once the peer has been told, or OSError if the peer is gone."""
@@ -52,16 +54,14 @@ class TlsPipe:
         return self._tls.getpeercert(binary_form=True)
 
     async def read(self) -> bytes:
-        """Some bytes, or none at the end of the stream."""
-        while True:
-            try:
-                return self._tls.read(_CHUNK_BYTES)
-            except ssl.SSLWantReadError:
-                self._flush()
-                if not await self._fill():
-                    return b""
-            except ssl.SSLZeroReturnError:
+        """All bytes that are here, once there are some; none at the end of the stream."""
+        while not (here := b"".join(self._records())):
+            if self._ended:
                 return b""
+            self._flush()
+            if not await self._fill():
+                return b""
+        return here
 
     def write(self, data: bytes) -> None:
         """Queues the bytes; they are lost if the pipe is closed."""
@@ -71,6 +71,10 @@ class TlsPipe:
         while view:
             view = view[self._tls.write(view) :]
         self._flush()
+
+    def idle(self) -> bool:
+        """Whether all that was written has left for the network."""
+        return not self._closing and not self._writer.transport.get_write_buffer_size()
 
     async def drain(self) -> None:
         """Waits until the peer has read enough for more to be written."""
@@ -93,6 +97,17 @@ class TlsPipe:
                 await self._writer.wait_closed()
         except (OSError, TimeoutError):
             self._writer.transport.abort()
+
+    def _records(self) -> Iterator[bytes]:
+        """The records that have come in whole; TLS hands them out one at a time."""
+        try:
+            while record := self._tls.read(_CHUNK_BYTES):
+                yield record
+        except ssl.SSLWantReadError:
+            return
+        except ssl.SSLZeroReturnError:
+            pass
+        self._ended = True
 
     def _flush(self) -> None:
         if self._outgoing.pending:

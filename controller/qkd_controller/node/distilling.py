@@ -1,28 +1,43 @@
-"""Block after block from matched events to released key, in step with the other end."""
+"""Block after block from matched events to released key, in step with the other end.
+
+Several blocks are in flight, so that neither end waits for the other's word on any one of them.
+They are opened in the order in which they were cut and released in that order (see link.session);
+in between each goes its own way.
+"""
 
 import asyncio
 from collections.abc import Callable
 
 from qkd_controller.config.link import BlockPlan
-from qkd_controller.distillation.block import BlockPart, DistilledBlock, MatchedBlock, distil
+from qkd_controller.distillation.block import (
+    BlockPart,
+    DistilledBlock,
+    MatchedBlock,
+    distil,
+    state_bytes,
+)
 from qkd_controller.distillation.report import BlockReport
 from qkd_controller.keys.contract import AmplifiedBlock
 from qkd_controller.link.authentication import block_epsilon
-from qkd_controller.link.channel import Discard
+from qkd_controller.link.channel import BlockChannel, Discard
+from qkd_controller.link.dialogue import MOST_BLOCKS
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
 from qkd_controller.link.session import Session
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_controller.security.ledger import BlockLedger
-
-WAITING_BLOCKS = 4
 
 OnReleased = Callable[[int, BlockReport], None]
 OnDiscarded = Callable[[int, str], None]
 OnStage = Callable[[int, str], None]
 
 
+def window_blocks(plan: BlockPlan) -> int:
+    """How many blocks may be in flight: as many as fit into the plan's memory."""
+    return min(max(plan.in_flight_mib * 2**20 // state_bytes(plan), 1), MOST_BLOCKS)
+
+
 class Distiller:
-    """Distils the blocks of one session, one at a time, in the order in which they were cut."""
+    """Distils the blocks of one session, several at once."""
 
     def __init__(
         self,
@@ -45,30 +60,40 @@ class Distiller:
         self._on_stage = on_stage
         self._on_released = on_released
         self._on_discarded = on_discarded
-        self._queue: asyncio.Queue[MatchedBlock] = asyncio.Queue(WAITING_BLOCKS)
-        self._busy = False
+        self._window = window_blocks(plan)
+        self._in_flight: dict[int, MatchedBlock] = {}
+        self._stages: dict[int, str] = {}
+        """Of the blocks in flight, in order."""
+        self._one_less = asyncio.Event()
+        self._opened: asyncio.Queue[BlockChannel] = asyncio.Queue()
 
-    @property
-    def idle(self) -> bool:
-        """Whether a new block would be begun at once."""
-        return not self._busy and self._queue.empty()
+    async def room(self) -> None:
+        """Waits until one more block may be put."""
+        while len(self._in_flight) >= self._window:
+            self._one_less.clear()
+            await self._one_less.wait()
 
     def put(self, matched: MatchedBlock) -> None:
-        """Takes a block that both ends have cut; raises ProtocolError if too many wait."""
-        try:
-            self._queue.put_nowait(matched)
-        except asyncio.QueueFull:
-            raise ProtocolError("the peer cuts blocks faster than they are distilled") from None
+        """Opens a block that both ends have cut; raises ProtocolError if it is one too many.
+
+        The peer that cuts keeps to the same window, but may be rid of a block before this end is.
+        """
+        if len(self._in_flight) >= 2 * self._window:
+            raise ProtocolError("the peer cuts blocks faster than they are distilled")
+        channel = self._session.open_block(matched.block, BlockLedger())
+        self._in_flight[matched.block] = matched
+        self._enter(matched.block, "distilling")
+        self._opened.put_nowait(channel)
 
     async def run(self) -> None:
         """Distils until cancelled; a session that fails ends it with its LinkError."""
-        while True:
-            matched = await self._queue.get()
-            self._busy = True
-            try:
-                await self._block(matched)
-            finally:
-                self._busy = False
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    group.create_task(self._block(await self._opened.get()))
+        finally:
+            for unfinished in self._in_flight.values():
+                unfinished.codes.fill(0)
 
     async def refuse(self, block: int, cause: str) -> None:
         """Discards a block that the peer has cut and this end cannot make."""
@@ -77,12 +102,11 @@ class Distiller:
         self._session.close_block(block)
         self._on_discarded(block, cause)
 
-    async def _block(self, matched: MatchedBlock) -> None:
-        channel = self._session.open_block(matched.block, BlockLedger())
+    async def _block(self, channel: BlockChannel) -> None:
+        block = channel.block
         try:
-            self._on_stage(matched.block, "distilling")
             distilled = await distil(
-                matched,
+                self._in_flight[block],
                 channel,
                 self._part,
                 self._plan,
@@ -91,16 +115,26 @@ class Distiller:
                 monitor=self._monitor,
                 on_sifted=self._on_sifted,
             )
-            self._on_stage(matched.block, "releasing")
-            await self._session.release(_amplified(matched.block, distilled, self._plan), channel)
+            self._enter(block, "releasing")
+            await self._session.release(_amplified(block, distilled, self._plan), channel)
         except BlockDiscarded as discarded:
-            self._session.close_block(matched.block)
+            self._session.close_block(block)
             whose = "the peer: " if discarded.by_peer else ""
-            self._on_discarded(matched.block, whose + discarded.cause)
+            self._on_discarded(block, whose + discarded.cause)
         else:
-            self._on_released(matched.block, distilled.report)
-        finally:
-            self._on_stage(matched.block + 1, "collecting")
+            self._on_released(block, distilled.report)
+        del self._in_flight[block], self._stages[block]
+        self._one_less.set()
+        self._tell()
+
+    def _enter(self, block: int, stage: str) -> None:
+        self._stages[block] = stage
+        self._tell()
+
+    def _tell(self) -> None:
+        """Reports the stage of the oldest block."""
+        collecting = (self._session.next_block, "collecting")
+        self._on_stage(*next(iter(self._stages.items()), collecting))
 
 
 def _amplified(block: int, distilled: DistilledBlock, plan: BlockPlan) -> AmplifiedBlock:

@@ -250,15 +250,14 @@ class LinkSession:
             )
 
     async def _cut_blocks(self) -> None:
-        """Cuts a block as soon as there are pairs for it and the last one is done."""
+        """Cuts a block as soon as there are pairs for it and room among those in flight."""
         pairs = self._owner.link.block.pairs
         while True:
-            await self._collected.wait()
+            await self._distiller.room()
             self._collected.clear()
-            if not self._distiller.idle:
-                continue
             taken = await self._owner.matching.call(lambda engine: engine.take_block(pairs))
             if taken is None:
+                await self._collected.wait()
                 continue
             slices, codes = taken
             block = self._session.next_block

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from qkd_controller.distillation import reconciliation
 from qkd_controller.distillation.agreement import Agreement, Tally
 from qkd_controller.distillation.bits import pack_bits, unpack_bits
+from qkd_controller.distillation.strings import StringChannels
 from qkd_controller.link.block_messages import (
     Confirmation,
     FailingFrames,
@@ -28,7 +29,9 @@ async def agree(
 ) -> tuple[Tally, Tally]:
     """Bob corrects noisy in place; raises the first failure of either end."""
     ends = (
-        Agreement("z", bits, pair.channels[name], name == "alice", 0.03, 30, limit_bits)
+        Agreement(
+            bits, StringChannels(pair.channels[name])["z"], name == "alice", 0.03, 30, limit_bits
+        )
         for name, bits in (("alice", truth), ("bob", noisy))
     )
     tasks = [asyncio.create_task(end.run()) for end in ends]

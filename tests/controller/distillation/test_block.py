@@ -20,6 +20,7 @@ from qkd_controller.link.block_messages import (
     FrameChecks,
     FramesDisclosed,
     ParityAnswers,
+    ParityQuestions,
     SubsetSeed,
 )
 from qkd_controller.link.channel import Discard
@@ -136,6 +137,14 @@ async def test_every_leaked_bit_is_in_both_ledgers(make_codes, make_plan, run_pa
     alice, _, pair = await run_pair(make_codes(np.random.default_rng(1), 24_000, 0.02), make_plan())
     assert isinstance(alice, DistilledBlock)
     assert_every_leaked_bit_is_in_the_ledger(pair)
+
+
+async def test_both_strings_agree_at_once(make_codes, make_plan, run_pair) -> None:
+    _, _, pair = await run_pair(make_codes(np.random.default_rng(1), 24_000, 0.02), make_plan())
+    asked = [message.string for _, message in pair.sent if isinstance(message, ParityQuestions)]
+    whose = "".join(asked)
+    assert whose.index("x") < whose.rindex("z")
+    assert whose.index("z") < whose.rindex("x")
 
 
 async def test_a_full_size_frame_block_is_efficient(make_codes, make_plan, run_pair) -> None:
@@ -256,7 +265,7 @@ async def test_the_independent_check_refuses_a_changed_ledger(
     enter = BlockLedger.enter
 
     def falsify(self: BlockLedger, ledger_class: LedgerClass, string: str, cost: int) -> None:
-        if self.messages and ledger_class is LedgerClass.LEAKED and self.masked_bits == 0:
+        if string == "z" and ledger_class is LedgerClass.LEAKED and self.masked_bits == 0:
             self.masked_bits = 1
             cost += change_bits
         enter(self, ledger_class, string, cost)

@@ -274,6 +274,30 @@ async def test_a_lost_connection_is_made_again(bench, site):
         assert "closed the connection" in await connector.cause("link-down")
 
 
+async def test_an_end_stopped_in_mid_release_stops(bench, site, monkeypatch):
+    async def releasing(self, session, resumption):
+        self.sessions.append(session)
+        self._news.set()
+        if not session.agreement.terms.leads:
+            await asyncio.Event().wait()
+        block = AmplifiedBlock(1, bytearray(64), 32, 1e-10)
+        try:
+            await session.release(block, session.open_block(1, BlockLedger()))
+        finally:
+            # Work in threads is outlasted; meanwhile the session ends, with the release it lost.
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(Observer, "on_session", releasing)
+    async with pair(bench, site.alice, site.bob) as (listener, connector):
+        await listener.session()
+        await connector.session()
+        connector.task.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.wait([connector.task])
+        assert connector.task.cancelled(), "the connector is the commit leader"
+
+
 async def test_an_exhausted_pad_ends_the_link(bench, site):
     empty = bench.MemoryStore(pads=[b"", b""])
     async with pair(

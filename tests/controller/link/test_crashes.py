@@ -19,6 +19,8 @@ from qkd_controller.link.errors import (
 from qkd_controller.security.ledger import BlockLedger
 
 LEADER, FOLLOWER = "bob", "alice"
+BLOCKS = 4
+IN_FLIGHT = (1, 3)
 WRITES = (
     "take_pad",
     "move_pad_cursor",
@@ -105,46 +107,62 @@ def amplified(number: int, ours: bytes, theirs: bytes, secret) -> AmplifiedBlock
     return AmplifiedBlock(number, bytearray(key), 64, 1e-10)
 
 
-async def lead(session, bench, blocks: int) -> None:
+async def lead(session, bench, blocks: int, in_flight: int) -> None:
+    """Makes so many blocks, the second of which fails, so many of them at a time."""
     replies = session.messages()
-    for count in range(blocks):
-        number = session.next_block
-        await session.send(bench.Note(b"times"))
-        await session.send(bench.BlockBegun(number, count == 1))
-        channel = session.open_block(number, BlockLedger())
+    room = asyncio.Semaphore(in_flight)
+
+    async def make(channel, will_fail: bool) -> None:
+        number = channel.block
         ours = os.urandom(8)
         await channel.send(bench.Seed(number, ours))
         theirs = (await channel.receive(bench.Seed)).value
-        if count == 1:
+        if will_fail:
             await channel.send(Discard(number, "it was to fail"))
             session.close_block(number)
         else:
             await session.release(amplified(number, ours, theirs, bench.secret), channel)
+        room.release()
+
+    async with asyncio.TaskGroup() as group:
+        for count in range(blocks):
+            await room.acquire()
+            number = session.next_block
+            channel = session.open_block(number, BlockLedger())
+            await session.send(bench.Note(b"times"))
+            await session.send(bench.BlockBegun(number, count == 1))
+            group.create_task(make(channel, count == 1))
     await session.send(bench.Note(b"bye"))
     while (await anext(replies)).text != b"done":
         pass
 
 
 async def follow(session, bench) -> None:
-    async for message in session.messages():
-        if isinstance(message, bench.BlockBegun):
-            number = message.number
-            channel = session.open_block(number, BlockLedger())
-            ours = os.urandom(8)
-            theirs = (await channel.receive(bench.Seed)).value
-            await channel.send(bench.Seed(number, ours))
-            await session.send(bench.Note(b"pairs"))
-            try:
-                if message.will_fail:
-                    await channel.receive(bench.Seed)
-                await session.release(amplified(number, ours, theirs, bench.secret), channel)
-            except BlockDiscarded:
-                session.close_block(number)
-        elif message.text == b"bye":
-            await session.send(bench.Note(b"done"))
+    async def make(channel, will_fail: bool) -> None:
+        number = channel.block
+        ours = os.urandom(8)
+        theirs = (await channel.receive(bench.Seed)).value
+        await channel.send(bench.Seed(number, ours))
+        await session.send(bench.Note(b"pairs"))
+        try:
+            if will_fail:
+                await channel.receive(bench.Seed)
+            await session.release(amplified(number, ours, theirs, bench.secret), channel)
+        except BlockDiscarded:
+            session.close_block(number)
+
+    async with asyncio.TaskGroup() as group:
+        making = []
+        async for message in session.messages():
+            if isinstance(message, bench.BlockBegun):
+                channel = session.open_block(message.number, BlockLedger())
+                making.append(group.create_task(make(channel, message.will_fail)))
+            elif message.text == b"bye":
+                await asyncio.gather(*making)
+                await session.send(bench.Note(b"done"))
 
 
-async def live(world: World, name: str, pipe, blocks: int) -> None:
+async def live(world: World, name: str, pipe, blocks: int, in_flight: int) -> None:
     """One process from its start to its end."""
     bench = world.bench
     store = bench.DurableStore(world.mortal_store(name), bench.inline)
@@ -152,7 +170,7 @@ async def live(world: World, name: str, pipe, blocks: int) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(session.run())
         if name == LEADER:
-            await lead(session, bench, blocks)
+            await lead(session, bench, blocks, in_flight)
         else:
             await follow(session, bench)
         session.close()
@@ -165,7 +183,9 @@ def expected(error: BaseException) -> bool:
     return isinstance(error, LinkError | Killed) and not altered
 
 
-async def generation(world: World, blocks: int, kill_at: int = -1, victims: str = "self") -> None:
+async def generation(
+    world: World, blocks: int, in_flight: int, kill_at: int = -1, victims: str = "self"
+) -> None:
     """Both processes run until they are done or dead."""
     world.dead, world.points = set(), 0
     world.kill_at, world.victims = kill_at, victims
@@ -175,7 +195,7 @@ async def generation(world: World, blocks: int, kill_at: int = -1, victims: str 
         pipe.on_write = lambda data: world.sent(name, data)
         pipe.on_read = lambda data: world.received(name, data)
         try:
-            await live(world, name, pipe, blocks)
+            await live(world, name, pipe, blocks, in_flight)
         except BaseException as error:
             if not expected(error):
                 raise
@@ -196,39 +216,41 @@ def check_nothing_lost(world: World, before: list[dict[int, bytes]]) -> None:
     assert follower.released.items() <= leader.released.items()
 
 
-async def survive(bench, kills: list[int], victims: str) -> bool:
-    """Lives with one death each, then two more blocks; whether every death came to pass."""
+async def survive(bench, kills: list[int], victims: str, in_flight: int) -> bool:
+    """Lives with one death each, then once more to the end; whether every death came to pass."""
     world = new_world(bench)
     leader, follower = world.stores[LEADER], world.stores[FOLLOWER]
     all_died = True
     for kill_at in kills:
         before = [dict(leader.released), dict(follower.released)]
-        await generation(world, 3, kill_at, victims)
+        await generation(world, BLOCKS, in_flight, kill_at, victims)
         check_nothing_lost(world, before)
         all_died &= bool(world.dead)
     before = [dict(leader.released), dict(follower.released)]
-    await generation(world, 3)
+    await generation(world, BLOCKS, in_flight)
     check_nothing_lost(world, before)
     assert list(leader.released.items()) == list(follower.released.items())
-    assert len(leader.released) == len(before[0]) + 2
+    assert len(leader.released) == len(before[0]) + BLOCKS - 1
     assert leader.pads == follower.pads
     assert not follower.prepared
     return all_died
 
 
+@pytest.mark.parametrize("in_flight", IN_FLIGHT)
 @pytest.mark.parametrize("victims", ["self", "both"])
-async def test_the_ends_agree_wherever_one_life_ends(bench, victims):
+async def test_the_ends_agree_wherever_one_life_ends(bench, victims, in_flight):
     for kill_at in itertools.count(1):
-        if not await survive(bench, [kill_at], victims):
+        if not await survive(bench, [kill_at], victims, in_flight):
             break
-    assert kill_at > 80
+    assert kill_at > 110
 
 
+@pytest.mark.parametrize("in_flight", IN_FLIGHT)
 @pytest.mark.parametrize("victims", ["self", "both"])
-async def test_the_ends_agree_when_the_recovery_dies_too(bench, victims):
+async def test_the_ends_agree_when_the_recovery_dies_too(bench, victims, in_flight):
     for first in itertools.count(1):
-        seconds = range(1 + first % 11, 56, 11)
-        died = [await survive(bench, [first, second], victims) for second in seconds]
+        seconds = range(1 + first % 17, 86, 17)
+        died = [await survive(bench, [first, second], victims, in_flight) for second in seconds]
         if not any(died):
             break
-    assert first > 80
+    assert first > 110

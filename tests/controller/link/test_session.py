@@ -147,6 +147,7 @@ async def test_messages_about_a_closed_block_are_dropped(bench, stores):
         channels = ends.open(1)
         ends.follower.close_block(1)
         await channels[1].send(bench.Seed(1, b"too late"))
+        ends.leader.close_block(1)
         assert await ends.release(2) == [None, None]
 
 
@@ -165,13 +166,68 @@ async def test_block_numbers_only_increase(bench, stores):
                 ends.leader.open_block(number, BlockLedger())
 
 
-async def test_blocks_are_released_in_order_only(bench, stores):
+async def test_blocks_are_released_in_the_order_in_which_they_were_opened(bench, stores):
+    async with connected(bench, stores) as ends:
+        opened = {number: ends.open(number) for number in (1, 2, 3)}
+        releases = {
+            number: asyncio.create_task(ends.release(number, opened[number])) for number in (3, 2)
+        }
+        await ends.leader.send(bench.Note(b"after"))
+        await anext(ends.follower.messages())
+        assert not any(store.prepared or store.released for store in stores)
+        assert await ends.release(1, opened[1]) == [None, None]
+        assert [await releases[number] for number in (2, 3)] == [[None, None]] * 2
+    assert list(stores[0].released) == list(stores[1].released) == [1, 2, 3]
+
+
+async def test_a_discarded_block_does_not_hold_up_those_after_it(bench, stores):
     async with connected(bench, stores) as ends:
         first, second = ends.open(1), ends.open(2)
-        assert await ends.release(2, second) == [None, None]
-        results = await ends.release(1, first)
-        assert all(isinstance(result, LinkError) for result in results)
+        waiting = asyncio.create_task(ends.release(2, second))
+        await first[0].send(Discard(1, "too noisy"))
+        with pytest.raises(BlockDiscarded):
+            await first[1].receive(bench.Seed)
+        for session in ends.sessions:
+            session.close_block(1)
+        assert await waiting == [None, None]
     assert list(stores[0].released) == list(stores[1].released) == [2]
+
+
+async def test_the_follower_prepares_ahead_of_the_leaders_word(bench, stores):
+    async with connected(bench, stores) as ends:
+        held = []
+        ends.pipes[1].on_write = lambda data: held.append(data) or b""
+        opened = {number: ends.open(number) for number in (1, 2, 3)}
+        releases = [asyncio.create_task(ends.release(n, opened[n])) for n in (1, 2, 3)]
+        await until(lambda: len(stores[1].released) == 3)
+        assert list(stores[0].prepared) == [1, 2, 3]
+        assert not stores[0].released
+        ends.pipes[1].on_write = bytes
+        ends.pipes[1].write(b"".join(held))
+        assert await asyncio.gather(*releases) == [[None, None]] * 3
+    assert list(stores[0].released) == list(stores[1].released) == [1, 2, 3]
+    assert stores[0].pads == stores[1].pads
+    assert stores[0].cursors == stores[1].cursors
+
+
+async def test_with_little_pad_each_block_waits_for_the_last_ones_refill(bench):
+    pads = [bench.secret(f"pad {d}", 96 + COMMIT_PAD_BYTES + RESERVED_PAD_BYTES) for d in (0, 1)]
+    stores = tuple(bench.MemoryStore(pads=list(pads)) for _ in range(2))
+    async with connected(bench, stores) as ends:
+        opened = {number: ends.open(number) for number in range(1, 6)}
+        releases = [ends.release(n, opened[n], (4 * KEY, 4 * KEY), 256) for n in opened]
+        assert await asyncio.gather(*releases) == [[None, None]] * 5
+
+
+async def test_a_release_that_waits_ends_with_its_session(bench, stores):
+    async with connected(bench, stores) as ends:
+        ends.open(1)
+        waiting = asyncio.create_task(ends.release(2, ends.open(2)))
+        await ends.leader.send(bench.Note(b"after"))
+        await anext(ends.follower.messages())
+        ends.pipes[0].close()
+        assert all(isinstance(result, LinkError) for result in await waiting)
+    assert not any(store.prepared or store.released for store in stores)
 
 
 async def test_a_discarded_block_ends_at_both_ends_and_the_link_carries_on(bench, stores):

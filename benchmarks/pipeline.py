@@ -1,0 +1,238 @@
+"""``python -m benchmarks.pipeline``: two nodes on two cores, from matched codes to released key.
+
+Two processes, one a node and each on a core of its own, joined by TLS 1.3 on loopback; handshake,
+session, distillation, authentication and release into SQLite stores are the nodes' own. A relay in
+a third process holds bytes back where a round-trip time is asked for.
+"""
+
+import argparse
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from benchmarks import harness
+from benchmarks.pipeline_meter import NATIVE, TLS
+from benchmarks.pipeline_node import Job, Outcome
+
+from qkd_controller.cli.pki import make_authority, make_certificate
+from qkd_controller.config.link import BlockPlan, LinkFile, Roles
+from qkd_controller.config.node import Tls
+from qkd_controller.keys.pairing import import_pairing, make_pairing
+from qkd_controller.keys.store import KeyStore
+from qkd_controller.node.distilling import window_blocks
+from qkd_controller.security.bounds import binary_entropy
+
+NODES = ("alice", "bob")
+PAD_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """Both nodes' outcomes at one round-trip time."""
+
+    rtt_ms: float
+    plan: BlockPlan
+    outcomes: dict[str, Outcome]
+
+    @property
+    def span_s(self) -> float:
+        releases = self.outcomes[NODES[0]].releases
+        return releases[-1].at_s - releases[0].at_s
+
+    def mbit_s(self, what: str) -> float:
+        """Over the measured span: the block that opens it belongs to the time before."""
+        releases = self.outcomes[NODES[0]].releases[1:]
+        return sum(getattr(release, what) for release in releases) / self.span_s / 1e6
+
+    def secret_mbit(self, name: str) -> float:
+        return sum(release.secret_bits for release in self.outcomes[name].releases[1:]) / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
+    parser.add_argument("--qber", type=float, default=0.02)
+    parser.add_argument("--pairs", type=int, default=1 << 23, help="of a block")
+    parser.add_argument("--z-share", type=float, default=0.9, help="of the bases at both ends")
+    parser.add_argument("--rtt-ms", type=float, nargs="+", default=[0.0, 10.0, 100.0])
+    parser.add_argument("--window-mib", type=int, default=2048, help="for blocks in flight, an end")
+    parser.add_argument("--blocks", type=int, default=40, help="measured at each round trip")
+    parser.add_argument("--state-dir", type=Path, default=Path("/dev/shm"))
+    parser.add_argument("--plot", type=Path, help="a PNG or SVG of key rate over round-trip time")
+    arguments = parser.parse_args()
+    plan = block_plan(arguments.pairs, arguments.qber, arguments.z_share, arguments.window_mib)
+    print(harness.machine(), end="\n\n")
+    print(
+        f"blocks of {plan.pairs} pairs, n = {plan.key_bits}, k = {plan.test_bits}, "
+        f"{window_blocks(plan)} in flight in {plan.in_flight_mib} MiB an end; "
+        f"stores in {arguments.state_dir}\n"
+    )
+    runs = []
+    for rtt_ms in arguments.rtt_ms:
+        runs.append(measure(plan, rtt_ms, arguments))
+        print(f"round-trip time {rtt_ms:g} ms\n\n{report(runs[-1])}\n", flush=True)
+    if arguments.plot:
+        draw(runs, arguments.plot)
+
+
+def block_plan(pairs: int, qber: float, z_share: float, window_mib: int) -> BlockPlan:
+    """Key from z, as long as all blocks but one in a million have it; x is the test."""
+
+    def surely(share: float) -> int:
+        return int(pairs * share - 5 * (pairs * share * (1 - share)) ** 0.5)
+
+    key_bits, test_bits = surely(z_share**2), surely((1 - z_share) ** 2)
+    return BlockPlan(
+        pairs=pairs,
+        key_basis="z",
+        key_bits=key_bits,
+        test_bits=test_bits,
+        qber_tolerance_ratio=round(qber + 5 * (qber / test_bits) ** 0.5, 4),
+        leakage_budget_bits=int(1.08 * key_bits * binary_entropy(qber)),
+        in_flight_mib=window_mib,
+    )
+
+
+def measure(plan: BlockPlan, rtt_ms: float, arguments: argparse.Namespace) -> Run:
+    """One run from two new stores."""
+    link = LinkFile("bench", "bbm92", NODES, Roles(*[NODES[0]] * 4), plan)
+    with tempfile.TemporaryDirectory(dir=arguments.state_dir) as folder, _nearby(rtt_ms) as ports:
+        directory = Path(folder)
+        authority = make_authority(directory / "pki", demo=True)
+        secret = make_pairing(link, PAD_BYTES)
+        processes = {}
+        for core, (name, port) in enumerate(zip(NODES, ports, strict=True)):
+            credentials = make_certificate(directory / "pki", "node", name)
+            with KeyStore(directory / name) as store:
+                import_pairing(store, secret, name)
+            job = Job(
+                name,
+                link,
+                f"127.0.0.1:{port}",
+                Tls(str(authority.certificate), str(credentials.certificate), str(credentials.key)),
+                str(directory / name),
+                core,
+                arguments.qber,
+                arguments.z_share,
+                # A window's worth has gone through: blocks no longer march in step.
+                window_blocks(plan) + 1,
+                arguments.blocks,
+            )
+            processes[name] = _started(job)
+        outcomes = {}
+        for name, process in processes.items():
+            output, _ = process.communicate()
+            if process.returncode:
+                raise SystemExit(f"{name} failed")
+            outcomes[name] = msgspec.json.decode(output, type=Outcome)
+        return Run(rtt_ms, plan, outcomes)
+
+
+def report(run: Run) -> str:
+    """Rates of the link, then what they cost each node."""
+    releases = run.outcomes[NODES[0]].releases[1:]
+    key_bits = sum(release.key_bits for release in releases)
+    efficiency = sum(r.leaked_bits for r in releases) / key_bits
+    lines = [
+        f"sifted {run.mbit_s('sifted_bits'):.1f} Mbit/s, key string "
+        f"{run.mbit_s('key_bits'):.1f} Mbit/s, secret {run.mbit_s('secret_bits'):.1f} Mbit/s "
+        f"over {run.span_s:.1f} s and {len(releases)} blocks; leakage {efficiency:.4f} a bit, "
+        f"{sum(r.rounds for r in releases) / len(releases):.0f} rounds",
+        "",
+        "| CPU-ms a secret Mbit | " + " | ".join(NODES) + " |",
+        "|---|" + "---|" * len(NODES),
+    ]
+    keys = sorted({key for outcome in run.outcomes.values() for key in outcome.cpu_s})
+    for key in keys:
+        costs = [1e3 * run.outcomes[n].cpu_s.get(key, 0.0) / run.secret_mbit(n) for n in NODES]
+        if max(costs) >= 0.005:
+            lines.append(f"| {key.replace('/', ', ')} | " + _cells(costs, "{:.2f}"))
+    totals = {name: sum(run.outcomes[name].cpu_s.values()) for name in NODES}
+    whole = [1e3 * totals[name] / run.secret_mbit(name) for name in NODES]
+    lines.append("| all | " + _cells(whole, "{:.2f}"))
+    shares = {
+        category: [_spent_in(run.outcomes[name], category) / totals[name] for name in NODES]
+        for category in (NATIVE, TLS)
+    }
+    shares["neither"] = [1 - native - tls for native, tls in zip(*shares.values(), strict=True)]
+    lines += [f"| share in {title} | " + _cells(part, "{:.1%}") for title, part in shares.items()]
+    lines.append("| core busy | " + _cells([totals[n] / run.span_s for n in NODES], "{:.0%}"))
+    rss = [run.outcomes[n].peak_rss_bytes / 2**20 for n in NODES]
+    lines.append("| peak RSS, MiB | " + _cells(rss, "{:.0f}"))
+    discarded = [len(run.outcomes[n].discarded) for n in NODES]
+    lines.append("| blocks discarded | " + _cells(discarded, "{}"))
+    return "\n".join(lines)
+
+
+def draw(runs: list[Run], path: Path) -> None:
+    """Key rate over round-trip time, and what the window alone would allow."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 3.5), layout="constrained")
+    for what, label in (("sifted_bits", "sifted"), ("secret_bits", "secret")):
+        points = [(run.rtt_ms, run.mbit_s(what)) for run in runs]
+        axes.plot(*zip(*points, strict=True), "o-", label=label)
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlabel("round-trip time, ms")
+    axes.set_ylabel("Mbit/s")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _spent_in(outcome: Outcome, category: str) -> float:
+    return sum(spent for key, spent in outcome.cpu_s.items() if key.endswith("/" + category))
+
+
+def _cells(values: list[float], form: str) -> str:
+    return " | ".join(form.format(value) for value in values) + " |"
+
+
+def _started(job: Job) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.pipeline_node"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(job))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+@contextmanager
+def _nearby(rtt_ms: float) -> Iterator[tuple[int, int]]:
+    """The ports of the listener and of the end that connects, so far apart."""
+    listener, relay = _free_port(), _free_port()
+    if not rtt_ms:
+        yield listener, listener
+        return
+    command = [sys.executable, "-m", "benchmarks.pipeline_delay"]
+    process = subprocess.Popen([*command, str(relay), str(listener), str(rtt_ms / 2)])
+    try:
+        time.sleep(1)
+        yield listener, relay
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""One node of ``benchmarks.pipeline``, in a process of its own: ``-m benchmarks.pipeline_node``.
+
+Everything from the TLS handshake to the key store is the node's own; only the matched codes are
+made up, the same seed at both ends.
+"""
+
+import asyncio
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from benchmarks.pipeline_meter import Meter
+
+from qkd_controller.config.link import LinkFile
+from qkd_controller.config.node import Tls
+from qkd_controller.distillation.block import BlockPart, MatchedBlock
+from qkd_controller.distillation.report import BlockReport
+from qkd_controller.keys.link_store import open_link
+from qkd_controller.keys.store import KeyStore
+from qkd_controller.link.block_messages import BLOCK_MESSAGES
+from qkd_controller.link.connection import maintain
+from qkd_controller.link.durable import DurableStore
+from qkd_controller.link.endpoint import ConnectionState, LinkEndpoint
+from qkd_controller.link.resumption import Resumption
+from qkd_controller.link.running_messages import BlockCut
+from qkd_controller.link.session import Session, SessionTiming, session_codec
+from qkd_controller.link.terms import LinkTerms
+from qkd_controller.node.distilling import Distiller
+from qkd_controller.security.leakage import LeakageMonitor
+
+TEMPLATES = 2
+"""Different blocks; their codes are copied, as distillation wipes them."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a node is to do."""
+
+    name: str
+    link: LinkFile
+    address: str
+    tls: Tls
+    state_dir: str
+    core: int
+    qber: float
+    z_share: float
+    """Of the bases, at both ends."""
+    warm_blocks: int
+    """Released before the measurement begins."""
+    measured_blocks: int
+
+
+class Release(msgspec.Struct, frozen=True):
+    """One block that made key."""
+
+    at_s: float
+    sifted_bits: int
+    key_bits: int
+    secret_bits: int
+    leaked_bits: int
+    rounds: int
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a node measured between two releases."""
+
+    releases: tuple[Release, ...]
+    discarded: tuple[str, ...]
+    cpu_s: dict[str, float]
+    peak_rss_bytes: int
+    codes_bytes: int
+    """Of it, the templates."""
+
+
+def main() -> None:
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    os.sched_setaffinity(0, {job.core})
+    meter = Meter()
+    meter.install()
+    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_Node(job, meter).run())))
+
+
+class _Node:
+    def __init__(self, job: Job, meter: Meter) -> None:
+        self._job = job
+        self._meter = meter
+        self._templates = [_codes(job, seed) for seed in range(TEMPLATES)]
+        self._releases: list[Release] = []
+        self._discarded: list[str] = []
+        self._snapshots: list[dict[str, float]] = []
+        self._enough = asyncio.Event()
+
+    async def run(self) -> Outcome:
+        job = self._job
+        with KeyStore(Path(job.state_dir)) as store:
+            end = LinkEndpoint(
+                LinkTerms.of(job.link, job.name),
+                job.address,
+                job.tls,
+                DurableStore(open_link(store, job.link, job.name)),
+                session_codec((*BLOCK_MESSAGES, BlockCut)),
+                SessionTiming(silence_timeout_s=60),
+            )
+            serving = asyncio.create_task(maintain(end, self._serve, self._on_state, _ignore))
+            done = asyncio.create_task(self._enough.wait())
+            await asyncio.wait({serving, done}, return_when=asyncio.FIRST_COMPLETED)
+            serving.cancel()
+            done.cancel()
+            await asyncio.wait({serving})
+            if not serving.cancelled():
+                serving.result()
+        first, last = self._snapshots
+        return Outcome(
+            tuple(self._releases[job.warm_blocks - 1 :]),
+            tuple(self._discarded),
+            {key: last[key] - first.get(key, 0.0) for key in last},
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            sum(codes.nbytes for codes in self._templates),
+        )
+
+    async def _serve(self, session: Session, _: Resumption) -> None:
+        roles, plan = self._job.link.roles, self._job.link.block
+        distiller = Distiller(
+            session,
+            BlockPart(
+                commit_leader=roles.commit_leader == self._job.name,
+                bit_reference=roles.bit_reference == self._job.name,
+            ),
+            plan,
+            lambda: self._job.qber,
+            LeakageMonitor(),
+            _ignore,
+            _ignore,
+            self._released,
+            lambda block, cause: self._discarded.append(cause),
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(distiller.run())
+                if roles.time_reference == self._job.name:
+                    group.create_task(self._cut(session, distiller))
+                async for message in session.messages():
+                    assert isinstance(message, BlockCut)
+                    distiller.put(self._matched(message.block))
+        finally:
+            # The follower hears of a block's release last, and is the one to close.
+            if len(self._snapshots) == 2:
+                self._enough.set()
+
+    async def _cut(self, session: Session, distiller: Distiller) -> None:
+        while True:
+            await distiller.room()
+            block = session.next_block
+            distiller.put(self._matched(block))
+            await session.send(BlockCut(block, ()))
+
+    def _matched(self, block: int) -> MatchedBlock:
+        return MatchedBlock(block, self._templates[block % TEMPLATES].copy())
+
+    def _released(self, block: int, report: BlockReport) -> None:
+        job = self._job
+        if len(self._snapshots) == 2:
+            return
+        key = report.key_string
+        self._releases.append(
+            Release(
+                time.monotonic(),
+                report.sifted_z_bits + report.sifted_x_bits,
+                key.string_bits,
+                report.released_bits,
+                key.leaked_bits,
+                key.rounds,
+            )
+        )
+        if len(self._releases) == job.warm_blocks:
+            self._snapshots.append(self._meter.snapshot())
+        elif len(self._releases) == job.warm_blocks + job.measured_blocks:
+            self._snapshots.append(self._meter.snapshot())
+            if job.link.roles.commit_leader != job.name:
+                self._enough.set()
+
+    def _on_state(self, state: ConnectionState, cause: str) -> None:
+        if cause:
+            print(f"{self._job.name}: {state.value}: {cause}", file=sys.stderr)
+
+
+def _codes(job: Job, seed: int) -> np.ndarray:
+    """This end's codes: bits differ at the error rate, whatever their bases."""
+    rng, pairs = np.random.default_rng(seed), job.link.block.pairs
+    bases = [(rng.random(pairs, np.float32) > job.z_share).view(np.uint8) for _ in range(2)]
+    bits = rng.integers(0, 2, pairs, np.uint8)
+    noise = (rng.random(pairs, np.float32) < job.qber).view(np.uint8)
+    if job.name == job.link.nodes[0]:
+        return bits | bases[0] << 1
+    return bits ^ noise | bases[1] << 1
+
+
+def _ignore(*_: object) -> None:
+    """Nobody listens."""
+
+
+if __name__ == "__main__":
+    main()

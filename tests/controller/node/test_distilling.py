@@ -1,0 +1,198 @@
+"""Blocks of one session at both ends: several in flight, released in order, none held up."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from link_ends import MemoryPipe, MemoryStore, inline, link_file, open_session
+
+from qkd_controller.config.link import BlockPlan
+from qkd_controller.distillation.block import BlockPart, MatchedBlock, state_bytes
+from qkd_controller.link.block_messages import BLOCK_MESSAGES
+from qkd_controller.link.durable import DurableStore
+from qkd_controller.link.errors import LinkError, ProtocolError
+from qkd_controller.link.message import BlockMessage
+from qkd_controller.link.session import session_codec
+from qkd_controller.node.distilling import Distiller, window_blocks
+from qkd_controller.security.leakage import LeakageMonitor
+
+PAIRS = 24_000
+PLAN = BlockPlan(
+    pairs=PAIRS,
+    key_basis="z",
+    key_bits=5_500,
+    test_bits=5_500,
+    qber_tolerance_ratio=0.045,
+    leakage_budget_bits=1_900,
+    epsilon_secrecy=1e-4,
+    epsilon_correctness=1e-10,
+    pad_refill_bits=1_280,
+    in_flight_mib=1,
+)
+CODEC = session_codec(BLOCK_MESSAGES)
+WINDOW = 10
+
+
+@dataclass
+class End:
+    """One end with its distiller, and what it told."""
+
+    session: object
+    released: list[int] = field(default_factory=list)
+    discarded: list[int] = field(default_factory=list)
+    stages: list[tuple[int, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        leads = self.session.agreement.terms.leads
+        self.distiller = Distiller(
+            self.session,
+            BlockPart(leads, leads),
+            PLAN,
+            lambda: 0.02,
+            LeakageMonitor(),
+            lambda bits: None,
+            lambda *stage: self.stages.append(stage),
+            lambda block, report: self.released.append(block),
+            lambda block, cause: self.discarded.append(block),
+        )
+
+
+class Ends:
+    """Both ends of a session; the order of the messages is kept."""
+
+    def __init__(self, ends: list[End], pipes: tuple[MemoryPipe, MemoryPipe]) -> None:
+        self.ends = ends
+        self.pipes = pipes
+        self.blocks_spoken_of: list[int] = []
+        for pipe in pipes:
+            pipe.on_write = self._watch
+
+    def put(self, block: int, qber: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
+        codes = make_codes(block, qber)
+        for end, own in zip(self.ends, codes, strict=True):
+            end.distiller.put(MatchedBlock(block, own))
+        return codes
+
+    async def until(self, done: int) -> None:
+        async with asyncio.timeout(20):
+            for end in self.ends:
+                while len(end.released) + len(end.discarded) < done:
+                    await asyncio.sleep(0.001)
+
+    def _watch(self, data: bytes) -> bytes:
+        message = CODEC.decode(data[4:]).message
+        if isinstance(message, BlockMessage):
+            self.blocks_spoken_of.append(message.block)
+        return data
+
+
+def make_codes(seed: int, qber: float) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    bases = rng.integers(0, 2, (2, PAIRS), np.uint8)
+    bits = rng.integers(0, 2, PAIRS, np.uint8)
+    noise = (rng.random(PAIRS) < qber).astype(np.uint8)
+    return bits | bases[0] << 1, (bits ^ noise) | bases[1] << 1
+
+
+@contextlib.asynccontextmanager
+async def distilling(stores: tuple[MemoryStore, MemoryStore]):
+    """Both distillers at work; raises nothing that ends them."""
+    pipes = MemoryPipe.pair()
+    opened = await asyncio.gather(
+        *(
+            open_session(
+                name, pipe, DurableStore(store, inline), link_file(block=PLAN), codec=CODEC
+            )
+            for name, pipe, store in zip(("alice", "bob"), pipes, stores, strict=True)
+        )
+    )
+    ends = Ends([End(session) for session, _ in opened], pipes)
+    works = [asyncio.create_task(end.session.run()) for end in ends.ends]
+    works += [asyncio.create_task(end.distiller.run()) for end in ends.ends]
+    try:
+        yield ends, works
+    finally:
+        for work in works:
+            work.cancel()
+        await asyncio.wait(works)
+        for work in works:
+            work.cancelled() or work.exception()
+
+
+@pytest.fixture
+def stores() -> tuple[MemoryStore, MemoryStore]:
+    return MemoryStore(), MemoryStore()
+
+
+async def test_several_blocks_are_in_flight_and_released_in_order(stores) -> None:
+    async with distilling(stores) as (ends, _):
+        for block in range(1, 5):
+            ends.put(block)
+        await ends.until(4)
+    first_done = max(i for i, block in enumerate(ends.blocks_spoken_of) if block == 1)
+    assert {2, 3, 4} <= set(ends.blocks_spoken_of[:first_done])
+    for end in ends.ends:
+        assert end.released == [1, 2, 3, 4]
+        assert end.stages[-1] == (5, "collecting")
+        assert [block for block, _ in end.stages] == sorted(block for block, _ in end.stages)
+    assert stores[0].released == stores[1].released
+    assert list(stores[0].released) == [1, 2, 3, 4]
+    assert stores[0].pads == stores[1].pads
+
+
+async def test_a_block_that_fails_holds_up_nobody(stores) -> None:
+    async with distilling(stores) as (ends, _):
+        for block in range(1, 6):
+            ends.put(block, qber=0.3 if block in (1, 3) else 0.02)
+        await ends.until(5)
+    for end in ends.ends:
+        assert end.released == [2, 4, 5]
+        assert sorted(end.discarded) == [1, 3]
+    assert stores[0].released == stores[1].released
+
+
+async def test_a_lost_session_takes_all_blocks_in_flight_with_it(stores) -> None:
+    async with distilling(stores) as (ends, works):
+        codes = [ends.put(block) for block in range(1, 5)]
+        async with asyncio.timeout(20):
+            while not stores[1].released:
+                await asyncio.sleep(0)
+        ends.pipes[0].close()
+        await asyncio.wait(works)
+        for work in works[2:]:
+            failures = work.exception().exceptions
+            assert all(isinstance(failure, LinkError) for failure in failures)
+    assert all(not own.any() for pair in codes for own in pair)
+    async with distilling(stores) as (ends, _):
+        block = ends.ends[0].session.next_block
+        assert block == ends.ends[1].session.next_block
+        ends.put(block)
+        await ends.until(1)
+    assert stores[0].released == stores[1].released
+    assert list(stores[0].released) == sorted(stores[0].released)
+    assert not stores[0].prepared
+
+
+async def test_room_is_what_the_plan_allows(stores) -> None:
+    assert window_blocks(PLAN) == WINDOW == 2**20 // state_bytes(PLAN)
+    async with distilling(stores) as (ends, _):
+        one = ends.ends[0]
+        for block in range(1, WINDOW + 1):
+            await one.distiller.room()
+            one.distiller.put(MatchedBlock(block, make_codes(block, 0.02)[0]))
+        room = asyncio.create_task(one.distiller.room())
+        await asyncio.sleep(0)
+        assert not room.done()
+        ends.ends[1].distiller.put(MatchedBlock(1, make_codes(1, 0.02)[1]))
+        await room
+        assert one.released == [1]
+
+
+async def test_a_peer_that_cuts_too_many_blocks_is_refused(stores) -> None:
+    async with distilling(stores) as (ends, _):
+        for block in range(1, 2 * WINDOW + 1):
+            ends.ends[0].distiller.put(MatchedBlock(block, np.zeros(PAIRS, np.uint8)))
+        with pytest.raises(ProtocolError, match="faster than they are distilled"):
+            ends.ends[0].distiller.put(MatchedBlock(block + 1, np.zeros(PAIRS, np.uint8)))
