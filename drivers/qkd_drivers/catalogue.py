@@ -1,35 +1,106 @@
-"""Which driver belongs to which model name of a configuration."""
+"""Which driver belongs to which model name of a configuration.
 
-from typing import Protocol
+Our own models stand in ``OWN``. Other packages add theirs by an entry point of the group
+``qkdlink.drivers`` that names a `Model`; a name of ours cannot be taken by them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
 
 from qkd_drivers.contract import Instrument
 from qkd_drivers.framing import Trace
-from qkd_drivers.oz_epc400 import OzEpc400
-from qkd_drivers.s15_spd import S15Spd
-from qkd_drivers.s15_spdc import S15Spdc
-from qkd_drivers.s15_tdc1 import S15Tdc1
-from qkd_drivers.thorlabs_itc4000 import ThorlabsItc4000
+
+ENTRY_POINTS = "qkdlink.drivers"
+
+Driver = Callable[[str, str, Trace | None], Instrument]
+"""Of an address, a name and a trace."""
 
 
-class _Driver(Protocol):
-    def __call__(self, address: str, name: str, trace: Trace | None = None) -> Instrument: ...
+@dataclass(frozen=True)
+class Model:
+    """A device model that can be driven."""
+
+    name: str
+    """As configurations call it: maker and model in lower case, such as ``s15-tdc1``."""
+    kind: str
+    """That of its driver's contract, such as ``tagger``."""
+    title: str
+    wires: tuple[str, ...]
+    """The schemes of its addresses: ``serial``, ``tcp``, ``visa``, …"""
+    driver: str
+    """``module:class``; imported when a device of the model is made."""
+
+    def load(self) -> Driver:
+        """The driver's class; ValueError if it cannot be imported."""
+        module, _, name = self.driver.partition(":")
+        try:
+            driver: Driver = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(
+                f"the driver of {self.name} cannot be loaded from {self.driver!r}: {error}"
+            ) from error
+        return driver
 
 
-MODELS: dict[str, _Driver] = {
-    "s15-tdc1": S15Tdc1,
-    "s15-spd": S15Spd,
-    "s15-spdc": S15Spdc,
-    "thorlabs-itc4000": ThorlabsItc4000,
-    "oz-epc400": OzEpc400,
-}
+def _own(name: str, kind: str, title: str, wires: str, driver: str) -> Model:
+    return Model(name, kind, title, tuple(wires.split()), f"qkd_drivers.models.{driver}")
+
+
+OWN = (
+    _own("s15-tdc1", "tagger", "S-Fifteen TDC1", "serial", "s15_tdc1:S15Tdc1"),
+    _own("s15-spd", "detector", "S-Fifteen SPD", "serial", "s15_spd:S15Spd"),
+    _own("s15-spdc", "crystal_oven", "S-Fifteen SPDC driver", "serial", "s15_spdc:S15Spdc"),
+    _own(
+        "thorlabs-itc4000",
+        "laser",
+        "Thorlabs ITC4000 and CLD1015",
+        "visa tcp",
+        "thorlabs_itc4000:ThorlabsItc4000",
+    ),
+    _own(
+        "oz-epc400",
+        "polarisation_controller",
+        "OZ Optics EPC-400",
+        "serial",
+        "oz_epc400:OzEpc400",
+    ),
+)
+
+
+@cache
+def models() -> dict[str, Model]:
+    """Every model that can be driven here, by name.
+
+    ValueError names an entry point that is no `Model` or takes a name that is taken.
+    """
+    found = {model.name: model for model in OWN}
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            model = entry.load()
+        except Exception as error:
+            raise ValueError(f"entry point {entry.name} ({entry.value}): {error}") from error
+        if not isinstance(model, Model):
+            raise ValueError(f"entry point {entry.name} ({entry.value}) is no Model")
+        if model.name in found:
+            raise ValueError(f"entry point {entry.name}: there is a model {model.name} already")
+        found[model.name] = model
+    return found
+
+
+def find_model(name: str) -> Model:
+    """The model of a name; ValueError lists those that are known."""
+    known = models()
+    if name not in known:
+        raise ValueError(f"unknown device model {name!r}: known are {', '.join(sorted(known))}")
+    return known[name]
 
 
 def make_device(model: str, address: str, name: str, trace: Trace | None = None) -> Instrument:
     """The driver of a model, not yet connected; ValueError for an unknown model or bad address."""
-    driver = MODELS.get(model)
-    if driver is None:
-        raise ValueError(f"unknown device model {model!r}: known are {', '.join(sorted(MODELS))}")
-    return driver(address, name, trace)
+    return find_model(model).load()(address, name, trace)
 
 
 async def open_device(
