@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qkd_firmware_sim.lab import Source
+from qkd_firmware_sim.table import Source
 
 Matrix = npt.NDArray[np.float64]
 
@@ -20,6 +20,14 @@ BASES: tuple[Matrix, Matrix] = (np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0
 PHI_PLUS: Matrix = np.diag([1.0, 1.0, -1.0])
 
 _SQUEEZER_AXES = (0, 1, 0, 1)
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a detector does with light at this moment."""
+
+    efficiency: float
+    dark_cps: float
 
 
 def rotation(vector: Sequence[float] | Matrix) -> Matrix:

@@ -14,7 +14,7 @@ from qkd_firmware_sim.lab import LabError, load, parse
         ("seed = 'a'", r"Expected `int`.*\$\.seed"),
         ("sed = 1", "unknown field `sed`"),
         ("speed = 0", "speed must lie"),
-        ("[[instruments]]\nname='a'\nmodel='x'", "Invalid enum value 'x'"),
+        ("[[instruments]]\nname='a'\nmodel='x'", "'x' is not simulated; choose from"),
         ("[[instruments]]\nname='a b'\nmodel='s15-tdc1'", "cannot be the name"),
         ("[[instruments]]\nname='a'\nmodel='s15-spd'", "detector must be 1 to 4"),
         (

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from qkd_firmware_sim.cores.core import PS_PER_S, Thermal
 from qkd_firmware_sim.cores.s15 import S15Core
+from qkd_firmware_sim.optics import Response
 
 _AMBIENT_C = 23.0
 _COOLER_MAX_V = 4.0
@@ -54,14 +55,6 @@ class Diode:
             return 0.0
         warm = math.exp2((temperature_c - self.rated_temperature_c) / 9.0)
         return self.rated_dark_cps * excess_v / self.rated_excess_v * warm
-
-
-@dataclass(frozen=True)
-class Response:
-    """What a detector does with light at this moment."""
-
-    efficiency: float
-    dark_cps: float
 
 
 class Spd(S15Core):

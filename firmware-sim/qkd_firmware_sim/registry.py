@@ -1,0 +1,74 @@
+"""Which core simulates which model, on what wires, and what it is to the light."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from qkd_firmware_sim.cores.core import PS_PER_S, Core
+from qkd_firmware_sim.cores.epc400 import Epc400
+from qkd_firmware_sim.cores.itc4000 import Itc4000
+from qkd_firmware_sim.cores.s15_spd import Diode, Spd
+from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
+from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
+from qkd_firmware_sim.roles import Role
+from qkd_firmware_sim.table import End
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where an instrument stands: what its core may know of the lab."""
+
+    serial_number: str
+    end: End
+    random: np.random.Generator
+    thermal_speed: float = 1.0
+    tagger_fifo_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A model that the simulator has."""
+
+    make: Callable[[Spot], Core]
+    fronts: tuple[str, ...]
+    """Its wires: names of `qkd_firmware_sim.bench.FRONTS`."""
+    role: Role = Role.NONE
+
+
+def _tdc1(spot: Spot) -> Core:
+    latency_ps = round(spot.end.clock.max_start_latency_ms * PS_PER_S / 1000)
+    return Tdc1(
+        spot.serial_number,
+        spot.random,
+        max_start_latency_ps=latency_ps,
+        fifo_bytes=spot.tagger_fifo_bytes,
+        pulses=spot.end.detectors.pulses,
+    )
+
+
+def _spd(spot: Spot) -> Core:
+    detectors = spot.end.detectors
+    diode = Diode(
+        breakdown_v=detectors.breakdown_v,
+        rated_dark_cps=detectors.rated_dark_cps,
+        saturated_efficiency=detectors.saturated_efficiency,
+    )
+    return Spd(spot.serial_number, diode, thermal_speed=spot.thermal_speed)
+
+
+SIMULATED: dict[str, Simulated] = {
+    "s15-tdc1": Simulated(_tdc1, ("pty",), Role.TAGGER),
+    "s15-spd": Simulated(_spd, ("pty",), Role.DETECTOR),
+    "s15-spdc": Simulated(
+        lambda spot: SpdcDriver(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("pty",),
+        Role.OVEN,
+    ),
+    "thorlabs-itc4000": Simulated(
+        lambda spot: Itc4000(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("tcp", "hislip"),
+        Role.PUMP,
+    ),
+    "oz-epc400": Simulated(lambda spot: Epc400(random=spot.random), ("pty",), Role.RETARDERS),
+}
