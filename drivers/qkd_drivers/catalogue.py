@@ -67,6 +67,13 @@ OWN = (
         "serial",
         "oz_epc400:OzEpc400",
     ),
+    _own(
+        "thorlabs-ell14",
+        "rotator",
+        "Thorlabs Elliptec ELL14 and ELL18",
+        "serial",
+        "thorlabs_ell14:ThorlabsEll14",
+    ),
 )
 
 

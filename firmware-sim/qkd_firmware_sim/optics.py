@@ -41,6 +41,12 @@ def rotation(vector: Sequence[float] | Matrix) -> Matrix:
     return turned
 
 
+def retarder(retardance_rad: float, angle_rad: float) -> Matrix:
+    """A wave plate whose fast axis stands at an angle: a turn about (cos 2θ, sin 2θ, 0)."""
+    x, y = math.cos(2 * angle_rad), math.sin(2 * angle_rad)
+    return rotation((retardance_rad * x, retardance_rad * y, 0.0))
+
+
 def squeezers(voltages_mv: Sequence[float], half_wave_voltage_mv: float) -> Matrix:
     """A chain of fibre squeezers: turns about S1, S2, S1, S2 by π V / V_half each."""
     total = np.eye(3)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qkd_firmware_sim.cores.core import PS_PER_S, Core
+from qkd_firmware_sim.cores.ell14 import Ell14Bus
 from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
@@ -71,4 +72,9 @@ SIMULATED: dict[str, Simulated] = {
         Role.PUMP,
     ),
     "oz-epc400": Simulated(lambda spot: Epc400(random=spot.random), ("pty",), Role.RETARDERS),
+    "thorlabs-ell14": Simulated(
+        lambda spot: Ell14Bus(spot.serial_number, speed=spot.thermal_speed),
+        ("pty",),
+        Role.RETARDERS,
+    ),
 }

@@ -68,8 +68,7 @@ class Wire(ABC):
             try:
                 if self._in_doubt:
                     await self._resynchronise()
-                if unasked := self.transport.discard():
-                    self.note("<", unasked)
+                await self._take_unasked()
                 self._in_doubt = True
                 yield self.transport
                 self._in_doubt = False
@@ -124,6 +123,11 @@ class Wire(ABC):
             # The answer to the landmark of an earlier, unanswered try may be on its way too.
             self.note("<", await self.transport.drain(quiet_s=0.02, limit_s=0.5))
         self._busy_until_s = 0.0
+
+    async def _take_unasked(self) -> None:
+        """What came since the last transaction answers nothing: it is noted and dropped."""
+        if unasked := self.transport.discard():
+            self.note("<", unasked)
 
     async def _quieten(self) -> None:
         """Takes what the device sends unasked off the wire; subclasses stop it first."""

@@ -49,6 +49,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         EPC,
         lambda core: core.voltages_mv == (100, -200, 300, -400),
     ),
+    (
+        "rotator",
+        "thorlabs-ell14",
+        lambda: lab.simulated("thorlabs-ell14"),
+        "pty",
+        {"positions_deg": [45.0]},
+        lambda core: round(core.mounts["0"].counter) == 0x23000 // 8,
+    ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]
 every_instrument = pytest.mark.parametrize(
