@@ -74,6 +74,12 @@ OWN = (
         "serial",
         "thorlabs_ell14:ThorlabsEll14",
     ),
+    _own(
+        "thorlabs-k10cr1", "rotator", "Thorlabs K10CR1", "serial", "thorlabs_k10cr1:ThorlabsK10cr1"
+    ),
+    _own(
+        "thorlabs-mpc320", "rotator", "Thorlabs MPC320", "serial", "thorlabs_mpc320:ThorlabsMpc320"
+    ),
 )
 
 

@@ -9,6 +9,8 @@ from qkd_firmware_sim.cores.core import PS_PER_S, Core
 from qkd_firmware_sim.cores.ell14 import Ell14Bus
 from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.itc4000 import Itc4000
+from qkd_firmware_sim.cores.k10cr1 import K10cr1
+from qkd_firmware_sim.cores.mpc320 import Mpc320
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
 from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
 from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
@@ -74,6 +76,16 @@ SIMULATED: dict[str, Simulated] = {
     "oz-epc400": Simulated(lambda spot: Epc400(random=spot.random), ("pty",), Role.RETARDERS),
     "thorlabs-ell14": Simulated(
         lambda spot: Ell14Bus(spot.serial_number, speed=spot.thermal_speed),
+        ("pty",),
+        Role.RETARDERS,
+    ),
+    "thorlabs-k10cr1": Simulated(
+        lambda spot: K10cr1(spot.serial_number, speed=spot.thermal_speed),
+        ("pty",),
+        Role.RETARDERS,
+    ),
+    "thorlabs-mpc320": Simulated(
+        lambda spot: Mpc320(spot.serial_number, speed=spot.thermal_speed),
         ("pty",),
         Role.RETARDERS,
     ),

@@ -1,5 +1,6 @@
 """Request and reply over a transport: `wire` is common, then one module a protocol family."""
 
+from qkd_drivers.framing.apt import AptWire
 from qkd_drivers.framing.elliptec import ElliptecWire
 from qkd_drivers.framing.oz import OzWire
 from qkd_drivers.framing.s15 import S15Wire
@@ -7,6 +8,7 @@ from qkd_drivers.framing.scpi import ScpiWire
 from qkd_drivers.framing.wire import Trace, TraceEntry, Wire
 
 __all__ = [
+    "AptWire",
     "ElliptecWire",
     "OzWire",
     "S15Wire",

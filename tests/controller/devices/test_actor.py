@@ -57,6 +57,22 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         {"positions_deg": [45.0]},
         lambda core: round(core.mounts["0"].counter) == 0x23000 // 8,
     ),
+    (
+        "rotator",
+        "thorlabs-k10cr1",
+        lambda: lab.simulated("thorlabs-k10cr1"),
+        "pty",
+        {"positions_deg": [45.0]},
+        lambda core: round(core.motors[1].counter) == 409600 * 15,
+    ),
+    (
+        "rotator",
+        "thorlabs-mpc320",
+        lambda: lab.simulated("thorlabs-mpc320"),
+        "pty",
+        {"positions_deg": [17.0, 34.0, 170.0]},
+        lambda core: [round(m.counter) for m in core.motors.values()] == [137, 274, 1370],
+    ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]
 every_instrument = pytest.mark.parametrize(

@@ -19,6 +19,8 @@ IDENTITIES = {
     "oz-epc400": "EPC-400 (4 channels)",
     "thorlabs-itc4000": "ITC4001",
     "thorlabs-ell14": "ELL14",
+    "thorlabs-k10cr1": "K10CR1",
+    "thorlabs-mpc320": "MPC320",
 }
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(

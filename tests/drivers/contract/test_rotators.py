@@ -16,7 +16,7 @@ from qkd_drivers.catalogue import make_device, open_device
 from qkd_drivers.contract import Rotator
 from qkd_drivers.models import thorlabs_ell14
 
-MODELS = ["thorlabs-ell14"]
+MODELS = ["thorlabs-ell14", "thorlabs-k10cr1", "thorlabs-mpc320"]
 TOLERANCE_DEG = 0.2
 every_rotator = pytest.mark.parametrize("model", MODELS)
 
