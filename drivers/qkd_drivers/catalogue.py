@@ -67,6 +67,7 @@ OWN = (
         "serial",
         "oz_epc400:OzEpc400",
     ),
+    _own("idq-id120", "detector", "ID Quantique ID120", "visa serial", "idq_id120:IdqId120"),
     _own(
         "thorlabs-ell14",
         "rotator",

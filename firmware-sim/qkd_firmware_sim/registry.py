@@ -8,6 +8,7 @@ import numpy as np
 from qkd_firmware_sim.cores.core import PS_PER_S, Core
 from qkd_firmware_sim.cores.ell14 import Ell14Bus
 from qkd_firmware_sim.cores.epc400 import Epc400
+from qkd_firmware_sim.cores.id120 import Id120
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.k10cr1 import K10cr1
 from qkd_firmware_sim.cores.mpc320 import Mpc320
@@ -50,19 +51,27 @@ def _tdc1(spot: Spot) -> Core:
     )
 
 
-def _spd(spot: Spot) -> Core:
+def _diode(spot: Spot) -> Diode:
     detectors = spot.end.detectors
-    diode = Diode(
+    return Diode(
         breakdown_v=detectors.breakdown_v,
         rated_dark_cps=detectors.rated_dark_cps,
         saturated_efficiency=detectors.saturated_efficiency,
     )
-    return Spd(spot.serial_number, diode, thermal_speed=spot.thermal_speed)
 
 
 SIMULATED: dict[str, Simulated] = {
     "s15-tdc1": Simulated(_tdc1, ("pty",), Role.TAGGER),
-    "s15-spd": Simulated(_spd, ("pty",), Role.DETECTOR),
+    "s15-spd": Simulated(
+        lambda spot: Spd(spot.serial_number, _diode(spot), thermal_speed=spot.thermal_speed),
+        ("pty",),
+        Role.DETECTOR,
+    ),
+    "idq-id120": Simulated(
+        lambda spot: Id120(spot.serial_number, _diode(spot), thermal_speed=spot.thermal_speed),
+        ("pty", "hislip"),
+        Role.DETECTOR,
+    ),
     "s15-spdc": Simulated(
         lambda spot: SpdcDriver(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("pty",),

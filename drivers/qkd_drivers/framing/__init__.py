@@ -2,6 +2,7 @@
 
 from qkd_drivers.framing.apt import AptWire
 from qkd_drivers.framing.elliptec import ElliptecWire
+from qkd_drivers.framing.idq import IdqWire
 from qkd_drivers.framing.oz import OzWire
 from qkd_drivers.framing.s15 import S15Wire
 from qkd_drivers.framing.scpi import ScpiWire
@@ -10,6 +11,7 @@ from qkd_drivers.framing.wire import Trace, TraceEntry, Wire
 __all__ = [
     "AptWire",
     "ElliptecWire",
+    "IdqWire",
     "OzWire",
     "S15Wire",
     "ScpiWire",

@@ -42,6 +42,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
     ("crystal_oven", "s15-spdc", lab.spdc, "pty", OVEN, lambda core: core.crystal_c > 39),
     ("detector", "s15-spd", lab.spd, "pty", DETECTOR, lambda core: core._bias_v == 120),
     (
+        "detector",
+        "idq-id120",
+        lambda: lab.simulated("idq-id120"),
+        "hislip",
+        DETECTOR,
+        lambda core: core.bias_v == 120,
+    ),
+    (
         "polarisation_controller",
         "oz-epc400",
         lab.epc,
