@@ -76,6 +76,13 @@ OWN = (
         "thorlabs_ell14:ThorlabsEll14",
     ),
     _own(
+        "thorlabs-pm100d",
+        "power_meter",
+        "Thorlabs PM100D and relatives",
+        "visa tcp",
+        "thorlabs_pm100d:ThorlabsPm100d",
+    ),
+    _own(
         "thorlabs-k10cr1", "rotator", "Thorlabs K10CR1", "serial", "thorlabs_k10cr1:ThorlabsK10cr1"
     ),
     _own(

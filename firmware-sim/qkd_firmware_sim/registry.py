@@ -12,6 +12,7 @@ from qkd_firmware_sim.cores.id120 import Id120
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.k10cr1 import K10cr1
 from qkd_firmware_sim.cores.mpc320 import Mpc320
+from qkd_firmware_sim.cores.pm100d import Pm100d
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
 from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
 from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
@@ -87,6 +88,9 @@ SIMULATED: dict[str, Simulated] = {
         lambda spot: Ell14Bus(spot.serial_number, speed=spot.thermal_speed),
         ("pty",),
         Role.RETARDERS,
+    ),
+    "thorlabs-pm100d": Simulated(
+        lambda spot: Pm100d(spot.serial_number), ("tcp", "hislip"), Role.MONITOR
     ),
     "thorlabs-k10cr1": Simulated(
         lambda spot: K10cr1(spot.serial_number, speed=spot.thermal_speed),

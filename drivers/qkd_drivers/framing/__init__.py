@@ -5,7 +5,7 @@ from qkd_drivers.framing.elliptec import ElliptecWire
 from qkd_drivers.framing.idq import IdqWire
 from qkd_drivers.framing.oz import OzWire
 from qkd_drivers.framing.s15 import S15Wire
-from qkd_drivers.framing.scpi import ScpiWire
+from qkd_drivers.framing.scpi import ReopeningScpiWire, ScpiWire
 from qkd_drivers.framing.wire import Trace, TraceEntry, Wire
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ElliptecWire",
     "IdqWire",
     "OzWire",
+    "ReopeningScpiWire",
     "S15Wire",
     "ScpiWire",
     "Trace",

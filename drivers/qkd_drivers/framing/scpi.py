@@ -1,8 +1,16 @@
 """SCPI with an error queue."""
 
-from qkd_drivers.errors import DeviceError, DeviceProtocolError, DeviceRefused, DeviceTimeout
+import asyncio
+
+from qkd_drivers.errors import (
+    DeviceError,
+    DeviceLost,
+    DeviceProtocolError,
+    DeviceRefused,
+    DeviceTimeout,
+)
 from qkd_drivers.framing.answers import leading_number, text
-from qkd_drivers.framing.wire import Wire
+from qkd_drivers.framing.wire import Trace, Wire
 from qkd_drivers.transports import Transport
 
 
@@ -64,3 +72,44 @@ class ScpiWire(Wire):
 
     def _landmark(self) -> tuple[bytes, bytes]:
         return b"*IDN?\n", rb"[^\n,]*(,[^\n,]*){3}\n"
+
+
+class ReopeningScpiWire(ScpiWire):
+    """For devices that hang up when nothing was said for long: a lost wire is opened once more.
+
+    Only for devices whose every request may be sent twice.
+    """
+
+    def __init__(self, transport: Transport, device: str, trace: Trace | None = None) -> None:
+        super().__init__(transport, device, trace)
+        self._turn = asyncio.Lock()
+        self._wanted = False
+
+    async def open(self) -> None:
+        await super().open()
+        self._wanted = True
+
+    async def close(self) -> None:
+        self._wanted = False
+        await super().close()
+
+    async def query(self, command: str, *, timeout_s: float | None = None) -> str:
+        async with self._turn:
+            try:
+                return await super().query(command, timeout_s=timeout_s)
+            except DeviceLost:
+                await self._reopen()
+                return await super().query(command, timeout_s=timeout_s)
+
+    async def command(self, command: str) -> None:
+        async with self._turn:
+            try:
+                await super().command(command)
+            except DeviceLost:
+                await self._reopen()
+                await super().command(command)
+
+    async def _reopen(self) -> None:
+        if not self._wanted:
+            raise DeviceLost(f"{self.device}: the wire is closed")
+        await super().open()

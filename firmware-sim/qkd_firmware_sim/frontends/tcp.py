@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from qkd_firmware_sim.cores.core import Session
+from qkd_firmware_sim.cores.core import HangsUp, Session
 from qkd_firmware_sim.frontends.wire import Outlet, Wire
 
 _BUFFERED_BYTES = 65536
@@ -86,6 +86,8 @@ class _Client(asyncio.Protocol):
         self._transport = transport
         self._clients.add(self)
         self._session.on_output = self._pump
+        if isinstance(self._session, HangsUp):
+            self._session.on_hang_up = self.drop
 
     def data_received(self, data: bytes) -> None:
         self._session.receive(data)

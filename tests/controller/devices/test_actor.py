@@ -50,6 +50,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         lambda core: core.bias_v == 120,
     ),
     (
+        "power_meter",
+        "thorlabs-pm100d",
+        lambda: lab.simulated("thorlabs-pm100d"),
+        "tcp",
+        {"wavelength_nm": 405.0},
+        lambda core: core._wavelength_nm == 405,
+    ),
+    (
         "polarisation_controller",
         "oz-epc400",
         lab.epc,
