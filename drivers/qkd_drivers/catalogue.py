@@ -60,6 +60,7 @@ OWN = (
         "visa tcp",
         "thorlabs_itc4000:ThorlabsItc4000",
     ),
+    _own("srs-ldc500", "laser", "SRS LDC500 to LDC502", "tcp serial visa", "srs_ldc500:SrsLdc500"),
     _own(
         "oz-epc400",
         "polarisation_controller",

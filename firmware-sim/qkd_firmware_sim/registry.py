@@ -11,6 +11,7 @@ from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.id120 import Id120
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.k10cr1 import K10cr1
+from qkd_firmware_sim.cores.ldc500 import Ldc500
 from qkd_firmware_sim.cores.mpc320 import Mpc320
 from qkd_firmware_sim.cores.pm100d import Pm100d
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
@@ -81,6 +82,11 @@ SIMULATED: dict[str, Simulated] = {
     "thorlabs-itc4000": Simulated(
         lambda spot: Itc4000(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("tcp", "hislip"),
+        Role.PUMP,
+    ),
+    "srs-ldc500": Simulated(
+        lambda spot: Ldc500(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("tcp", "pty"),
         Role.PUMP,
     ),
     "oz-epc400": Simulated(lambda spot: Epc400(random=spot.random), ("pty",), Role.RETARDERS),

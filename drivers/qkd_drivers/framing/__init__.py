@@ -6,6 +6,7 @@ from qkd_drivers.framing.idq import IdqWire
 from qkd_drivers.framing.oz import OzWire
 from qkd_drivers.framing.s15 import S15Wire
 from qkd_drivers.framing.scpi import ReopeningScpiWire, ScpiWire
+from qkd_drivers.framing.srs import SrsWire
 from qkd_drivers.framing.wire import Trace, TraceEntry, Wire
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ReopeningScpiWire",
     "S15Wire",
     "ScpiWire",
+    "SrsWire",
     "Trace",
     "TraceEntry",
     "Wire",

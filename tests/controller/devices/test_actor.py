@@ -42,6 +42,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
     ("crystal_oven", "s15-spdc", lab.spdc, "pty", OVEN, lambda core: core.crystal_c > 39),
     ("detector", "s15-spd", lab.spd, "pty", DETECTOR, lambda core: core._bias_v == 120),
     (
+        "laser",
+        "srs-ldc500",
+        lambda: lab.simulated("srs-ldc500"),
+        "tcp",
+        LASER,
+        lambda core: core.current_a == 0.05,
+    ),
+    (
         "detector",
         "idq-id120",
         lambda: lab.simulated("idq-id120"),

@@ -19,6 +19,7 @@ IDENTITIES = {
     "oz-epc400": "EPC-400 (4 channels)",
     "thorlabs-itc4000": "ITC4001",
     "idq-id120": "ID120",
+    "srs-ldc500": "LDC501",
     "thorlabs-pm100d": "PM100D",
     "thorlabs-ell14": "ELL14",
     "thorlabs-k10cr1": "K10CR1",
