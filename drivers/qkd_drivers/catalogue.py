@@ -60,6 +60,13 @@ OWN = (
         "visa tcp",
         "thorlabs_itc4000:ThorlabsItc4000",
     ),
+    _own(
+        "keysight-33500",
+        "pulse_generator",
+        "Keysight 33500 and 33600",
+        "tcp visa",
+        "keysight_33500:Keysight33500",
+    ),
     _own("srs-ldc500", "laser", "SRS LDC500 to LDC502", "tcp serial visa", "srs_ldc500:SrsLdc500"),
     _own(
         "oz-epc400",

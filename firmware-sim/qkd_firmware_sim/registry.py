@@ -11,6 +11,7 @@ from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.id120 import Id120
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.k10cr1 import K10cr1
+from qkd_firmware_sim.cores.keysight33500 import Keysight33500
 from qkd_firmware_sim.cores.ldc500 import Ldc500
 from qkd_firmware_sim.cores.mpc320 import Mpc320
 from qkd_firmware_sim.cores.pm100d import Pm100d
@@ -84,6 +85,7 @@ SIMULATED: dict[str, Simulated] = {
         ("tcp", "hislip"),
         Role.PUMP,
     ),
+    "keysight-33500": Simulated(lambda spot: Keysight33500(spot.serial_number), ("tcp", "hislip")),
     "srs-ldc500": Simulated(
         lambda spot: Ldc500(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("tcp", "pty"),

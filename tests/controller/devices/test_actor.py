@@ -50,6 +50,17 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         lambda core: core.current_a == 0.05,
     ),
     (
+        "pulse_generator",
+        "keysight-33500",
+        lambda: lab.simulated("keysight-33500"),
+        "tcp",
+        {
+            "period_s": 1e-6,
+            "pulses": [{"channel": 2, "width_s": 30e-9, "amplitude_v": 3.3, "delay_s": 2e-7}],
+        },
+        lambda core: core.output(1) is None and core.output(2) is not None,
+    ),
+    (
         "detector",
         "idq-id120",
         lambda: lab.simulated("idq-id120"),

@@ -20,6 +20,7 @@ IDENTITIES = {
     "thorlabs-itc4000": "ITC4001",
     "idq-id120": "ID120",
     "srs-ldc500": "LDC501",
+    "keysight-33500": "33522B",
     "thorlabs-pm100d": "PM100D",
     "thorlabs-ell14": "ELL14",
     "thorlabs-k10cr1": "K10CR1",
