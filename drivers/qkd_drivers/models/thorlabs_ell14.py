@@ -8,6 +8,8 @@ cancelled one runs to its end, and the next request waits for that.
 import asyncio
 import re
 import time
+from collections.abc import Mapping
+from typing import ClassVar
 
 from qkd_drivers.contract import Identity, Limits, Reading, Rotator
 from qkd_drivers.errors import DeviceMismatch, DeviceProtocolError, DeviceRefused
@@ -25,6 +27,7 @@ _AXIS = Limits(1, 1)
 class ThorlabsEll14(Rotator):
     """One rotation mount. It does not tell whether it was homed: each connection homes anew."""
 
+    static_limits: ClassVar[Mapping[str, Limits]] = {"positions_deg": Limits(0.0, 360.0)}
     axis_count = 1
 
     def __init__(self, address: str, name: str, trace: Trace | None = None) -> None:

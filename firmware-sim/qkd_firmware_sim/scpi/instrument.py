@@ -23,6 +23,11 @@ class ScpiInstrument:
         self._message_available = False
         self._define_common()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something that was asked for takes time yet."""
+        return False
+
     def session(self) -> "ScpiSession":
         """A client's own conversation: its input buffer and its output queue."""
         return ScpiSession(self)
