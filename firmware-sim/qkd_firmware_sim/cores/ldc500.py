@@ -1,5 +1,6 @@
 """Stanford Research LDC501: laser diode current source and temperature controller in one box."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from qkd_firmware_sim.scpi import (
     Status,
     parse_boolean,
     parse_choice,
+    parse_integer,
     parse_number,
 )
 from qkd_firmware_sim.scpi.instrument import no_arguments, one
@@ -82,6 +84,13 @@ class _Settings:
     tec_mode: str = "CT"
     range: str = "LOW"
     modulation: str = "OFF"
+    bandwidth: str = "LOW"
+    in_milliwatts: str = "ON"
+    bias_v: float = 0.0
+    photodiode_ua: float = 0.0
+    photodiode_limit_ua: float = 5000.0
+    responsivity_ua_per_mw: float = 100.0
+    sensor: int = 3
 
 
 class Ldc500(ScpiInstrument):
@@ -95,6 +104,7 @@ class Ldc500(ScpiInstrument):
         self._interlock_open = False
         self._settings = _Settings()
         self._define_laser()
+        self._define_photodiode()
         self._define_cooler()
 
     @property
@@ -167,6 +177,7 @@ class Ldc500(ScpiInstrument):
         self._choice("SMOD", "laser_mode", ("CC", "CP"))
         self._choice("RNGE", "range", ("LOW", "HIGH"), self._clamp)
         self._choice("MODU", "modulation", ("OFF", "ON"))
+        self._choice("SIBW", "bandwidth", ("LOW", "HIGH"))
         self._number("SILD", "laser_ma", lambda: (0.0, self._settings.limit_ma))
         self._number("SILM", "limit_ma", lambda: (0.0, self._full_scale_ma()), self._clamp)
         self._number("SVLM", "voltage_limit_v", lambda: (0.1, 10.0))
@@ -175,6 +186,14 @@ class Ldc500(ScpiInstrument):
         self._measured("RILD", self._current_ma)
         self._measured("RVLD", self._diode_v)
         self._measured("RWPD", self._power_mw)
+
+    def _define_photodiode(self) -> None:
+        self._choice("PDMW", "in_milliwatts", ("OFF", "ON"))
+        self._number("BIAS", "bias_v", lambda: (0.0, 5.0))
+        self._number("SIPD", "photodiode_ua", lambda: (0.0, self._settings.photodiode_limit_ua))
+        self._number("PILM", "photodiode_limit_ua", lambda: (0.0, 5000.0))
+        self._number("RESP", "responsivity_ua_per_mw", lambda: (0.0, 1e4))
+        self._measured("RIPD", lambda: self._power_mw() * self._settings.responsivity_ua_per_mw)
 
     def _define_cooler(self) -> None:
         self.define(":TEON", set=self._switch_tec, query=no_arguments(lambda: self._on("tec_on")))
@@ -192,6 +211,12 @@ class Ldc500(ScpiInstrument):
         for word in ("TILM", "TLIM"):
             self._number(word, "tec_limit_a", lambda: (0.0, 4.5))
         self._number("TVLM", "tec_voltage_limit_v", lambda: (-8.5, 8.5))
+        self.define(
+            ":TSNR",
+            set=lambda args: setattr(self._settings, "sensor", parse_integer(one(args), 0, 6)),
+            query=no_arguments(lambda: str(self._settings.sensor)),
+        )
+        self._measured("TRAW", self._thermistor_kohm)
         self._measured("TTRD", lambda: self.diode_c)
         self._measured("TIRD", self._tec_current_a)
         self._measured("TVRD", lambda: 2.0 * self._tec_current_a())
@@ -265,6 +290,9 @@ class Ldc500(ScpiInstrument):
 
     def _power_mw(self) -> float:
         return max(0.0, self._current_ma() - _THRESHOLD_MA) * _SLOPE_MW_PER_MA
+
+    def _thermistor_kohm(self) -> float:
+        return 10.0 * math.exp(3950.0 * (1 / (self.diode_c + 273.15) - 1 / 298.15))
 
     def _tec_current_a(self) -> float:
         held = self._settings

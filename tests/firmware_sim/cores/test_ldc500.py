@@ -73,6 +73,14 @@ def test_constant_power_gives_the_current_that_it_takes() -> None:
     assert core.current_a == pytest.approx(0.05)
 
 
+def test_the_photodiode_and_the_thermistor_are_told_raw() -> None:
+    core, client = lit()
+    assert client.ask(b"RIPD?;RESP?\n") == b"2800.0000;100.0000\n"
+    assert client.ask(b"TSNR?;PDMW?;SIBW?\n") == b"3;ON;LOW\n"
+    run(core, 30)
+    assert float(client.ask(b"TRAW?\n")) == pytest.approx(10, rel=0.01)
+
+
 def test_the_cooler_holds_the_diode() -> None:
     core, client = lit()
     client.ask(b"TEMP 20\n")
