@@ -9,7 +9,7 @@ import bench as lab
 import pytest
 from bench import Bench, eventually
 
-from qkd_drivers.catalogue import open_device
+from qkd_drivers.catalogue import make_device, open_device
 from qkd_drivers.errors import DeviceRefused
 from qkd_drivers.framing import TraceEntry, Wire
 from qkd_drivers.framing.apt import Message
@@ -125,3 +125,10 @@ async def test_the_paddles_are_never_asked_faster_than_they_bear(bench: Bench) -
     assert len(sent) > 15
     assert min(b - a for a, b in pairwise(sent)) >= 0.009
     await device.close()
+
+
+@MODELS
+def test_the_port_runs_with_handshake_unless_told_otherwise(model: str) -> None:
+    for option, rtscts in (("", True), ("?flow=none", False), ("?baud=115200&flow=rtscts", True)):
+        device: Any = make_device(model, f"serial:/dev/x{option}", "motor")
+        assert device._wire.transport._rtscts is rtscts
