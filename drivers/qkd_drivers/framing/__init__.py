@@ -3,6 +3,6 @@
 from qkd_drivers.framing.oz import OzWire
 from qkd_drivers.framing.s15 import S15Wire
 from qkd_drivers.framing.scpi import ScpiWire
-from qkd_drivers.framing.wire import Trace, TraceEntry, Wire
+from qkd_drivers.framing.wire import Trace, TraceEntry, TraceSwitch, Wire
 
-__all__ = ["OzWire", "S15Wire", "ScpiWire", "Trace", "TraceEntry", "Wire"]
+__all__ = ["OzWire", "S15Wire", "ScpiWire", "Trace", "TraceEntry", "TraceSwitch", "Wire"]
