@@ -32,6 +32,8 @@ class Model:
     """The schemes of its addresses: ``serial``, ``tcp``, ``visa``, …"""
     driver: str
     """``module:class``; imported when a device of the model is made."""
+    host_addresses: tuple[str, ...] = ()
+    """Where it listens in a network, such as ``tcp:{host}:5025``."""
 
     def load(self) -> Driver:
         """The driver's class; ValueError if it cannot be imported."""
@@ -45,8 +47,9 @@ class Model:
         return driver
 
 
-def _own(name: str, kind: str, title: str, wires: str, driver: str) -> Model:
-    return Model(name, kind, title, tuple(wires.split()), f"qkd_drivers.models.{driver}")
+def _own(name: str, kind: str, title: str, wires: str, driver: str, *host_addresses: str) -> Model:
+    module = f"qkd_drivers.models.{driver}"
+    return Model(name, kind, title, tuple(wires.split()), module, host_addresses)
 
 
 OWN = (
@@ -59,6 +62,7 @@ OWN = (
         "Thorlabs ITC4000 and CLD1015",
         "visa tcp",
         "thorlabs_itc4000:ThorlabsItc4000",
+        "visa:TCPIP::{host}::hislip0::INSTR",
     ),
     _own(
         "keysight-33500",
@@ -66,6 +70,7 @@ OWN = (
         "Keysight 33500 and 33600",
         "tcp visa",
         "keysight_33500:Keysight33500",
+        "tcp:{host}:5025",
     ),
     _own("srs-ldc500", "laser", "SRS LDC500 to LDC502", "tcp serial visa", "srs_ldc500:SrsLdc500"),
     _own(

@@ -7,7 +7,7 @@ from qkd_drivers.framing.oz import OzWire
 from qkd_drivers.framing.s15 import S15Wire
 from qkd_drivers.framing.scpi import ReopeningScpiWire, ScpiWire
 from qkd_drivers.framing.srs import SrsWire
-from qkd_drivers.framing.wire import Trace, TraceEntry, Wire
+from qkd_drivers.framing.wire import Trace, TraceEntry, TraceSwitch, Wire
 
 __all__ = [
     "AptWire",
@@ -20,5 +20,6 @@ __all__ = [
     "SrsWire",
     "Trace",
     "TraceEntry",
+    "TraceSwitch",
     "Wire",
 ]

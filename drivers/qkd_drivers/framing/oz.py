@@ -15,5 +15,6 @@ class OzWire(Wire):
         return "\n".join(line for line in lines if line and line.lower() != "done")
 
     def _landmark(self) -> tuple[bytes, bytes]:
-        # The waveform is asked for nowhere else, so its answer cannot be an old one.
-        return b"WF?\r\n", rb"(?i)waveform[^\n]*\n(?:[^\n]*\n)*?done\r?\n"
+        # The waveform is asked for nowhere else, so its answer cannot be an old one. The empty
+        # line ends what another program may have left unfinished.
+        return b"\r\nWF?\r\n", rb"(?i)waveform[^\n]*\n(?:[^\n]*\n)*?done\r?\n"
