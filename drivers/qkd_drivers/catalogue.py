@@ -67,6 +67,7 @@ OWN = (
         "serial",
         "oz_epc400:OzEpc400",
     ),
+    _own("cobolt-06", "laser_head", "Cobolt 06-01", "serial", "cobolt_06:Cobolt06"),
 )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qkd_firmware_sim.cores.cobolt06 import Cobolt06
 from qkd_firmware_sim.cores.core import PS_PER_S, Core
 from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.itc4000 import Itc4000
@@ -71,4 +72,9 @@ SIMULATED: dict[str, Simulated] = {
         Role.PUMP,
     ),
     "oz-epc400": Simulated(lambda spot: Epc400(random=spot.random), ("pty",), Role.RETARDERS),
+    "cobolt-06": Simulated(
+        lambda spot: Cobolt06(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("pty",),
+        Role.PUMP,
+    ),
 }

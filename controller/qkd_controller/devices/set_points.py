@@ -10,7 +10,6 @@ from qkd_controller.config.node import Device
 from qkd_controller.devices.kinds import KINDS, SetPoints
 from qkd_drivers.catalogue import find_model
 from qkd_drivers.contract import Limits
-from qkd_drivers.transports import make_transport
 
 
 def validate_set_points(model: str, set_points: Mapping[str, Any]) -> list[str]:
@@ -54,10 +53,10 @@ def validate_device(device: Device) -> list[str]:
     else:
         if model.kind != device.kind:
             faults.append(f"{device.model} is a {model.kind}, not a {device.kind}")
-    try:
-        make_transport(device.address)
-    except ValueError as error:
-        faults.append(str(error))
+        try:
+            model.load()(device.address, device.name, None)
+        except ValueError as error:
+            faults.append(str(error))
     return [f"device {device.name}: {fault}" for fault in faults]
 
 

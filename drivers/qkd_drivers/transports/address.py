@@ -13,6 +13,20 @@ async def open_transport(address: str, *, default_baud: int = 115200) -> Transpo
     return transport
 
 
+def split_options(address: str, *own: str) -> tuple[str, dict[str, str]]:
+    """The address without those options after ``?`` that are the driver's own, and these."""
+    plain, _, options = address.partition("?")
+    found: dict[str, str] = {}
+    rest = []
+    for option in filter(None, options.split("&")):
+        key, _, value = option.partition("=")
+        if key in own:
+            found[key] = value
+        else:
+            rest.append(option)
+    return plain + ("?" + "&".join(rest) if rest else ""), found
+
+
 def make_transport(address: str, *, default_baud: int = 115200) -> Transport:
     """A transport not yet opened; ValueError says what is wrong with the address."""
     scheme, _, rest = address.partition(":")

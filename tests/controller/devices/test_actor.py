@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import bench as lab
@@ -34,6 +35,7 @@ DETECTOR = {
     "settle_tolerance_c": 0.5,
     "settle_s": 0.05,
 }
+HEAD = {"power_w": 0.035}
 EPC = {"voltages_mv": [100, -200, 300, -400]}
 
 CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
@@ -48,6 +50,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         "pty",
         EPC,
         lambda core: core.voltages_mv == (100, -200, 300, -400),
+    ),
+    (
+        "laser_head",
+        "cobolt-06",
+        partial(lab.simulated, "cobolt-06"),
+        "pty",
+        HEAD,
+        lambda core: abs(core.light_w - 0.035) < 1e-9,
     ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]

@@ -18,6 +18,7 @@ IDENTITIES = {
     "s15-spdc": "SPDCSDR",
     "oz-epc400": "EPC-400 (4 channels)",
     "thorlabs-itc4000": "ITC4001",
+    "cobolt-06": "0405-06-01-0120-100",
 }
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(
