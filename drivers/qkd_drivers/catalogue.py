@@ -68,6 +68,7 @@ OWN = (
         "oz_epc400:OzEpc400",
     ),
     _own("cobolt-06", "laser_head", "Cobolt 06-01", "serial", "cobolt_06:Cobolt06"),
+    _own("oz-dd100", "attenuator", "OZ Optics DD-100-MC", "serial", "oz_dd100:OzDd100"),
 )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from qkd_firmware_sim.cores.cobolt06 import Cobolt06
 from qkd_firmware_sim.cores.core import PS_PER_S, Core
+from qkd_firmware_sim.cores.dd100 import Dd100
 from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
@@ -76,5 +77,8 @@ SIMULATED: dict[str, Simulated] = {
         lambda spot: Cobolt06(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("pty",),
         Role.PUMP,
+    ),
+    "oz-dd100": Simulated(
+        lambda spot: Dd100(motor_speed=spot.thermal_speed), ("pty",), Role.ATTENUATOR
     ),
 }

@@ -127,7 +127,7 @@ async def test_s15_tells_what_the_device_complains_of(s15: tuple[S15Wire, SlowBo
 async def test_oz_drops_the_answer_to_a_question_given_up() -> None:
     box = SlowBox(oz_answer)
     box.start()
-    wire = OzWire(make_transport(f"serial:{box.path}"), "box")
+    wire = OzWire(make_transport(f"serial:{box.path}"), "box", landmark=("WF?", "waveform"))
     await wire.open()
     for late in ("V?", "V1,5"):
         box.pause_s[late] = 0.7

@@ -59,6 +59,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         HEAD,
         lambda core: abs(core.light_w - 0.035) < 1e-9,
     ),
+    (
+        "attenuator",
+        "oz-dd100",
+        partial(lab.simulated, "oz-dd100"),
+        "pty",
+        {"attenuation_db": 10.0},
+        lambda core: core.homed and abs(core.loss_db - 10) < 0.01,
+    ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]
 every_instrument = pytest.mark.parametrize(

@@ -19,6 +19,7 @@ IDENTITIES = {
     "oz-epc400": "EPC-400 (4 channels)",
     "thorlabs-itc4000": "ITC4001",
     "cobolt-06": "0405-06-01-0120-100",
+    "oz-dd100": "DD-100-MC (up to 60 dB)",
 }
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(
