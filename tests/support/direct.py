@@ -51,7 +51,7 @@ class DirectTransport(BufferedTransport):
     async def write(self, data: bytes, *, timeout_s: float = 2.0) -> None:
         self._check()
         self._session.receive(data)
-        while self._core.busy:
+        while getattr(self._core, "busy", False):
             self._core.advance(self._core.now_ps + _STEP_PS)
 
     async def resynchronise(self) -> None:

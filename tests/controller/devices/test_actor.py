@@ -67,6 +67,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         {"attenuation_db": 10.0},
         lambda core: core.homed and abs(core.loss_db - 10) < 0.01,
     ),
+    (
+        "pulse_generator",
+        "qc-9530",
+        partial(lab.simulated, "qc-9530"),
+        "tcp",
+        {"period_s": 1e-6, "pulses": [{"channel": 2, "width_s": 2e-8, "amplitude_v": 3.0}]},
+        lambda core: core.output(2) == (2e-8, 0.0, 3.0) and core.output(1) is None,
+    ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]
 every_instrument = pytest.mark.parametrize(

@@ -20,6 +20,7 @@ IDENTITIES = {
     "thorlabs-itc4000": "ITC4001",
     "cobolt-06": "0405-06-01-0120-100",
     "oz-dd100": "DD-100-MC (up to 60 dB)",
+    "qc-9530": "9530",
 }
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(
