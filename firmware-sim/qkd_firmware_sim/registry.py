@@ -10,6 +10,7 @@ from qkd_firmware_sim.cores.core import PS_PER_S, Core
 from qkd_firmware_sim.cores.dd100 import Dd100
 from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.itc4000 import Itc4000
+from qkd_firmware_sim.cores.prs10 import Prs10
 from qkd_firmware_sim.cores.qc9530 import Qc9530
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
 from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
@@ -83,4 +84,7 @@ SIMULATED: dict[str, Simulated] = {
         lambda spot: Dd100(motor_speed=spot.thermal_speed), ("pty",), Role.ATTENUATOR
     ),
     "qc-9530": Simulated(lambda spot: Qc9530(spot.serial_number), ("pty", "tcp")),
+    "srs-fs725": Simulated(
+        lambda spot: Prs10(spot.serial_number, thermal_speed=spot.thermal_speed), ("pty",)
+    ),
 }

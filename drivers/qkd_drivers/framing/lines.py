@@ -50,10 +50,15 @@ class LineWire(Wire):
         if dialect.unasked:
             self._reply = rb"(?:^|[\r\n])(?!" + dialect.unasked + rb")" + _LINE
 
-    async def ask(self, command: str, *, timeout_s: float | None = None) -> str:
-        """The line that answers; DeviceRefused if it is a refusal."""
+    async def ask(
+        self, command: str, *, reply: bytes | None = None, timeout_s: float | None = None
+    ) -> str:
+        """The line that answers; DeviceRefused if it is a refusal.
+
+        A pattern reply is for an answer that looks like what is sent unasked.
+        """
         async with self.transaction(repr(command)) as transport:
-            answer = await self._ask(transport, command, timeout_s)
+            answer = await self._ask(transport, command, reply, timeout_s)
         self._check(command, answer)
         return answer
 
@@ -92,9 +97,15 @@ class LineWire(Wire):
         if not abs(held - value) <= tolerance:
             raise DeviceRefused(f"{self.device}: {command!r}: the device still holds {held:g}")
 
-    async def _ask(self, transport: Transport, command: str, timeout_s: float | None = None) -> str:
+    async def _ask(
+        self,
+        transport: Transport,
+        command: str,
+        reply: bytes | None = None,
+        timeout_s: float | None = None,
+    ) -> str:
         request = command.encode() + self._dialect.end
-        came = text(await self._exchange(transport, request, self._reply, timeout_s))
+        came = text(await self._exchange(transport, request, reply or self._reply, timeout_s))
         *unasked, answer = re.split(r"[\r\n]+", came)
         for line in unasked:
             self._on_unasked(line)

@@ -75,6 +75,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         {"period_s": 1e-6, "pulses": [{"channel": 2, "width_s": 2e-8, "amplitude_v": 3.0}]},
         lambda core: core.output(2) == (2e-8, 0.0, 3.0) and core.output(1) is None,
     ),
+    (
+        "frequency_reference",
+        "srs-fs725",
+        partial(lab.simulated, "srs-fs725"),
+        "pty",
+        {"discipline": False, "must_lock": False},
+        lambda core: core.answer("PL?") == "0",
+    ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]
 every_instrument = pytest.mark.parametrize(

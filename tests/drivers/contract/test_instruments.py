@@ -21,6 +21,7 @@ IDENTITIES = {
     "cobolt-06": "0405-06-01-0120-100",
     "oz-dd100": "DD-100-MC (up to 60 dB)",
     "qc-9530": "9530",
+    "srs-fs725": "PRS10",
 }
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(
