@@ -71,6 +71,7 @@ OWN = (
     _own("oz-dd100", "attenuator", "OZ Optics DD-100-MC", "serial", "oz_dd100:OzDd100"),
     _own("qc-9530", "pulse_generator", "Quantum Composers 9530", "serial tcp", "qc_9530:Qc9530"),
     _own("srs-fs725", "frequency_reference", "SRS FS725 and PRS10", "serial", "srs_fs725:SrsFs725"),
+    _own("jdsu-ha9", "attenuator", "JDSU HA9", "serial visa tcp", "jdsu_ha9:JdsuHa9"),
 )
 
 

@@ -9,6 +9,7 @@ from qkd_firmware_sim.cores.cobolt06 import Cobolt06
 from qkd_firmware_sim.cores.core import PS_PER_S, Core
 from qkd_firmware_sim.cores.dd100 import Dd100
 from qkd_firmware_sim.cores.epc400 import Epc400
+from qkd_firmware_sim.cores.ha9 import Ha9
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.prs10 import Prs10
 from qkd_firmware_sim.cores.qc9530 import Qc9530
@@ -86,5 +87,8 @@ SIMULATED: dict[str, Simulated] = {
     "qc-9530": Simulated(lambda spot: Qc9530(spot.serial_number), ("pty", "tcp")),
     "srs-fs725": Simulated(
         lambda spot: Prs10(spot.serial_number, thermal_speed=spot.thermal_speed), ("pty",)
+    ),
+    "jdsu-ha9": Simulated(
+        lambda spot: Ha9(motor_speed=spot.thermal_speed), ("pty", "tcp"), Role.ATTENUATOR
     ),
 }

@@ -34,7 +34,8 @@ class Client:
 
 
 class DirectTransport(BufferedTransport):
-    """A pipe without a kernel in between; time passes only while the core is busy."""
+    """A pipe without a kernel in between; time passes while the core is busy, and a little with
+    each request."""
 
     def __init__(self, core: Any) -> None:
         super().__init__("direct")
@@ -50,6 +51,7 @@ class DirectTransport(BufferedTransport):
 
     async def write(self, data: bytes, *, timeout_s: float = 2.0) -> None:
         self._check()
+        self._core.advance(self._core.now_ps + _STEP_PS // 100)
         self._session.receive(data)
         while getattr(self._core, "busy", False):
             self._core.advance(self._core.now_ps + _STEP_PS)

@@ -83,6 +83,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         {"discipline": False, "must_lock": False},
         lambda core: core.answer("PL?") == "0",
     ),
+    (
+        "attenuator",
+        "jdsu-ha9",
+        partial(lab.simulated, "jdsu-ha9"),
+        "tcp",
+        {"attenuation_db": 10.0, "wavelength_nm": 1550.0},
+        lambda core: core.loss_db == 10 and round(core.wavelength_m, 9) == 1.55e-6,
+    ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]
 every_instrument = pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from qkd_drivers.catalogue import make_device, open_device
 from qkd_drivers.contract import Attenuator
 from qkd_drivers.errors import DeviceRefused
+from qkd_drivers.models import jdsu_ha9
 from qkd_firmware_sim.cores.dd100 import Dd100
 
-MODELS = ["oz-dd100"]
+MODELS = ["oz-dd100", "jdsu-ha9"]
 every_attenuator = pytest.mark.parametrize("model", MODELS)
 
 
@@ -145,3 +146,35 @@ async def test_a_dd100_homes_after_each_connection_if_the_address_says_so() -> N
         assert (core.now_ps - before_ps > 0.1e12) == bool(homes)
     with pytest.raises(ValueError, match="home"):
         make_device("oz-dd100", "serial:/dev/ttyUSB0?home=never", "voa")
+
+
+async def test_an_ha9_is_reached_by_a_visa_name(bench: Bench) -> None:
+    core = lab.simulated("jdsu-ha9")
+    address, _ = await bench.plug(core, front="tcp")
+    _, host, port = address.split(":")
+    voa = await open_device("jdsu-ha9", f"visa:TCPIP::{host}::{port}::SOCKET", "voa")
+    assert isinstance(voa, Attenuator)
+    await voa.set_blocked(False)
+    await voa.set_attenuation_db(10.0)
+    assert core.loss_db == pytest.approx(10)
+    await voa.close()
+
+
+async def test_doubtful_registers_of_an_ha9_need_not_be_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jdsu_ha9, "_BLIND_SETTLING_S", 0.0)
+    core = lab.simulated("jdsu-ha9")
+    asked: list[str] = []
+    answer = core.answer
+    core.answer = lambda line: asked.append(line) or answer(line)
+    voa = driver_on("jdsu-ha9", core, "?settled_bit=0&shutter=remembered")
+    await voa.connect()
+    assert await voa.blocked()
+    await voa.set_attenuation_db(10.0)
+    await voa.set_blocked(False)
+    assert not await voa.blocked() and core.loss_db < 100
+    assert not {"CNB?", "D?"} & set(asked)
+    for options in ("settled_bit=x", "shutter=open"):
+        with pytest.raises(ValueError, match="settled_bit"):
+            make_device("jdsu-ha9", f"visa:GPIB0::7::INSTR?{options}", "voa")

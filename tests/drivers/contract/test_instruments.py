@@ -22,6 +22,7 @@ IDENTITIES = {
     "oz-dd100": "DD-100-MC (up to 60 dB)",
     "qc-9530": "9530",
     "srs-fs725": "PRS10",
+    "jdsu-ha9": "HA9 (1200 to 1650 nm)",
 }
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(
