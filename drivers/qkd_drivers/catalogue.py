@@ -72,6 +72,7 @@ OWN = (
     _own("qc-9530", "pulse_generator", "Quantum Composers 9530", "serial tcp", "qc_9530:Qc9530"),
     _own("srs-fs725", "frequency_reference", "SRS FS725 and PRS10", "serial", "srs_fs725:SrsFs725"),
     _own("jdsu-ha9", "attenuator", "JDSU HA9", "serial visa tcp", "jdsu_ha9:JdsuHa9"),
+    _own("coherent-obis", "laser_head", "Coherent OBIS", "serial", "coherent_obis:CoherentObis"),
 )
 
 

@@ -11,6 +11,7 @@ from qkd_firmware_sim.cores.dd100 import Dd100
 from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.ha9 import Ha9
 from qkd_firmware_sim.cores.itc4000 import Itc4000
+from qkd_firmware_sim.cores.obis import Obis
 from qkd_firmware_sim.cores.prs10 import Prs10
 from qkd_firmware_sim.cores.qc9530 import Qc9530
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
@@ -90,5 +91,10 @@ SIMULATED: dict[str, Simulated] = {
     ),
     "jdsu-ha9": Simulated(
         lambda spot: Ha9(motor_speed=spot.thermal_speed), ("pty", "tcp"), Role.ATTENUATOR
+    ),
+    "coherent-obis": Simulated(
+        lambda spot: Obis(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("pty",),
+        Role.PUMP,
     ),
 }

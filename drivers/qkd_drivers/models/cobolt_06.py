@@ -9,10 +9,9 @@ import time
 from qkd_drivers.contract import Identity, LaserHead, Limits, Reading
 from qkd_drivers.errors import DeviceMismatch, DeviceProtocolError, DeviceTripped
 from qkd_drivers.framing import Dialect, LineWire, Trace
-from qkd_drivers.transports import make_transport, split_options
+from qkd_drivers.models.current_unit import take_current_unit
+from qkd_drivers.transports import make_transport
 
-CURRENT_UNITS = {"mA": 1e-3, "A": 1.0}
-"""What the number of ``i?`` may count; mA unless the address says otherwise."""
 _DIALECT = Dialect(
     end=b"\r",
     # Nothing else that is asked for answers digits that are joined by a hyphen.
@@ -31,13 +30,9 @@ class Cobolt06(LaserHead):
     """One laser head on a serial port."""
 
     def __init__(self, address: str, name: str, trace: Trace | None = None) -> None:
-        plain, options = split_options(address, "current_unit")
-        unit = options.get("current_unit", "mA")
-        if unit not in CURRENT_UNITS:
-            raise ValueError(f"device address {address!r}: current_unit is mA or A, not {unit!r}")
+        plain, self._ampere_per_unit = take_current_unit(address)
         self.name = name
         self.identity = Identity("")
-        self._ampere_per_unit = CURRENT_UNITS[unit]
         self._wire = LineWire(make_transport(plain), name, _DIALECT, trace)
 
     async def connect(self) -> None:

@@ -91,6 +91,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         {"attenuation_db": 10.0, "wavelength_nm": 1550.0},
         lambda core: core.loss_db == 10 and round(core.wavelength_m, 9) == 1.55e-6,
     ),
+    (
+        "laser_head",
+        "coherent-obis",
+        partial(lab.simulated, "coherent-obis"),
+        "pty",
+        HEAD,
+        lambda core: abs(core.light_w - 0.035) < 1e-9,
+    ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]
 every_instrument = pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What every driver of a laser head does."""
 
 import asyncio
+import re
 from typing import Any
 
 import bench as lab
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from qkd_drivers.catalogue import make_device, open_device
 from qkd_drivers.contract import LaserHead
-from qkd_drivers.errors import DeviceTripped
+from qkd_drivers.errors import DeviceRefused, DeviceTimeout, DeviceTripped
+from qkd_drivers.framing import Wire
 from qkd_firmware_sim.cores.cobolt06 import Cobolt06
 
-MODELS = ["cobolt-06"]
+MODELS = ["cobolt-06", "coherent-obis"]
 every_head = pytest.mark.parametrize("model", MODELS)
 
 
@@ -131,13 +133,45 @@ async def test_autostart_of_a_cobolt_needs_its_key(bench: Bench) -> None:
     await head.close()
 
 
-async def test_the_unit_of_a_cobolts_current_is_the_addresss_word() -> None:
+@every_head
+async def test_the_unit_of_a_heads_current_is_what_its_address_says(model: str) -> None:
     for option, amperes in (("", 0.06), ("?current_unit=mA", 0.06), ("?current_unit=A", 60.0)):
-        core = lab.simulated("cobolt-06")
-        head = driver_on("cobolt-06", core, option)
+        core = lab.simulated(model)
+        head = driver_on(model, core, option)
         await head.connect()
         await head.set_power_w(0.035)
         await head.set_laser(True)
         assert (await head.readings())["current_a"].value == pytest.approx(amperes)
     with pytest.raises(ValueError, match="current_unit"):
-        make_device("cobolt-06", "serial:/dev/ttyUSB0?current_unit=kA", "pump")
+        make_device(model, "serial:/dev/ttyUSB0?current_unit=kA", "pump")
+
+
+async def test_an_obis_gets_its_handshake_back_and_says_what_it_refuses(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.4)
+    head, core = await head_on(bench, "coherent-obis")
+    await head.set_power_w(0.02)
+    core.lose_settings()
+    with pytest.raises(DeviceTimeout):
+        await head.power_set_point_w()
+    assert await head.power_set_point_w() == pytest.approx(0.001)
+    core.warm_by(40)
+    await lab.eventually(lambda: not core.answer("SYST:FAUL?").startswith("00000001"))
+    core.answer = lambda line: "ERR-100"
+    with pytest.raises(DeviceRefused, match=r"pump: 'SOUR:AM:STAT OFF'.*unsupported"):
+        await head.set_laser(False)
+    await head.close()
+
+
+@every_head
+async def test_a_hot_head_is_out_and_says_so(model: str) -> None:
+    core = lab.simulated(model)
+    head = driver_on(model, core)
+    await head.connect()
+    await head.set_power_w(0.035)
+    await head.set_laser(True)
+    core.warm_by(60)
+    assert not await head.laser()
+    assert re.search("temperature|warm", await head.trip_cause())
+    await head.close()
