@@ -73,6 +73,7 @@ OWN = (
     _own("srs-fs725", "frequency_reference", "SRS FS725 and PRS10", "serial", "srs_fs725:SrsFs725"),
     _own("jdsu-ha9", "attenuator", "JDSU HA9", "serial visa tcp", "jdsu_ha9:JdsuHa9"),
     _own("coherent-obis", "laser_head", "Coherent OBIS", "serial", "coherent_obis:CoherentObis"),
+    _own("qubitekk-qes", "pair_source", "Qubitekk QES 2.4", "serial", "qubitekk_qes:QubitekkQes"),
 )
 
 

@@ -14,6 +14,7 @@ from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.obis import Obis
 from qkd_firmware_sim.cores.prs10 import Prs10
 from qkd_firmware_sim.cores.qc9530 import Qc9530
+from qkd_firmware_sim.cores.qes import Qes
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
 from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
 from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
@@ -96,5 +97,10 @@ SIMULATED: dict[str, Simulated] = {
         lambda spot: Obis(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("pty",),
         Role.PUMP,
+    ),
+    "qubitekk-qes": Simulated(
+        lambda spot: Qes(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("pty",),
+        Role.SOURCE,
     ),
 }

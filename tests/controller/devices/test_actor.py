@@ -327,6 +327,33 @@ async def test_a_device_waits_for_those_before_it(bench: Bench) -> None:
             assert first.state is State.READY
 
 
+async def test_a_pair_source_warms_its_crystal_before_it_pumps(bench: Bench) -> None:
+    core = lab.simulated("qubitekk-qes")
+    address, _ = await bench.plug(core)
+    wanted = {
+        "temperature_c": 45.0,
+        "current_a": 0.06,
+        "settle_tolerance_c": 0.5,
+        "settle_s": 0.05,
+    }
+    actor = actor_for(f"{address}?pause_ms=0", "pair_source", "qubitekk-qes", wanted)
+    lit_at: list[float] = []
+    async with running(actor):
+        while actor.state is not State.READY:
+            if core.current_a > 0 and not lit_at:
+                lit_at.append(core.crystal_c)
+            await asyncio.sleep(0.001)
+        assert lit_at and abs(lit_at[0] - 45) < 0.6
+        core.warm_by(500)
+        await until(actor, State.TRIPPED)
+        assert "temperature control" in actor.cause
+        await eventually(lambda: abs(core.crystal_c - 45) < 0.5)
+        assert actor.state is State.TRIPPED and core.current_a == 0
+        actor.rearm()
+        await until(actor, State.READY)
+        assert core.current_a == pytest.approx(0.06)
+
+
 async def test_a_wrong_serial_number_is_named(bench: Bench) -> None:
     address, _ = await bench.plug(lab.spd())
     config = Device(

@@ -24,6 +24,7 @@ IDENTITIES = {
     "srs-fs725": "PRS10",
     "jdsu-ha9": "HA9 (1200 to 1650 nm)",
     "coherent-obis": "OBIS 405nm 120mW C",
+    "qubitekk-qes": "QES",
 }
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(
