@@ -150,6 +150,7 @@ class Cobolt06(LineCore):
             "rlc?": lambda: f"{1000 * self.current_a:.2f}",
             "glc?": lambda: f"{1000 * self._set_current_a:.2f}",
             "glmp?": lambda: f"{1000 * self._power_w:.2f}",
+            "ra?": self._all,
             "f?": lambda: str(self._fault),
             "gom?": lambda: str(self.operating_mode),
             "gdmes?": lambda: str(int(self._digital)),
@@ -158,6 +159,12 @@ class Cobolt06(LineCore):
             "rbpt?": lambda: f"{self._body.temperature_c:.2f}",
             "rtect?": lambda: f"{self.diode_c:.2f}",
         }
+
+    def _all(self) -> str:
+        """A line of readings, of which the eighth tells the regulation: 0 current, 1 power."""
+        mode = ("ci", "cp", "em").index(self._mode)
+        current_ma, power_mw = 1000 * self.current_a, 1000 * self.light_w
+        return f"{current_ma:.2f} {power_mw:.2f} 0 0 0 0 0 {mode}"
 
     def _actions(self) -> dict[str, Callable[[], bool]]:
         return {

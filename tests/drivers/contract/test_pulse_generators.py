@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from qkd_drivers.catalogue import open_device
 from qkd_drivers.contract import PulseGenerator
-from qkd_drivers.errors import DeviceRefused
 
 MODELS = [("qc-9530", "pty"), ("qc-9530", "tcp")]
 every_generator = pytest.mark.parametrize(("model", "front"), MODELS)
@@ -114,21 +113,3 @@ def test_the_view_of_a_generator_is_its_state(
         await pulser.close()
 
     asyncio.run(play())
-
-
-async def test_a_9530_starts_no_output_but_the_one_it_was_asked_for(bench: Bench) -> None:
-    pulser, core = await generator_on(bench, "qc-9530", "pty")
-    core.answer(":PULSE3:STAT 1")
-    await pulser.set_output(1, True)
-    assert core.output(1) and core.output(3) is None
-    await pulser.close()
-
-
-async def test_a_9530_says_what_it_refuses_and_takes_whole_steps_only(bench: Bench) -> None:
-    pulser, core = await generator_on(bench, "qc-9530", "pty")
-    with pytest.raises(ValueError, match="multiple"):
-        await pulser.set_period_s(1e-6 / 3)
-    core.answer = lambda line: "?8"
-    with pytest.raises(DeviceRefused, match=r"pulser: ':PULSE0:PER 0.000001000'.*current state"):
-        await pulser.set_period_s(1e-6)
-    await pulser.close()

@@ -25,6 +25,7 @@ def test_power_becomes_current_and_light() -> None:
     client = lit(core)
     assert core.current_a == pytest.approx(0.06)
     assert client.ask(b"pa?\ri?\rgom?\r") == b"0.035000\r\n60.00\r\n2\r\n"
+    assert client.ask(b"ra?\r").split()[7] == b"1"
     assert client.ask(b"ci\rslc 50\r") == b"OK\r\nOK\r\n"
     assert core.current_a == pytest.approx(0.05)
     client.ask(b"l0\r")
