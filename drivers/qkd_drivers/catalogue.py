@@ -32,6 +32,8 @@ class Model:
     """The schemes of its addresses: ``serial``, ``tcp``, ``visa``, …"""
     driver: str
     """``module:class``; imported when a device of the model is made."""
+    host_addresses: tuple[str, ...] = ()
+    """Where it listens in a network, such as ``tcp:{host}:5025``."""
 
     def load(self) -> Driver:
         """The driver's class; ValueError if it cannot be imported."""
@@ -45,8 +47,9 @@ class Model:
         return driver
 
 
-def _own(name: str, kind: str, title: str, wires: str, driver: str) -> Model:
-    return Model(name, kind, title, tuple(wires.split()), f"qkd_drivers.models.{driver}")
+def _own(name: str, kind: str, title: str, wires: str, driver: str, *host_addresses: str) -> Model:
+    module = f"qkd_drivers.models.{driver}"
+    return Model(name, kind, title, tuple(wires.split()), module, host_addresses)
 
 
 OWN = (
@@ -59,6 +62,7 @@ OWN = (
         "Thorlabs ITC4000 and CLD1015",
         "visa tcp",
         "thorlabs_itc4000:ThorlabsItc4000",
+        "visa:TCPIP::{host}::hislip0::INSTR",
     ),
     _own(
         "oz-epc400",
@@ -69,7 +73,14 @@ OWN = (
     ),
     _own("cobolt-06", "laser_head", "Cobolt 06-01", "serial", "cobolt_06:Cobolt06"),
     _own("oz-dd100", "attenuator", "OZ Optics DD-100-MC", "serial", "oz_dd100:OzDd100"),
-    _own("qc-9530", "pulse_generator", "Quantum Composers 9530", "serial tcp", "qc_9530:Qc9530"),
+    _own(
+        "qc-9530",
+        "pulse_generator",
+        "Quantum Composers 9530",
+        "serial tcp",
+        "qc_9530:Qc9530",
+        "tcp:{host}:2101",
+    ),
     _own("srs-fs725", "frequency_reference", "SRS FS725 and PRS10", "serial", "srs_fs725:SrsFs725"),
     _own("jdsu-ha9", "attenuator", "JDSU HA9", "serial visa tcp", "jdsu_ha9:JdsuHa9"),
     _own("coherent-obis", "laser_head", "Coherent OBIS", "serial", "coherent_obis:CoherentObis"),

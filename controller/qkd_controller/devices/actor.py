@@ -16,7 +16,7 @@ from qkd_controller.devices.state import State, StateChange
 from qkd_drivers.catalogue import make_device
 from qkd_drivers.contract import Instrument, Reading
 from qkd_drivers.errors import DeviceError, DeviceLost, DeviceMismatch, DeviceTripped
-from qkd_drivers.framing import Trace
+from qkd_drivers.framing import TraceSwitch
 
 SHUTDOWN_S = 5.0
 _LAST_RESORT_S = 0.5
@@ -37,11 +37,11 @@ class DeviceActor:
         after: Sequence["DeviceActor"] = (),
         poll_s: float = 1.0,
         reconnect_s: tuple[float, float] = (0.1, 5.0),
-        trace: Trace | None = None,
     ) -> None:
         self.name = config.name
         self.kind = config.kind
-        self.device: Instrument = make_device(config.model, config.address, config.name, trace)
+        self.trace = TraceSwitch()
+        self.device: Instrument = make_device(config.model, config.address, config.name, self.trace)
         self._config = config
         self._on_event = on_event
         self._after = tuple(after)

@@ -5,7 +5,7 @@ from qkd_drivers.framing.obis import ObisWire
 from qkd_drivers.framing.oz import OzWire
 from qkd_drivers.framing.s15 import S15Wire
 from qkd_drivers.framing.scpi import ScpiWire
-from qkd_drivers.framing.wire import Trace, TraceEntry, Wire
+from qkd_drivers.framing.wire import Trace, TraceEntry, TraceSwitch, Wire
 
 __all__ = [
     "Dialect",
@@ -16,5 +16,6 @@ __all__ = [
     "ScpiWire",
     "Trace",
     "TraceEntry",
+    "TraceSwitch",
     "Wire",
 ]

@@ -125,4 +125,6 @@ class LineWire(Wire):
         return number
 
     def _landmark(self) -> tuple[bytes, bytes]:
-        return self._dialect.landmark
+        # The empty line ends what another program may have left unfinished.
+        question, pattern = self._dialect.landmark
+        return self._dialect.end + question, pattern

@@ -37,6 +37,6 @@ class ObisWire(Wire):
 
     def _landmark(self) -> tuple[bytes, bytes]:
         return (
-            b"SYST:COMM:HAND ON\r*IDN?\r",
+            b"\rSYST:COMM:HAND ON\r*IDN?\r",
             rb"(?i)[^\r\n]*coherent[^\r\n]*[\r\n]+ok[ \t]*(?:\r\n?|\n)",
         )

@@ -45,7 +45,8 @@ class OzWire(Wire):
 
     def _landmark(self) -> tuple[bytes, bytes]:
         mark = re.escape(self._mark.encode())
+        # The empty line ends what another program may have left unfinished.
         return (
-            f"{self._question}\r\n".encode(),
+            f"\r\n{self._question}\r\n".encode(),
             rb"(?i)" + mark + rb"[^\n]*\n(?:[^\n]*\n)*?\s*done\r?\n(?:\r\n)?",
         )

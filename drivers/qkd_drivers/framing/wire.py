@@ -10,8 +10,8 @@ instruments answer in order.
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +31,31 @@ class TraceEntry:
 
 
 Trace = Callable[[TraceEntry], None]
+
+
+class TraceSwitch:
+    """A trace that can be switched on and off while a device is in use."""
+
+    def __init__(self) -> None:
+        self._sinks: list[Trace] = []
+
+    def __call__(self, entry: TraceEntry) -> None:
+        for sink in tuple(self._sinks):
+            sink(entry)
+
+    @property
+    def on(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._sinks)
+
+    @contextmanager
+    def to(self, sink: Trace) -> Iterator[None]:
+        """Tells sink everything for as long as this lasts."""
+        self._sinks.append(sink)
+        try:
+            yield
+        finally:
+            self._sinks.remove(sink)
 
 
 class Wire(ABC):
