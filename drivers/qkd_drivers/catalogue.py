@@ -101,6 +101,20 @@ OWN = (
     _own(
         "thorlabs-mpc320", "rotator", "Thorlabs MPC320", "serial", "thorlabs_mpc320:ThorlabsMpc320"
     ),
+    _own("cobolt-06", "laser_head", "Cobolt 06-01", "serial", "cobolt_06:Cobolt06"),
+    _own("oz-dd100", "attenuator", "OZ Optics DD-100-MC", "serial", "oz_dd100:OzDd100"),
+    _own(
+        "qc-9530",
+        "pulse_generator",
+        "Quantum Composers 9530",
+        "serial tcp",
+        "qc_9530:Qc9530",
+        "tcp:{host}:2101",
+    ),
+    _own("srs-fs725", "frequency_reference", "SRS FS725 and PRS10", "serial", "srs_fs725:SrsFs725"),
+    _own("jdsu-ha9", "attenuator", "JDSU HA9", "serial visa tcp", "jdsu_ha9:JdsuHa9"),
+    _own("coherent-obis", "laser_head", "Coherent OBIS", "serial", "coherent_obis:CoherentObis"),
+    _own("qubitekk-qes", "pair_source", "Qubitekk QES 2.4", "serial", "qubitekk_qes:QubitekkQes"),
 )
 
 

@@ -105,12 +105,12 @@ def _faults(lab: Lab) -> list[str]:
             )
     if faults:
         return faults
-    places = [_place(instrument) for instrument in lab.instruments]
-    for instrument, place in zip(lab.instruments, places, strict=True):
+    taken = [place for instrument in lab.instruments for place in _places(instrument)]
+    for instrument in lab.instruments:
         role = SIMULATED[instrument.model].role
         if role is Role.DETECTOR and instrument.detector not in (1, 2, 3, 4):
             faults.append(f"{instrument.name}: detector must be 1 to 4")
-        if place is not None and places.count(place) > 1:
+        if any(taken.count(place) > 1 for place in _places(instrument)):
             faults.append(f"{instrument.name}: its place on the table is taken twice")
     if not (0 < lab.speed <= 1000 and 1 <= lab.tick_ms <= 100):
         faults.append("speed must lie in 0 to 1000, tick_ms in 1 to 100")
@@ -127,14 +127,16 @@ def _faults(lab: Lab) -> list[str]:
     return faults
 
 
-def _place(instrument: Instrument) -> tuple[Role, str, int] | None:
-    """What only one instrument can be; None for those of which there may be many."""
+def _places(instrument: Instrument) -> list[tuple[Role, str, int]]:
+    """What only one instrument can be; none for those of which there may be many."""
     match role := SIMULATED[instrument.model].role:
         case Role.PUMP | Role.OVEN:
-            return role, "", 0
+            return [(role, "", 0)]
+        case Role.SOURCE:
+            return [(Role.PUMP, "", 0), (Role.OVEN, "", 0)]
         case Role.TAGGER:
-            return role, instrument.end, 0
+            return [(role, instrument.end, 0)]
         case Role.DETECTOR:
-            return role, instrument.end, instrument.detector
+            return [(role, instrument.end, instrument.detector)]
         case _:
-            return None
+            return []

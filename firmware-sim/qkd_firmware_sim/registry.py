@@ -5,16 +5,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qkd_firmware_sim.cores.cobolt06 import Cobolt06
 from qkd_firmware_sim.cores.core import PS_PER_S, Core
+from qkd_firmware_sim.cores.dd100 import Dd100
 from qkd_firmware_sim.cores.ell14 import Ell14Bus
 from qkd_firmware_sim.cores.epc400 import Epc400
+from qkd_firmware_sim.cores.ha9 import Ha9
 from qkd_firmware_sim.cores.id120 import Id120
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.k10cr1 import K10cr1
 from qkd_firmware_sim.cores.keysight33500 import Keysight33500
 from qkd_firmware_sim.cores.ldc500 import Ldc500
 from qkd_firmware_sim.cores.mpc320 import Mpc320
+from qkd_firmware_sim.cores.obis import Obis
 from qkd_firmware_sim.cores.pm100d import Pm100d
+from qkd_firmware_sim.cores.prs10 import Prs10
+from qkd_firmware_sim.cores.qc9530 import Qc9530
+from qkd_firmware_sim.cores.qes import Qes
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
 from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
 from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
@@ -109,5 +116,30 @@ SIMULATED: dict[str, Simulated] = {
         lambda spot: Mpc320(spot.serial_number, speed=spot.thermal_speed),
         ("pty",),
         Role.RETARDERS,
+    ),
+    "cobolt-06": Simulated(
+        lambda spot: Cobolt06(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("pty",),
+        Role.PUMP,
+    ),
+    "oz-dd100": Simulated(
+        lambda spot: Dd100(motor_speed=spot.thermal_speed), ("pty",), Role.ATTENUATOR
+    ),
+    "qc-9530": Simulated(lambda spot: Qc9530(spot.serial_number), ("pty", "tcp")),
+    "srs-fs725": Simulated(
+        lambda spot: Prs10(spot.serial_number, thermal_speed=spot.thermal_speed), ("pty",)
+    ),
+    "jdsu-ha9": Simulated(
+        lambda spot: Ha9(motor_speed=spot.thermal_speed), ("pty", "tcp"), Role.ATTENUATOR
+    ),
+    "coherent-obis": Simulated(
+        lambda spot: Obis(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("pty",),
+        Role.PUMP,
+    ),
+    "qubitekk-qes": Simulated(
+        lambda spot: Qes(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("pty",),
+        Role.SOURCE,
     ),
 }

@@ -20,6 +20,8 @@ class Role(enum.Enum):
     """`Pump`: one a table."""
     OVEN = "oven"
     """`Oven`: one a table."""
+    SOURCE = "source"
+    """`Source`: pump and oven of the table in one."""
     RETARDERS = "retarders"
     """`Retarders`: in the fibre to Bob; several act one after another in the order of the file."""
     ATTENUATOR = "attenuator"
@@ -48,6 +50,10 @@ class Oven(Core, Protocol):
 
     @property
     def crystal_c(self) -> float: ...
+
+
+class Source(Pump, Oven, Protocol):
+    """A box with its own pump and its own crystal."""
 
 
 class Retarders(Core, Protocol):

@@ -179,6 +179,8 @@ class World:
                 self._pump = core
             case Role.OVEN:
                 self._oven = core
+            case Role.SOURCE:
+                self._pump = self._oven = core
             case Role.RETARDERS:
                 self._retarders.append(core)
             case Role.ATTENUATOR:

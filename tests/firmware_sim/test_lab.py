@@ -22,6 +22,11 @@ from qkd_firmware_sim.lab import LabError, load, parse
             "model='s15-tdc1'",
             "taken twice",
         ),
+        (
+            "[[instruments]]\nname='a'\nmodel='qubitekk-qes'\n[[instruments]]\nname='b'\n"
+            "model='s15-spdc'",
+            "b: its place on the table is taken twice",
+        ),
         ("[[at]]\ntime_s=1\ndo='dance'", "do = 'dance': choose from attack"),
         ("[[at]]\ndo='attack'", "needs time_s"),
         ("[[at]]\ntime_s=1\ndo='attack'", "missing required field `fraction`"),

@@ -22,7 +22,8 @@ class Attenuator(Instrument):
         """Returns when the device has settled."""
 
     @abstractmethod
-    async def attenuation_db(self) -> float: ...
+    async def attenuation_db(self) -> float:
+        """NaN while the device does not know, such as before it was homed."""
 
     @abstractmethod
     async def set_wavelength_nm(self, nanometres: float) -> None:

@@ -25,6 +25,13 @@ IDENTITIES = {
     "thorlabs-ell14": "ELL14",
     "thorlabs-k10cr1": "K10CR1",
     "thorlabs-mpc320": "MPC320",
+    "cobolt-06": "0405-06-01-0120-100",
+    "oz-dd100": "DD-100-MC (up to 60 dB)",
+    "qc-9530": "9530",
+    "srs-fs725": "PRS10",
+    "jdsu-ha9": "HA9 (1200 to 1650 nm)",
+    "coherent-obis": "OBIS 405nm 120mW C",
+    "qubitekk-qes": "QES",
 }
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(

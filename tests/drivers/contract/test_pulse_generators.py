@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 from qkd_drivers.catalogue import open_device
 from qkd_drivers.contract import PulseGenerator
 
-MODELS = [("keysight-33500", "tcp"), ("keysight-33500", "hislip")]
+MODELS = [
+    ("qc-9530", "pty"),
+    ("qc-9530", "tcp"),
+    ("keysight-33500", "tcp"),
+    ("keysight-33500", "hislip"),
+]
 every_generator = pytest.mark.parametrize(("model", "front"), MODELS)
 
 
