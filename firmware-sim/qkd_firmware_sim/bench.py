@@ -1,21 +1,22 @@
 """A running lab: the world, the wires of its instruments, and the control socket."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from qkd_firmware_sim import actions
 from qkd_firmware_sim.actions import Action
 from qkd_firmware_sim.control import ControlSocket
-from qkd_firmware_sim.cores.core import PS_PER_S, SerialCore
-from qkd_firmware_sim.cores.itc4000 import Itc4000
+from qkd_firmware_sim.cores.core import PS_PER_S
 from qkd_firmware_sim.frontends.hislip import HislipPort
 from qkd_firmware_sim.frontends.pty import PtyPort
 from qkd_firmware_sim.frontends.tcp import TcpPort
 from qkd_firmware_sim.frontends.wire import Wire
 from qkd_firmware_sim.lab import Instrument, Lab, LabError
+from qkd_firmware_sim.registry import SIMULATED
 from qkd_firmware_sim.world import World, WorldError
 
 CONTROL_SOCKET = "control.sock"
@@ -27,12 +28,27 @@ _HOLD_S = 0.005
 class Port(Protocol):
     """A front-end that serves an instrument."""
 
+    last_progress_s: float
+    """When a client last took output, on the loop's clock."""
+
     @property
     def address(self) -> str: ...
 
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
+
+
+Front = Callable[[Any, Wire, Instrument, Path], Port]
+"""Of a core, its wire, its section of the lab file, and the directory of ports."""
+
+FRONTS: dict[str, Front] = {
+    "pty": lambda core, wire, section, directory: PtyPort(
+        core.session(), directory / section.name, wire, baud=section.baud
+    ),
+    "tcp": lambda core, wire, section, _: TcpPort(core.session, wire, port=section.tcp_port),
+    "hislip": lambda core, wire, section, _: HislipPort(core, wire, port=section.hislip_port),
+}
 
 
 class Bench:
@@ -44,7 +60,6 @@ class Bench:
         self._lab = lab
         self._wires: dict[str, Wire] = {}
         self._ports: list[tuple[str, Port]] = []
-        self._ptys: dict[str, PtyPort] = {}
         self._control = ControlSocket(directory / CONTROL_SOCKET, self._answer)
         self._due = sorted(lab.events, key=lambda event: event.time_s)
         for instrument in lab.instruments:
@@ -116,16 +131,11 @@ class Bench:
             raise WorldError(str(error)) from None
 
     def _wire(self, instrument: Instrument) -> None:
-        core = self.world.cores[instrument.name]
+        core: Any = self.world.cores[instrument.name]
         wire = self._wires[instrument.name] = Wire()
-        if isinstance(core, Itc4000):
-            tcp = TcpPort(core.session, wire, port=instrument.tcp_port)
-            hislip = HislipPort(core, wire, port=instrument.hislip_port)
-            self._ports += [(instrument.name, tcp), (instrument.name, hislip)]
-        elif isinstance(core, SerialCore):
-            pty = PtyPort(core, self.directory / instrument.name, wire, baud=instrument.baud)
-            self._ptys[instrument.name] = pty
-            self._ports.append((instrument.name, pty))
+        for front in SIMULATED[instrument.model].fronts:
+            port = FRONTS[front](core, wire, instrument, self.directory)
+            self._ports.append((instrument.name, port))
 
     def _held_back(self, now_s: float) -> bool:
         """Whether a tagger's host reads, but too slowly for time to go on.
@@ -134,10 +144,10 @@ class Bench:
         tagger's FIFO fills and overflows, as it would on a table.
         """
         for name, tagger in self.world.taggers.items():
-            port = self._ptys[name]
             full = tagger.backlog_bytes > tagger.fifo_bytes // 2
-            reads = now_s - port.last_progress_s < self._lab.reader_patience_s
-            if full and reads and not port.wire.cut:
+            progress_s = max(port.last_progress_s for other, port in self._ports if other == name)
+            reads = now_s - progress_s < self._lab.reader_patience_s
+            if full and reads and not self._wires[name].cut:
                 return True
         return False
 

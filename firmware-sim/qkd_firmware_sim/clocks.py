@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qkd_firmware_sim.cores.core import PS_PER_S
-from qkd_firmware_sim.lab import Clock
+from qkd_firmware_sim.table import Clock
 from qkd_native.photons import on_clock
 
 

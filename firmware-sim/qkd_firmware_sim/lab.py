@@ -3,85 +3,25 @@
 import math
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from qkd_firmware_sim.actions import ACTIONS, Action
-
-Model = Literal["s15-tdc1", "s15-spd", "s15-spdc", "thorlabs-itc4000", "oz-epc400"]
-EndName = Literal["alice", "bob"]
-
-ENDS: tuple[EndName, EndName] = ("alice", "bob")
+from qkd_firmware_sim.registry import SIMULATED
+from qkd_firmware_sim.roles import Role
+from qkd_firmware_sim.table import End, EndName, Fibre, Section, Source
 
 
 class LabError(Exception):
     """A lab file that cannot be used; the message says where and why."""
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class Source(_Section, frozen=True):
-    """A pumped crystal that emits entangled pairs."""
-
-    pairs_per_s_per_a: float = 12.6e6
-    threshold_a: float = 0.025
-    crystal_optimum_c: float = 45.0
-    phase_matching_width_c: float = 1.6
-    laser_optimum_c: float = 25.0
-    laser_width_c: float = 12.0
-    visibility: float = 0.975
-    visibility_loss_per_a: float = 0.1
-
-
-class Fibre(_Section, frozen=True):
-    """The way to Bob: a rotation of the polarisation that walks at random."""
-
-    rotation_rad: tuple[float, float, float] = (0.55, 0.5, 0.45)
-    walk_rad_per_sqrt_s: float = 0.005
-    half_wave_voltage_mv: float = 5000.0
-
-
-class Clock(_Section, frozen=True):
-    """A tagger's time base: constant error, slow wander, and its late first words."""
-
-    offset_ms: float = 0.0
-    error_ppm: float = 0.0
-    wander_ppb: float = 5.0
-    wander_time_s: float = 60.0
-    max_start_latency_ms: float = 20.0
-
-
-class Detectors(_Section, frozen=True):
-    """The four detectors of an end."""
-
-    saturated_efficiency: float = 0.58
-    rated_dark_cps: float = 300.0
-    breakdown_v: float = 180.0
-    jitter_ps: float = 350.0
-    dead_time_ns: float = 45.0
-    afterpulse_probability: float = 0.005
-    afterpulse_decay_ns: float = 60.0
-    pulses: Literal["nim", "ttl"] = "nim"
-
-
-class End(_Section, frozen=True):
-    """One arm with its analyser, detectors and clock."""
-
-    loss_db: float = 2.4
-    delay_ns: float = 0.0
-    basis_z_probability: float = 0.7
-    clock: Clock = Clock()
-    detectors: Detectors = Detectors()
-
-
-class Instrument(_Section, frozen=True):
+class Instrument(Section, frozen=True):
     """A device, its place on the table and its wires."""
 
     name: str
-    model: Model
+    model: str
     end: EndName = "alice"
     detector: int = 0
     tcp_port: int = 0
@@ -89,14 +29,14 @@ class Instrument(_Section, frozen=True):
     baud: int | None = None
 
 
-class Event(_Section, frozen=True):
+class Event(Section, frozen=True):
     """Something that happens at a virtual time."""
 
     time_s: float
     action: Action
 
 
-class Lab(_Section, frozen=True):
+class Lab(Section, frozen=True):
     """A whole lab; `load` reads one from its file."""
 
     seed: int = 1
@@ -109,7 +49,7 @@ class Lab(_Section, frozen=True):
     runtime_dir: str = "run"
     source: Source = Source()
     fibre: Fibre = Fibre()
-    ends: dict[EndName, End] = {}
+    ends: dict[EndName, End] = msgspec.field(default_factory=dict)
     instruments: tuple[Instrument, ...] = ()
     events: tuple[Event, ...] = ()
 
@@ -157,11 +97,20 @@ def _faults(lab: Lab) -> list[str]:
     for name in names:
         if not name or "/" in name or any(c.isspace() for c in name) or name.startswith("."):
             faults.append(f"{name!r} cannot be the name of an instrument")
-    places = [(i.model, i.end, i.detector) for i in lab.instruments]
-    for instrument, place in zip(lab.instruments, places, strict=True):
-        if instrument.model == "s15-spd" and instrument.detector not in (1, 2, 3, 4):
+    for instrument in lab.instruments:
+        if instrument.model not in SIMULATED:
+            faults.append(
+                f"{instrument.name}: {instrument.model!r} is not simulated; "
+                f"choose from {', '.join(sorted(SIMULATED))}"
+            )
+    if faults:
+        return faults
+    taken = [place for instrument in lab.instruments for place in _places(instrument)]
+    for instrument in lab.instruments:
+        role = SIMULATED[instrument.model].role
+        if role is Role.DETECTOR and instrument.detector not in (1, 2, 3, 4):
             faults.append(f"{instrument.name}: detector must be 1 to 4")
-        if places.count(place) > 1:
+        if any(taken.count(place) > 1 for place in _places(instrument)):
             faults.append(f"{instrument.name}: its place on the table is taken twice")
     if not (0 < lab.speed <= 1000 and 1 <= lab.tick_ms <= 100):
         faults.append("speed must lie in 0 to 1000, tick_ms in 1 to 100")
@@ -176,3 +125,18 @@ def _faults(lab: Lab) -> list[str]:
         if not 0 <= end.detectors.jitter_ps <= 100_000 or end.detectors.dead_time_ns < 0:
             faults.append(f"ends.{name}.detectors: jitter_ps or dead_time_ns is out of range")
     return faults
+
+
+def _places(instrument: Instrument) -> list[tuple[Role, str, int]]:
+    """What only one instrument can be; none for those of which there may be many."""
+    match role := SIMULATED[instrument.model].role:
+        case Role.PUMP | Role.OVEN:
+            return [(role, "", 0)]
+        case Role.SOURCE:
+            return [(Role.PUMP, "", 0), (Role.OVEN, "", 0)]
+        case Role.TAGGER:
+            return [(role, instrument.end, 0)]
+        case Role.DETECTOR:
+            return [(role, instrument.end, instrument.detector)]
+        case _:
+            return []

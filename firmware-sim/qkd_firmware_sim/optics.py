@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qkd_firmware_sim.lab import Source
+from qkd_firmware_sim.table import Source
 
 Matrix = npt.NDArray[np.float64]
 
@@ -20,6 +20,14 @@ BASES: tuple[Matrix, Matrix] = (np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0
 PHI_PLUS: Matrix = np.diag([1.0, 1.0, -1.0])
 
 _SQUEEZER_AXES = (0, 1, 0, 1)
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a detector does with light at this moment."""
+
+    efficiency: float
+    dark_cps: float
 
 
 def rotation(vector: Sequence[float] | Matrix) -> Matrix:
@@ -31,6 +39,12 @@ def rotation(vector: Sequence[float] | Matrix) -> Matrix:
     k = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]]) / angle
     turned: Matrix = np.eye(3) + math.sin(angle) * k + (1.0 - math.cos(angle)) * (k @ k)
     return turned
+
+
+def retarder(retardance_rad: float, angle_rad: float) -> Matrix:
+    """A wave plate whose fast axis stands at an angle: a turn about (cos 2θ, sin 2θ, 0)."""
+    x, y = math.cos(2 * angle_rad), math.sin(2 * angle_rad)
+    return rotation((retardance_rad * x, retardance_rad * y, 0.0))
 
 
 def squeezers(voltages_mv: Sequence[float], half_wave_voltage_mv: float) -> Matrix:

@@ -1,25 +1,24 @@
 """The optical world: couples the instruments through light, tick by tick of virtual time."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from qkd_firmware_sim import actions
+from qkd_firmware_sim import actions, roles
 from qkd_firmware_sim.actions import Action
 from qkd_firmware_sim.clocks import DriftingClock
 from qkd_firmware_sim.cores.core import PS_PER_S, Core
-from qkd_firmware_sim.cores.epc400 import Epc400
-from qkd_firmware_sim.cores.itc4000 import Itc4000
-from qkd_firmware_sim.cores.s15_spd import Diode, Response, Spd
-from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
-from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
-from qkd_firmware_sim.lab import ENDS, End, Instrument, Lab
-from qkd_firmware_sim.optics import Emission, correlations, emission, rotation, squeezers
+from qkd_firmware_sim.lab import Instrument, Lab
+from qkd_firmware_sim.optics import Emission, Response, correlations, emission, rotation
+from qkd_firmware_sim.registry import SIMULATED, Spot
+from qkd_firmware_sim.roles import Role
+from qkd_firmware_sim.table import ENDS, End
 from qkd_native.photons import Eight, PhotonSource, PhotonTable
 
 _DARK = Response(0.0, 0.0)
+_PUMP_W_PER_A = 1.0
 _NONE = (0.0,) * 8
 # The table while nobody counts: time passes, nothing is drawn.
 _UNSEEN = PhotonTable(
@@ -44,14 +43,16 @@ class _Place:
 
     settings: End
     clock: DriftingClock
-    detectors: dict[int, Spd] = field(default_factory=dict)
-    tagger: Tdc1 | None = None
+    detectors: dict[int, roles.Detector] = field(default_factory=dict)
+    tagger: roles.Tagger | None = None
+    attenuators: list[roles.Loss] = field(default_factory=list)
     added_loss_db: float = 0.0
     cut: bool = False
 
     @property
     def transmission(self) -> float:
-        loss_db = self.settings.loss_db + self.added_loss_db
+        inserted_db = sum(attenuator.loss_db for attenuator in self.attenuators)
+        loss_db = self.settings.loss_db + self.added_loss_db + inserted_db
         return 0.0 if self.cut else min(1.0, 10.0 ** (-loss_db / 10.0))
 
 
@@ -63,24 +64,27 @@ class World:
         self.lab = lab
         self.now_ps = 0
         self.cores: dict[str, Core] = {}
-        self.taggers: dict[str, Tdc1] = {}
+        self.taggers: dict[str, roles.Tagger] = {}
         self._tick_ps = round(lab.tick_ms * PS_PER_S / 1000)
         self._photons = PhotonSource(int(seeds[0].generate_state(1, np.uint64)[0]))
         self._walk = np.random.default_rng(seeds[1])
         self._fibre = rotation(lab.fibre.rotation_rad)
-        self._scrambled_mv: tuple[int, ...] = (0, 0, 0, 0)
         self._attack_fraction = 0.0
-        self._pump: Itc4000 | None = None
-        self._oven: SpdcDriver | None = None
-        self._epc: Epc400 | None = None
+        self._pump: roles.Pump | None = None
+        self._oven: roles.Oven | None = None
+        self._retarders: list[roles.Retarders] = []
+        self._monitors: list[roles.Monitor] = []
         self._places = [
             _Place(end, DriftingClock(end.clock, np.random.default_rng(seeds[2 + i])))
             for i, end in enumerate(lab.ends.get(name, End()) for name in ENDS)
         ]
         tagger_seeds = seeds[4:6]
         for instrument in lab.instruments:
-            core = self._install(instrument, tagger_seeds[ENDS.index(instrument.end)])
-            self.cores[instrument.name] = core
+            if SIMULATED[instrument.model].role is Role.TAGGER:
+                seed = tagger_seeds[ENDS.index(instrument.end)]
+            else:
+                (seed,) = seeds[6].spawn(1)
+            self.cores[instrument.name] = self._install(instrument, np.random.default_rng(seed))
 
     def tick(self) -> None:
         """Moves the whole table on by one tick."""
@@ -95,8 +99,10 @@ class World:
             own_ps = place.clock.step_to(until_ps)
             if place.tagger is not None:
                 place.tagger.advance(own_ps)
-        for core in self.cores.values():
-            if not isinstance(core, Tdc1):
+        for monitor in self._monitors:
+            monitor.light_w = self._pump_light_w()
+        for name, core in self.cores.items():
+            if name not in self.taggers:
                 core.advance(until_ps)
 
     def act(self, action: Action) -> None:
@@ -118,19 +124,19 @@ class World:
             case actions.ClockStep(end=end, step_ns=step_ns, error_ppm=error_ppm):
                 self._place(end).clock.disturb(round(step_ns * 1000), error_ppm)
             case actions.Overflow(device=name):
-                self._device(name, Tdc1).overflow()
+                self._device(name, "overflow").overflow()
             case actions.Interlock(device=name, open=is_open):
-                self._device(name, Itc4000).set_interlock(is_open)
+                self._device(name, "set_interlock").set_interlock(is_open)
             case actions.KeyLock(device=name, locked=locked):
-                self._device(name, Itc4000).set_key_lock(locked)
+                self._device(name, "set_key_lock").set_key_lock(locked)
             case actions.Latch(device=name, latched=latched):
-                self._device(name, Spd).latched = latched
+                self._device(name, "latched").latched = latched
             case actions.Warm(device=name, kelvin=kelvin):
-                self._device(name, Spd, SpdcDriver, Itc4000).warm_by(kelvin)
+                self._device(name, "warm_by").warm_by(kelvin)
             case actions.PowerCycle(device=name):
-                self._device(name).power_cycle()
+                self._device(name, "power_cycle").power_cycle()
             case actions.Reset(device=name):
-                self._device(name, Spd, SpdcDriver, Itc4000, Epc400, Tdc1).lose_settings()
+                self._device(name, "lose_settings").lose_settings()
             case _:
                 pass
 
@@ -152,52 +158,52 @@ class World:
             "attack_fraction": self._attack_fraction,
         }
 
-    def _install(self, instrument: Instrument, seed: np.random.SeedSequence) -> Core:
-        serial_number = f"{self.lab.seed:04d}-{instrument.name}"
-        speed = self.lab.thermal_speed
+    def _install(self, instrument: Instrument, random: np.random.Generator) -> Core:
+        model = SIMULATED[instrument.model]
         place = self._place(instrument.end)
-        detectors = place.settings.detectors
-        match instrument.model:
-            case "thorlabs-itc4000":
-                self._pump = Itc4000(serial_number, thermal_speed=speed)
-                return self._pump
-            case "s15-spdc":
-                self._oven = SpdcDriver(serial_number, thermal_speed=speed)
-                return self._oven
-            case "oz-epc400":
-                self._epc = Epc400()
-                return self._epc
-            case "s15-spd":
-                diode = Diode(
-                    breakdown_v=detectors.breakdown_v,
-                    rated_dark_cps=detectors.rated_dark_cps,
-                    saturated_efficiency=detectors.saturated_efficiency,
-                )
-                spd = Spd(serial_number, diode, thermal_speed=speed)
-                place.detectors[instrument.detector] = spd
-                return spd
-            case "s15-tdc1":
-                latency_ps = round(place.settings.clock.max_start_latency_ms * PS_PER_S / 1000)
-                tagger = Tdc1(
-                    serial_number,
-                    np.random.default_rng(seed),
-                    max_start_latency_ps=latency_ps,
-                    fifo_bytes=self.lab.tagger_fifo_bytes,
-                    pulses=detectors.pulses,
-                )
-                tagger.advance(place.clock.step_to(0))
-                place.tagger = self.taggers[instrument.name] = tagger
-                return tagger
+        core = model.make(
+            Spot(
+                f"{self.lab.seed:04d}-{instrument.name}",
+                place.settings,
+                random,
+                self.lab.thermal_speed,
+                self.lab.tagger_fifo_bytes,
+            )
+        )
+        self._couple(cast("Any", core), model.role, place, instrument)
+        return core
+
+    def _couple(self, core: Any, role: Role, place: _Place, instrument: Instrument) -> None:
+        match role:
+            case Role.PUMP:
+                self._pump = core
+            case Role.OVEN:
+                self._oven = core
+            case Role.SOURCE:
+                self._pump = self._oven = core
+            case Role.RETARDERS:
+                self._retarders.append(core)
+            case Role.ATTENUATOR:
+                place.attenuators.append(core)
+            case Role.DETECTOR:
+                place.detectors[instrument.detector] = core
+            case Role.TAGGER:
+                core.advance(place.clock.step_to(0))
+                place.tagger = self.taggers[instrument.name] = core
+            case Role.MONITOR:
+                self._monitors.append(core)
+            case Role.NONE:
+                pass
 
     def _place(self, end: str) -> _Place:
         return self._places[ENDS.index(end)]
 
-    def _device(self, name: str, *kinds: type[Any]) -> Any:
-        """The core of a name, of one of the kinds if any are given."""
+    def _device(self, name: str, capability: str) -> Any:
+        """The core of a name, if it has the attribute by which such a thing happens to it."""
         core = self.cores.get(name)
         if core is None:
             raise WorldError(f"there is no device {name!r}; this lab has {', '.join(self.cores)}")
-        if kinds and not isinstance(core, kinds):
+        if not hasattr(core, capability):
             raise WorldError(f"{name} is a {type(core).__name__}, to which that cannot happen")
         return core
 
@@ -221,9 +227,12 @@ class World:
         step = self.lab.fibre.walk_rad_per_sqrt_s * (self._tick_ps / PS_PER_S) ** 0.5
         turned = rotation(self._walk.standard_normal(3) * step) @ self._fibre
         # One Newton step back to orthogonality, so that rounding never adds up.
-        if self._epc is not None and self._epc.scrambling:
-            self._scrambled_mv = tuple(int(v) for v in self._walk.integers(-5000, 5001, 4))
         self._fibre = 1.5 * turned - 0.5 * turned @ turned.T @ turned
+
+    def _pump_light_w(self) -> float:
+        if self._pump is None:
+            return 0.0
+        return _PUMP_W_PER_A * max(0.0, self._pump.current_a - self.lab.source.threshold_a)
 
     def _emission(self) -> Emission:
         if self._pump is None or self._oven is None:
@@ -235,9 +244,8 @@ class World:
         """The table as the instruments' settings make it at this moment."""
         light = self._emission()
         channel = self._fibre
-        if self._epc is not None:
-            volts = self._scrambled_mv if self._epc.scrambling else self._epc.voltages_mv
-            channel = squeezers(volts, self.lab.fibre.half_wave_voltage_mv) @ channel
+        for retarders in self._retarders:
+            channel = retarders.turn(self.lab.fibre.half_wave_voltage_mv) @ channel
         responses = [
             place.detectors[number].response() if number in place.detectors else _DARK
             for place in self._places

@@ -10,7 +10,7 @@ import pytest
 from bench import eventually
 
 from qkd_drivers.errors import DeviceProtocolError, DeviceRefused, DeviceTimeout
-from qkd_drivers.framing import OzWire, S15Wire, Wire
+from qkd_drivers.framing import Dialect, LineWire, OzWire, S15Wire, Wire
 from qkd_drivers.transports import make_transport
 
 
@@ -64,6 +64,8 @@ def s15_answer(command: str) -> bytes:
 
 
 def oz_answer(command: str) -> bytes:
+    if command == "V9,1":
+        return b"Error: no such channel\r\nDone\r\n"
     content = {"V?": "Voltage(mV): CH1 +1\r\n", "M?": "DC\r\n", "WF?": "AC Waveform: Sine\r\n"}
     return content.get(command, "").encode() + b"Done\r\n"
 
@@ -127,7 +129,7 @@ async def test_s15_tells_what_the_device_complains_of(s15: tuple[S15Wire, SlowBo
 async def test_oz_drops_the_answer_to_a_question_given_up() -> None:
     box = SlowBox(oz_answer)
     box.start()
-    wire = OzWire(make_transport(f"serial:{box.path}"), "box")
+    wire = OzWire(make_transport(f"serial:{box.path}"), "box", landmark=("WF?", "waveform"))
     await wire.open()
     for late in ("V?", "V1,5"):
         box.pause_s[late] = 0.7
@@ -136,5 +138,67 @@ async def test_oz_drops_the_answer_to_a_question_given_up() -> None:
         assert await wire.ask("M?") == "DC"
         assert await wire.ask("V1,6") == ""
         assert await wire.ask("V?") == "Voltage(mV): CH1 +1"
+    with pytest.raises(DeviceRefused, match=r"box: 'V9,1'.*no such channel"):
+        await wire.ask("V9,1")
+    assert await wire.ask("V?") == "Voltage(mV): CH1 +1"
     await wire.close()
     box.stop()
+
+
+Lines = tuple[LineWire, SlowBox, list[str]]
+
+
+def line_answer(command: str) -> bytes:
+    answers = {"ID?": "BOX 1", "L?": "5", "X?": "oops", "OK": "ok", "NO": "?3", "ODD": "maybe"}
+    if command == "L 99":
+        return b"too large\r"
+    if command == "N?":
+        return b"BOX 1\r7\r"  # it sends its name unasked just before it answers
+    return f"{answers[command]}\r".encode() if command in answers else b""
+
+
+@pytest.fixture
+async def lines() -> AsyncIterator[Lines]:
+    heard: list[str] = []
+    dialect = Dialect(
+        end=b"\r", landmark=(b"ID?\r", rb"BOX \d\r"), refusal=r"\?\d", unasked=rb"BOX"
+    )
+    box = SlowBox(line_answer)
+    box.start()
+    transport = make_transport(f"serial:{box.path}")
+    wire = LineWire(transport, "box", dialect, on_unasked=heard.append)
+    await wire.open()
+    yield wire, box, heard
+    await wire.close()
+    box.stop()
+
+
+async def test_lines_drop_the_answer_to_a_question_given_up(lines: Lines) -> None:
+    wire, box, _ = lines
+    box.pause_s["X?"] = 0.7
+    with pytest.raises(DeviceTimeout, match=r"box.*X\?"):
+        await wire.ask("X?")
+    assert await wire.ask_number("L?") == 5
+
+
+async def test_lines_tell_what_the_device_complains_of(lines: Lines) -> None:
+    wire, _, _ = lines
+    with pytest.raises(DeviceRefused, match="too large"):
+        await wire.settle("L 99", "L?", 99, tolerance=0)
+    with pytest.raises(DeviceRefused, match="still holds 5"):
+        await wire.settle("L 6", "L?", 6, tolerance=0)
+    await wire.settle("L 5", "L?", 5, tolerance=0)
+    await wire.confirm("OK")
+    with pytest.raises(DeviceRefused, match=r"\?3"):
+        await wire.confirm("NO")
+    with pytest.raises(DeviceRefused, match="not OK"):
+        await wire.confirm("ODD")
+    with pytest.raises(DeviceProtocolError, match="not a number"):
+        await wire.ask_number("X?")
+    assert await wire.ask_number("L?") == 5
+
+
+async def test_a_line_sent_unasked_is_handed_on_and_answers_nothing(lines: Lines) -> None:
+    wire, _, heard = lines
+    assert await wire.ask_number("N?") == 7
+    assert heard == ["BOX 1"]

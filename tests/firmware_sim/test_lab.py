@@ -14,13 +14,18 @@ from qkd_firmware_sim.lab import LabError, load, parse
         ("seed = 'a'", r"Expected `int`.*\$\.seed"),
         ("sed = 1", "unknown field `sed`"),
         ("speed = 0", "speed must lie"),
-        ("[[instruments]]\nname='a'\nmodel='x'", "Invalid enum value 'x'"),
+        ("[[instruments]]\nname='a'\nmodel='x'", "'x' is not simulated; choose from"),
         ("[[instruments]]\nname='a b'\nmodel='s15-tdc1'", "cannot be the name"),
         ("[[instruments]]\nname='a'\nmodel='s15-spd'", "detector must be 1 to 4"),
         (
             "[[instruments]]\nname='a'\nmodel='s15-tdc1'\n[[instruments]]\nname='b'\n"
             "model='s15-tdc1'",
             "taken twice",
+        ),
+        (
+            "[[instruments]]\nname='a'\nmodel='qubitekk-qes'\n[[instruments]]\nname='b'\n"
+            "model='s15-spdc'",
+            "b: its place on the table is taken twice",
         ),
         ("[[at]]\ntime_s=1\ndo='dance'", "do = 'dance': choose from attack"),
         ("[[at]]\ndo='attack'", "needs time_s"),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from qkd_firmware_sim.clocks import DriftingClock
 from qkd_firmware_sim.cores.core import PS_PER_S
-from qkd_firmware_sim.lab import Clock, Source
 from qkd_firmware_sim.optics import correlations, emission, rotation, squeezers
+from qkd_firmware_sim.table import Clock, Source
 
 angles = st.floats(-math.pi, math.pi)
 

@@ -6,7 +6,8 @@ import pytest
 from qkd_firmware_sim import actions
 from qkd_firmware_sim.cores.core import PS_PER_S
 from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
-from qkd_firmware_sim.lab import Lab
+from qkd_firmware_sim.lab import Instrument, Lab
+from qkd_firmware_sim.table import End
 from qkd_firmware_sim.world import World, WorldError
 
 ENDS = ("alice", "bob")
@@ -183,3 +184,59 @@ def offset_ps(alice: np.ndarray, bob: np.ndarray, at_ps: int, around_ps: int) ->
         hits += np.histogram(bob[low:high] - t, bins=bins)[0]
     assert hits.max() > 3 * np.sort(hits)[-3]
     return int(bins[hits.argmax()])
+
+
+def table(*models: str) -> World:
+    """A table with nothing but these, all at Alice's end."""
+    instruments = tuple(Instrument(name=model, model=model) for model in models)
+    return World(Lab(instruments=instruments, thermal_speed=100.0))
+
+
+def transmission(world: World) -> float:
+    alice, _ = world.status()["transmission"]  # type: ignore[misc]
+    return float(alice)
+
+
+def test_a_pair_source_is_pump_and_oven_in_one() -> None:
+    model = "qubitekk-qes"
+    world = table(model)
+    tell(world, model, ":SETT 45000\r\n:PLDC 60\r\n")
+    run(world, 1)
+    assert world.status()["pair_rate_hz"] == 0
+    tell(world, model, ":PLON\r\n")
+    assert world.status()["pair_rate_hz"] == pytest.approx(441_000, rel=0.01)
+    tell(world, model, ":SETT 30000\r\n")
+    run(world, 1)
+    assert world.status()["pair_rate_hz"] == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "on"),
+    [
+        ("cobolt-06", "cp\rp 0.035\rl1\r"),
+        ("coherent-obis", "SOUR:POW:LEV:IMM:AMPL 0.035\rSOUR:AM:STAT ON\r"),
+    ],
+)
+def test_a_laser_head_pumps_the_crystal(model: str, on: str) -> None:
+    world = table(model, "s15-spdc")
+    tell(world, "s15-spdc", "power 1;hrate 1;hsettemp 45;hloop 1;")
+    run(world, 1)
+    assert world.status()["pair_rate_hz"] == 0
+    tell(world, model, on)
+    assert world.status()["pair_rate_hz"] == pytest.approx(441_000, rel=0.01)
+    world.act(actions.Interlock(device=model))
+    assert world.status()["pair_rate_hz"] == 0
+
+
+def test_attenuators_in_an_arm_add_up_and_one_can_block_it() -> None:
+    world = table("oz-dd100", "jdsu-ha9")
+    clear = 10 ** (-world.lab.ends.get("alice", End()).loss_db / 10)
+    assert transmission(world) == 0, "the beam block is closed at first"
+    tell(world, "jdsu-ha9", "D0\nATT 3 dB")
+    tell(world, "oz-dd100", "H\r")
+    run(world, 0.5)
+    tell(world, "oz-dd100", "A7.00\r")
+    run(world, 0.5)
+    assert transmission(world) == pytest.approx(clear / 10)
+    tell(world, "jdsu-ha9", "D1")
+    assert transmission(world) == 0

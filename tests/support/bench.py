@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from qkd_firmware_sim.bench import FRONTS
 from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
 from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
 from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
-from qkd_firmware_sim.frontends.hislip import HislipPort
-from qkd_firmware_sim.frontends.pty import PtyPort
-from qkd_firmware_sim.frontends.tcp import TcpPort
 from qkd_firmware_sim.frontends.wire import Wire
+from qkd_firmware_sim.lab import Instrument
+from qkd_firmware_sim.registry import SIMULATED, Spot
+from qkd_firmware_sim.table import End
 
 THERMAL_SPEED = 200.0
 _TICK_S = 0.005
@@ -34,19 +35,15 @@ class Bench:
 
     async def plug(self, core: Any, *, front: str = "pty") -> tuple[str, Wire]:
         """Gives an instrument a wire; returns its address and the faults of the wire."""
-        port: Any
-        if front == "pty":
-            port = PtyPort(core.session(), self.folder / f"tty{len(self._ports)}")
-        elif front == "tcp":
-            port = TcpPort(core.session)
-        else:
-            port = HislipPort(core)
+        wire = Wire()
+        section = Instrument(name=f"tty{len(self._ports)}", model="any")
+        port = FRONTS[front](core, wire, section, self.folder)
         await port.open()
         self._ports.append(port)
         if core not in self.cores:
             core.advance(self._now_ps)
             self.cores.append(core)
-        return port.address, port.wire
+        return port.address, wire
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -81,6 +78,12 @@ async def running_bench(folder: Path) -> AsyncIterator[Bench]:
         finally:
             clock.cancel()
             await bench.close()
+
+
+def simulated(model: str) -> Any:
+    """A fresh core of a model, with thermal time constants that suit a test."""
+    spot = Spot("SN-0412", End(), np.random.default_rng(1), thermal_speed=THERMAL_SPEED)
+    return SIMULATED[model].make(spot)
 
 
 def spd() -> Spd:

@@ -29,7 +29,7 @@ from qkd_controller.cli.draw import DrawError, DrawnKey, KeyClient
 from qkd_controller.cli.site import DemoNode, DemoSite, build_site
 from qkd_controller.config.load import load_node
 from qkd_controller.node.operator import StatusUnavailable
-from qkd_controller.node.operator import read_status as _read_status
+from qkd_controller.node.operator_client import read_status as _read_status
 from qkd_controller.node.status import DeviceStatus, LinkStatus, NodeStatus
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

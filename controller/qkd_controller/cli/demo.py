@@ -20,7 +20,8 @@ from qkd_controller.cli.processes import START_TIMEOUT_S, Child, PortTaken, fail
 from qkd_controller.cli.site import DemoSite, SiteError, build_site, claimed
 from qkd_controller.cli.table import make_console, status_table
 from qkd_controller.config.errors import QkdError
-from qkd_controller.node.operator import StatusUnavailable, read_status
+from qkd_controller.node.operator import StatusUnavailable
+from qkd_controller.node.operator_client import read_status
 from qkd_controller.node.status import NodeStatus
 
 REFRESH_S = 0.5

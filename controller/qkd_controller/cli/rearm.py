@@ -5,7 +5,7 @@ import asyncio
 from pathlib import Path
 
 from qkd_controller.config.load import load_node
-from qkd_controller.node.operator import rearm_device
+from qkd_controller.node.operator_client import rearm_device
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from qkd_controller.cli.table import make_console, status_table
 from qkd_controller.config.load import load_node
-from qkd_controller.node.operator import read_status
+from qkd_controller.node.operator_client import read_status
 from qkd_controller.node.status import LinkStatus, NodeStatus
 
 

@@ -17,7 +17,8 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One instrument: its model, its address, and the state it should be in."""
 
     name: str
-    kind: Literal["tagger", "detector", "laser", "crystal_oven", "polarisation_controller"]
+    kind: str
+    """What it is to the link, such as ``tagger``; that of its model."""
     model: str
     address: str
     """``serial:/dev/…``, ``tcp:host:port`` or ``visa:TCPIP::…``."""

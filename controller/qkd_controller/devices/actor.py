@@ -10,13 +10,13 @@ import msgspec
 
 from qkd_controller.config.node import Device
 from qkd_controller.devices.errors import DeviceNotReady
-from qkd_controller.devices.procedures import Observation, Procedure, procedure_for
-from qkd_controller.devices.set_points import SetPoints, read_set_points
+from qkd_controller.devices.kinds import KINDS, Observation, Procedure, SetPoints
+from qkd_controller.devices.set_points import read_set_points
 from qkd_controller.devices.state import State, StateChange
 from qkd_drivers.catalogue import make_device
 from qkd_drivers.contract import Instrument, Reading
 from qkd_drivers.errors import DeviceError, DeviceLost, DeviceMismatch, DeviceTripped
-from qkd_drivers.framing import Trace
+from qkd_drivers.framing import TraceSwitch
 
 SHUTDOWN_S = 5.0
 _LAST_RESORT_S = 0.5
@@ -37,11 +37,11 @@ class DeviceActor:
         after: Sequence["DeviceActor"] = (),
         poll_s: float = 1.0,
         reconnect_s: tuple[float, float] = (0.1, 5.0),
-        trace: Trace | None = None,
     ) -> None:
         self.name = config.name
         self.kind = config.kind
-        self.device: Instrument = make_device(config.model, config.address, config.name, trace)
+        self.trace = TraceSwitch()
+        self.device: Instrument = make_device(config.model, config.address, config.name, self.trace)
         self._config = config
         self._on_event = on_event
         self._after = tuple(after)
@@ -49,7 +49,7 @@ class DeviceActor:
         self._reconnect_s = reconnect_s
         self._pause_s = reconnect_s[0]
         self._set_points = read_set_points(config.model, config.set_points)
-        self._procedure: Procedure = procedure_for(self.device, self._set_points)
+        self._procedure: Procedure[Any, Any] = self._make_procedure()
         self._driving: asyncio.Task[None] | None = None
         self._state = State.DISCONNECTED
         self._cause = "not started"
@@ -244,7 +244,7 @@ class DeviceActor:
             raise DeviceLost(self._fault)
 
     async def _drive(self) -> None:
-        self._procedure = procedure_for(self.device, self._set_points)
+        self._procedure = self._make_procedure()
         self._driving = asyncio.ensure_future(self._procedure.drive(rearmed=self._rearmed))
         try:
             await self._driving
@@ -255,6 +255,9 @@ class DeviceActor:
             raise DeviceTripped(self._trip) from None
         finally:
             self._driving = None
+
+    def _make_procedure(self) -> Procedure[Any, Any]:
+        return KINDS[self.device.kind].procedure(self.device, self._set_points)
 
     def _verify_serial_number(self) -> None:
         wanted, found = self._config.serial_number, self.device.identity.serial_number

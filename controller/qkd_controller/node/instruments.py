@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from qkd_controller.config.node import Device, LinkEnd
 from qkd_controller.devices.actor import DeviceActor
 from qkd_controller.devices.state import State, StateChange
@@ -56,4 +58,7 @@ def _status(device: Device, actor: DeviceActor) -> DeviceStatus:
         state=actor.state.value,
         cause=actor.cause,
         readings={name: (r.value, r.unit) for name, r in actor.readings.items()},
+        set_points=msgspec.to_builtins(actor.set_points),
+        observed={name: float(value) for name, value in actor.observed.items()},
+        differences=tuple(actor.differences),
     )

@@ -9,6 +9,7 @@ from qkd_controller.acquisition.reference import ReferenceEnd
 from qkd_controller.config.errors import first_error
 from qkd_controller.config.link import LinkFile
 from qkd_controller.config.node import LinkEnd, NodeFile
+from qkd_controller.devices.errors import DeviceNotReady
 from qkd_controller.devices.state import State, StateChange
 from qkd_controller.devices.tagger import RunEnded
 from qkd_controller.distillation.report import BlockReport
@@ -33,6 +34,7 @@ from qkd_controller.node.state import LinkState, StateMachine
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_controller.telemetry.events import EventLog
 from qkd_controller.telemetry.metrics import Metrics
+from qkd_drivers.errors import DeviceError
 
 FIRST_QBER_RATIO = 0.03
 LOW_PAD_BYTES = 1 << 14
@@ -124,6 +126,26 @@ class LinkRuntime:
             raise RequestDeclined(f"{device} is {actor.state}, not tripped")
         self._emit("rearmed", device=device, after=actor.cause)
         actor.rearm()
+
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+        """Changes set-points until the node ends; raises RequestDeclined if they cannot be held."""
+        actor = self.instruments.actors[device]
+        before = {name: getattr(actor.set_points, name, None) for name in changes}
+        outcome = "done"
+        try:
+            await actor.set(**changes)
+        except (ValueError, DeviceError, DeviceNotReady) as error:
+            outcome = str(error)
+            raise RequestDeclined(outcome) from error
+        finally:
+            self._emit(
+                "operator_set",
+                device=device,
+                user_id=user_id,
+                before=before,
+                wanted=changes,
+                outcome=outcome,
+            )
 
     async def run(self) -> None:
         """Runs the end until cancelled, then brings its instruments to rest."""

@@ -5,8 +5,10 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import start_http_server
 
@@ -32,6 +34,7 @@ from qkd_controller.node.status import NodeStatus
 from qkd_controller.node.validation import Checked
 from qkd_controller.telemetry.events import EventLog
 from qkd_controller.telemetry.metrics import Metrics
+from qkd_drivers.framing import Trace
 
 STORED_EVERY_S = 0.5
 VERSION = version("qkdlink")
@@ -85,7 +88,7 @@ class Node:
             self._config.delivery, self._config.tls, self._pools[0], self._on_delivery
         )
         status_socket = Path(self._config.status_socket)
-        async with delivery, serve_operator(status_socket, self.status, self.rearm):
+        async with delivery, serve_operator(status_socket, self):
             with self._metrics_endpoint():
                 self._log.emit("node_started", version=VERSION)
                 async with asyncio.TaskGroup() as group:
@@ -117,10 +120,20 @@ class Node:
 
     def rearm(self, device: str) -> None:
         """Re-arms a tripped device of any link; raises RequestDeclined."""
+        self._with_device(device).rearm(device)
+
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+        """Changes a device's set-points and waits until it is there; raises RequestDeclined."""
+        await self._with_device(device).set(device, changes, user_id)
+
+    def trace(self, device: str, sink: Trace) -> AbstractContextManager[None]:
+        """Tells sink what goes over a device's wire; raises RequestDeclined."""
+        return self._with_device(device).instruments.actors[device].trace.to(sink)
+
+    def _with_device(self, device: str) -> LinkRuntime:
         for runtime in self._links:
             if device in runtime.instruments.actors:
-                runtime.rearm(device)
-                return
+                return runtime
         names = ", ".join(name for r in self._links for name in r.instruments.actors)
         raise RequestDeclined(f"there is no device {device}; there are {names}")
 

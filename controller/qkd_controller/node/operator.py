@@ -1,21 +1,27 @@
-"""The node's Unix socket, where its operator asks for the status or re-arms a device.
+"""The node's Unix socket, where its operator asks, sets and re-arms.
 
-One JSON line asks, one answers. Only the user that runs the node can connect.
+One JSON line asks, one answers; a trace is answered by a line an entry until the asker hangs up.
+Only the user that runs the node can connect.
 """
 
 import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from qkd_controller.config.errors import QkdError
 from qkd_controller.node.status import NodeStatus
+from qkd_drivers.framing import Trace, TraceEntry
 
 LARGEST_REQUEST_BYTES = 1 << 12
+LARGEST_ENTRY_BYTES = 256
+WAITING_ENTRIES = 1000
 
 
 class StatusUnavailable(QkdError):
@@ -36,6 +42,19 @@ class RearmRequest(msgspec.Struct, frozen=True, tag="rearm"):
     device: str
 
 
+class SetRequest(msgspec.Struct, frozen=True, tag="set"):
+    """New set-points of a device, until the node ends."""
+
+    device: str
+    changes: dict[str, Any]
+
+
+class TraceRequest(msgspec.Struct, frozen=True, tag="trace"):
+    """What goes over a device's wire, until the asker hangs up."""
+
+    device: str
+
+
 class Declined(msgspec.Struct, frozen=True, tag="declined"):
     """Why nothing was done."""
 
@@ -46,31 +65,46 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     """It was done."""
 
 
+class Traced(msgspec.Struct, frozen=True, tag="traced"):
+    """One request or reply; data is cut after LARGEST_ENTRY_BYTES, size_bytes is what it was."""
+
+    monotonic_s: float
+    direction: Literal[">", "<", "!"]
+    data: bytes
+    size_bytes: int
+
+
+Request = StatusRequest | RearmRequest | SetRequest | TraceRequest
+
+
+class Operator(Protocol):
+    """What an operator may ask of a node. Every method raises RequestDeclined with the reason."""
+
+    def status(self) -> NodeStatus: ...
+
+    def rearm(self, device: str) -> None: ...
+
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None: ...
+
+    def trace(self, device: str, sink: Trace) -> AbstractContextManager[None]: ...
+
+
 @contextlib.asynccontextmanager
-async def serve_operator(
-    path: Path, snapshot: Callable[[], NodeStatus], rearm: Callable[[str], None]
-) -> AsyncIterator[None]:
-    """Serves requests on a 0600 socket; rearm takes a device's name, raises RequestDeclined.
+async def serve_operator(path: Path, operator: Operator) -> AsyncIterator[None]:
+    """Serves requests on a 0600 socket.
 
     Raises StatusUnavailable if another process serves this path already.
     """
 
-    def answer(line: bytes) -> bytes:
-        try:
-            request = _REQUESTS.decode(line)
-            if isinstance(request, StatusRequest):
-                return msgspec.json.encode(snapshot())
-            rearm(request.device)
-        except msgspec.DecodeError:
-            return msgspec.json.encode(Declined("the node does not know this request"))
-        except RequestDeclined as declined:
-            return msgspec.json.encode(Declined(str(declined)))
-        return msgspec.json.encode(Done())
-
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await reader.readline()
-            writer.write(answer(line) + b"\n")
+            try:
+                await _answer(operator, _REQUESTS.decode(line), reader, writer)
+            except msgspec.DecodeError:
+                _tell(writer, Declined("the node does not know this request"))
+            except RequestDeclined as declined:
+                _tell(writer, Declined(str(declined)))
             await writer.drain()
         except (ConnectionError, ValueError):
             return
@@ -85,45 +119,64 @@ async def serve_operator(
         path.unlink(missing_ok=True)
 
 
-async def read_status(path: Path, timeout_s: float = 5.0) -> NodeStatus:
-    """The snapshot of the node that serves this path; raises StatusUnavailable."""
-    answer = await _ask(path, StatusRequest(), timeout_s)
-    try:
-        return msgspec.json.decode(answer, type=NodeStatus)
-    except msgspec.DecodeError as error:
-        raise StatusUnavailable(f"{path} answered something else: {error}") from None
+_REQUESTS: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
-async def rearm_device(path: Path, device: str, timeout_s: float = 5.0) -> None:
-    """Re-arms a tripped device; raises StatusUnavailable or RequestDeclined."""
-    answer = await _ask(path, RearmRequest(device), timeout_s)
-    try:
-        outcome = msgspec.json.decode(answer, type=Done | Declined)
-    except msgspec.DecodeError as error:
-        raise StatusUnavailable(f"{path} answered something else: {error}") from None
-    if isinstance(outcome, Declined):
-        raise RequestDeclined(outcome.reason)
+async def _answer(
+    operator: Operator,
+    request: Request,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    match request:
+        case StatusRequest():
+            _tell(writer, operator.status())
+        case RearmRequest(device=device):
+            operator.rearm(device)
+            _tell(writer, Done())
+        case SetRequest(device=device, changes=changes):
+            await operator.set(device, changes, _user_id(writer))
+            _tell(writer, Done())
+        case TraceRequest(device=device):
+            await _trace(operator, device, reader, writer)
 
 
-_REQUESTS: msgspec.json.Decoder[StatusRequest | RearmRequest] = msgspec.json.Decoder(
-    StatusRequest | RearmRequest
-)
+async def _trace(
+    operator: Operator, device: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Tells what happens on the wire; a reader too slow for it misses entries, nothing waits."""
+    waiting: asyncio.Queue[TraceEntry] = asyncio.Queue(WAITING_ENTRIES)
+
+    def keep(entry: TraceEntry) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            waiting.put_nowait(entry)
+
+    async def forward() -> None:
+        while True:
+            entry = await waiting.get()
+            cut = entry.data[:LARGEST_ENTRY_BYTES]
+            _tell(writer, Traced(entry.monotonic_s, entry.direction, cut, len(entry.data)))
+            await writer.drain()
+
+    with operator.trace(device, keep):
+        _tell(writer, Done())
+        forwarding = asyncio.ensure_future(forward())
+        try:
+            await reader.read()
+        finally:
+            forwarding.cancel()
+            await asyncio.wait({forwarding})
 
 
-async def _ask(path: Path, request: StatusRequest | RearmRequest, timeout_s: float) -> bytes:
-    try:
-        async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_unix_connection(str(path))
-            try:
-                writer.write(msgspec.json.encode(request) + b"\n")
-                return await reader.read(-1)
-            finally:
-                writer.close()
-    except (OSError, TimeoutError) as error:
-        reason = getattr(error, "strerror", None) or "no answer in time"
-        raise StatusUnavailable(
-            f"no node answers on {path} ({reason}); is `qkd node` running?"
-        ) from None
+def _tell(writer: asyncio.StreamWriter, answer: msgspec.Struct) -> None:
+    writer.write(msgspec.json.encode(answer) + b"\n")
+
+
+def _user_id(writer: asyncio.StreamWriter) -> int:
+    """Who asks, as the kernel tells (SO_PEERCRED: process, user, group)."""
+    connection = writer.get_extra_info("socket")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int.from_bytes(credentials[4:8], "little")
 
 
 def _bound(path: Path) -> socket.socket:

@@ -14,6 +14,10 @@ class DeviceStatus(msgspec.Struct, frozen=True):
     state: str
     cause: str
     readings: dict[str, tuple[float, str]]
+    set_points: dict[str, Any] = {}
+    observed: dict[str, float] = {}
+    """What could be read back of the set-points."""
+    differences: tuple[str, ...] = ()
 
 
 class BlockStatus(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from qkd_controller.config.link import Alignment
 from qkd_controller.devices.actor import DeviceActor
 from qkd_controller.devices.errors import DeviceNotReady
-from qkd_controller.devices.set_points import PolarisationSetPoints
+from qkd_controller.devices.kinds import PolarisationSetPoints
 from qkd_controller.node.alignment import AlignmentFailed, AlignmentOutcome, Probe, align
 from qkd_drivers.errors import DeviceError
 

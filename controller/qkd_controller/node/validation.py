@@ -15,7 +15,7 @@ from qkd_controller.config.parts import Parts, every, link_ends
 from qkd_controller.delivery.etsi014 import limit_faults
 from qkd_controller.devices.set_points import validate_device
 from qkd_controller.security.bounds import binary_entropy, released_bits
-from qkd_drivers.catalogue import MODELS
+from qkd_drivers.catalogue import find_model, models
 
 RECONCILIATION_F = 1.08
 """What Cascade leaks over the Shannon limit on short blocks, confirmation included."""
@@ -85,11 +85,11 @@ def _tagger_faults(parts: Parts, where: str) -> list[str]:
     taggers = [
         device
         for at, device in every(parts, "links[].devices[]")
-        if at.startswith(f"{where}.") and device.model in MODELS and device.kind == "tagger"
+        if at.startswith(f"{where}.") and device.model in models() and device.kind == "tagger"
     ]
     if len(taggers) != 1:
         return []
-    count = getattr(MODELS[taggers[0].model], "channel_count", 0)
+    count = getattr(find_model(taggers[0].model).load(), "channel_count", 0)
     return [
         f"{at}.channel: {taggers[0].model} has channels 1 to {count}, not {channel.channel}"
         for at, channel in every(parts, "links[].channels[]")

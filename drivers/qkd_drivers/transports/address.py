@@ -1,9 +1,14 @@
-"""Device addresses: ``serial:/dev/…[?baud=9600]``, ``tcp:host:port``, ``visa:RESOURCE``."""
+"""Addresses: ``serial:/dev/…[?baud=9600&flow=rtscts]``, ``tcp:host:port``, ``visa:RESOURCE``."""
+
+from typing import Literal
 
 from qkd_drivers.transports.base import Transport
 from qkd_drivers.transports.serial import SerialTransport
+from qkd_drivers.transports.shared import SharedTransport
 from qkd_drivers.transports.tcp import TcpTransport
 from qkd_drivers.transports.visa import VisaTransport
+
+Flow = Literal["none", "rtscts"]
 
 
 async def open_transport(address: str, *, default_baud: int = 115200) -> Transport:
@@ -13,11 +18,28 @@ async def open_transport(address: str, *, default_baud: int = 115200) -> Transpo
     return transport
 
 
-def make_transport(address: str, *, default_baud: int = 115200) -> Transport:
+def split_options(address: str, *own: str) -> tuple[str, dict[str, str]]:
+    """The address without those options after ``?`` that are the driver's own, and these."""
+    plain, _, options = address.partition("?")
+    found: dict[str, str] = {}
+    rest = []
+    for option in filter(None, options.split("&")):
+        key, _, value = option.partition("=")
+        if key in own:
+            found[key] = value
+        else:
+            rest.append(option)
+    return plain + ("?" + "&".join(rest) if rest else ""), found
+
+
+def make_transport(
+    address: str, *, default_baud: int = 115200, default_flow: Flow = "none"
+) -> Transport:
     """A transport not yet opened; ValueError says what is wrong with the address."""
     scheme, _, rest = address.partition(":")
     if scheme == "serial":
-        return _serial(address, rest, default_baud)
+        port, baud, flow = _serial(address, rest, default_baud, default_flow)
+        return SerialTransport(address, port, baud, rtscts=flow == "rtscts")
     if scheme == "tcp":
         return _tcp(address, rest)
     if scheme == "visa" and rest:
@@ -27,17 +49,34 @@ def make_transport(address: str, *, default_baud: int = 115200) -> Transport:
     )
 
 
-def _serial(address: str, rest: str, default_baud: int) -> SerialTransport:
+def make_shared_transport(address: str, *, default_baud: int = 115200) -> SharedTransport:
+    """A seat at a serial port that several devices share; ValueError as `make_transport`."""
+    scheme, _, rest = address.partition(":")
+    if scheme != "serial":
+        raise ValueError(f"device address {address!r}: want serial:/dev/…")
+    port, baud, _ = _serial(address, rest, default_baud, "none")
+    return SharedTransport(address, port, baud)
+
+
+def _serial(
+    address: str, rest: str, default_baud: int, default_flow: Flow
+) -> tuple[str, int, Flow]:
     port, _, options = rest.partition("?")
     if not port:
         raise ValueError(f"device address {address!r} names no serial port")
-    baud = default_baud
+    baud, flow = default_baud, default_flow
     for option in filter(None, options.split("&")):
-        key, _, value = option.partition("=")
-        if key != "baud" or not value.isdecimal() or int(value) == 0:
-            raise ValueError(f"device address {address!r}: {option!r} is not baud=NUMBER")
-        baud = int(value)
-    return SerialTransport(address, port, baud)
+        match option.split("="):
+            case ["baud", value] if value.isdecimal() and int(value) > 0:
+                baud = int(value)
+            case ["flow", "none" | "rtscts" as wanted]:
+                flow = wanted
+            case _:
+                raise ValueError(
+                    f"device address {address!r}: {option!r} is not baud=NUMBER, "
+                    "flow=none or flow=rtscts"
+                )
+    return port, baud, flow
 
 
 def _tcp(address: str, rest: str) -> TcpTransport:

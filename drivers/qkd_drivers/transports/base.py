@@ -75,6 +75,11 @@ class BufferedTransport(Transport):
         self._arrival = asyncio.Event()
         self._fault: DeviceError | None = DeviceLost(f"{address} is not open")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened and has met no fault since."""
+        return self._fault is None
+
     async def read_until(self, pattern: bytes, *, timeout_s: float) -> bytes:
         expression = re.compile(pattern)
 

@@ -29,10 +29,13 @@ class SerialTransport(BufferedTransport):
 
     late_replies = True
 
-    def __init__(self, address: str, port: str, baud: int = 115200) -> None:
+    def __init__(
+        self, address: str, port: str, baud: int = 115200, *, rtscts: bool = False
+    ) -> None:
         super().__init__(address)
         self._port_name = port
         self._baud = baud
+        self._rtscts = rtscts
         self._port: serial.Serial | None = None
         self._fd = -1
         self._reading = False
@@ -80,9 +83,14 @@ class SerialTransport(BufferedTransport):
         await self.drain()
 
     def _open_port(self) -> serial.Serial:
-        # No hardware handshake: with CRTSCTS some of these boxes hold their replies back.
+        # Handshake only where the model asks for it: others hold their replies back with CRTSCTS.
         return serial.Serial(
-            self._port_name, self._baud, timeout=0, exclusive=True, rtscts=False, dsrdtr=False
+            self._port_name,
+            self._baud,
+            timeout=0,
+            exclusive=True,
+            rtscts=self._rtscts,
+            dsrdtr=False,
         )
 
     def _readable(self) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 PS_PER_S = 1_000_000_000_000
 
@@ -15,6 +15,13 @@ class Session(Protocol):
     def receive(self, data: bytes) -> None: ...
 
     def take(self, limit: int) -> bytes: ...
+
+
+@runtime_checkable
+class HangsUp(Protocol):
+    """A session that the instrument itself may end."""
+
+    on_hang_up: Callable[[], None]
 
 
 class Core(Protocol):

@@ -3,7 +3,10 @@
 import re
 from collections.abc import Callable
 
+import numpy as np
+
 from qkd_firmware_sim.cores.core import SerialCore
+from qkd_firmware_sim.optics import Matrix, squeezers
 
 _CHANNELS = 4
 _LIMIT_MV = 5000
@@ -11,13 +14,20 @@ _LONGEST_COMMAND = 64
 
 
 class Epc400(SerialCore):
-    """The controller's firmware; its optical side is `voltages_mv` and `scrambling`.
+    """The controller's firmware; its optical side is `turn`.
 
     Each command answers its content lines, if any, and then ``Done``.
     """
 
-    def __init__(self, voltages_mv: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
+    def __init__(
+        self,
+        voltages_mv: tuple[int, int, int, int] = (0, 0, 0, 0),
+        *,
+        random: np.random.Generator | None = None,
+    ) -> None:
         super().__init__()
+        self._random = random or np.random.default_rng(0)
+        self._scrambled_mv: tuple[int, ...] = (0,) * _CHANNELS
         self._saved_mv = voltages_mv
         self._line = bytearray()
         self._restart()
@@ -30,6 +40,16 @@ class Epc400(SerialCore):
     def scrambling(self) -> bool:
         """AC mode: the squeezers swing and the polarisation with them."""
         return self._alternating
+
+    def turn(self, half_wave_voltage_mv: float) -> Matrix:
+        """What the squeezers do to the polarisation at this moment."""
+        volts = self._scrambled_mv if self._alternating else self._voltages_mv
+        return squeezers(volts, half_wave_voltage_mv)
+
+    def advance(self, now_ps: int) -> None:
+        super().advance(now_ps)
+        if self._alternating:
+            self._scrambled_mv = tuple(int(v) for v in self._random.integers(-5000, 5001, 4))
 
     def receive(self, data: bytes) -> None:
         self._line += data

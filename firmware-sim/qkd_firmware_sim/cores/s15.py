@@ -77,6 +77,11 @@ class S15Core(SerialCore):
         self._queries[name] = read
         self._settings[name] = apply
 
+    @property
+    def busy(self) -> bool:
+        """Whether a gate is open, so that commands wait."""
+        return self._busy()
+
     def _busy(self) -> bool:
         return False
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from qkd_firmware_sim.cores.core import PS_PER_S, Thermal
 from qkd_firmware_sim.cores.s15 import S15Core
+from qkd_firmware_sim.optics import Response
 
 _AMBIENT_C = 23.0
 _COOLER_MAX_V = 4.0
@@ -55,13 +56,15 @@ class Diode:
         warm = math.exp2((temperature_c - self.rated_temperature_c) / 9.0)
         return self.rated_dark_cps * excess_v / self.rated_excess_v * warm
 
-
-@dataclass(frozen=True)
-class Response:
-    """What a detector does with light at this moment."""
-
-    efficiency: float
-    dark_cps: float
+    def response(self, bias_v: float, temperature_c: float, threshold_v: float) -> Response:
+        """Efficiency and dark counts behind a discriminator."""
+        excess_v = self.excess_v(bias_v, temperature_c)
+        passed = _passed(threshold_v, excess_v * self.pulse_v_per_excess_v)
+        noise_cps = 2e6 * math.exp(-((threshold_v / 0.01) ** 2))
+        return Response(
+            passed * self.efficiency(excess_v),
+            passed * self.dark_cps(excess_v, temperature_c) + noise_cps,
+        )
 
 
 class Spd(S15Core):
@@ -92,13 +95,7 @@ class Spd(S15Core):
         """Efficiency and dark counts behind the discriminator, as bias and cooling stand."""
         if self.latched:
             return Response(0.0, 0.0)
-        excess_v = self._diode.excess_v(self._bias_v, self.temperature_c)
-        passed = _passed(self._threshold_v, excess_v * self._diode.pulse_v_per_excess_v)
-        noise_cps = 2e6 * math.exp(-((self._threshold_v / 0.01) ** 2))
-        return Response(
-            passed * self._diode.efficiency(excess_v),
-            passed * self._diode.dark_cps(excess_v, self.temperature_c) + noise_cps,
-        )
+        return self._diode.response(self._bias_v, self.temperature_c, self._threshold_v)
 
     def warm_by(self, kelvin: float) -> None:
         """A temperature excursion of the diode."""

@@ -45,6 +45,7 @@ class HislipPort:
         self, instrument: ScpiInstrument, wire: Wire | None = None, *, port: int = 0
     ) -> None:
         self.wire = wire or Wire()
+        self.last_progress_s = 0.0
         self.port = port
         self._instrument = instrument
         self._server: asyncio.Server | None = None

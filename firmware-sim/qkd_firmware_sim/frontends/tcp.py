@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from qkd_firmware_sim.cores.core import Session
+from qkd_firmware_sim.cores.core import HangsUp, Session
 from qkd_firmware_sim.frontends.wire import Outlet, Wire
 
 _BUFFERED_BYTES = 65536
@@ -17,6 +17,7 @@ class TcpPort:
     ) -> None:
         self.wire = wire or Wire()
         self.port = port
+        self.last_progress_s = 0.0
         self._session = session
         self._server: asyncio.Server | None = None
         self._clients: set[_Client] = set()
@@ -56,14 +57,24 @@ class TcpPort:
             client.inject(data)
 
     def _client(self) -> "_Client":
-        return _Client(self._session(), self.wire, self._clients)
+        return _Client(self._session(), self.wire, self._clients, self._progress)
+
+    def _progress(self) -> None:
+        self.last_progress_s = asyncio.get_running_loop().time()
 
 
 class _Client(asyncio.Protocol):
     """One connection: reads whenever it can, writes while the client keeps up."""
 
-    def __init__(self, session: Session, wire: Wire, clients: set["_Client"]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        wire: Wire,
+        clients: set["_Client"],
+        progress: Callable[[], None],
+    ) -> None:
         self._session = session
+        self._progress = progress
         self._clients = clients
         self._outlet = Outlet(session, wire, self._send)
         self._transport: asyncio.Transport | None = None
@@ -75,6 +86,8 @@ class _Client(asyncio.Protocol):
         self._transport = transport
         self._clients.add(self)
         self._session.on_output = self._pump
+        if isinstance(self._session, HangsUp):
+            self._session.on_hang_up = self.drop
 
     def data_received(self, data: bytes) -> None:
         self._session.receive(data)
@@ -105,4 +118,5 @@ class _Client(asyncio.Protocol):
         if self._transport is None or self._paused:
             return 0
         self._transport.write(data)
+        self._progress()
         return len(data)

@@ -23,6 +23,11 @@ class ScpiInstrument:
         self._message_available = False
         self._define_common()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something that was asked for takes time yet."""
+        return False
+
     def session(self) -> "ScpiSession":
         """A client's own conversation: its input buffer and its output queue."""
         return ScpiSession(self)
@@ -94,6 +99,10 @@ class ScpiInstrument:
         self.define("*STB", query=no_arguments(self._status_byte))
         self._define_mask("*ESE", status, "event_enable", 255)
         self._define_mask("*SRE", status, "service_enable", 255)
+        self._define_scpi()
+
+    def _define_scpi(self) -> None:
+        status = self.status
         self.define(":SYSTem:ERRor[:NEXT]", query=no_arguments(status.next_error))
         self.define(":SYSTem:ERRor:COUNt", query=no_arguments(lambda: str(status.error_count)))
         self.define(":SYSTem:VERSion", query=no_arguments(lambda: "1999.0"))
@@ -129,6 +138,7 @@ class ScpiSession:
 
     def __init__(self, instrument: ScpiInstrument) -> None:
         self.on_output: Callable[[], None] = lambda: None
+        self.on_hang_up: Callable[[], None] = lambda: None
         self._instrument = instrument
         self._response: str | None = None
         self._input = bytearray()

@@ -36,7 +36,7 @@ _PREFIXES = {
 }
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d+)?)\s*([A-Z]*)", re.IGNORECASE)
-_NODE = re.compile(r"([\[\]])|:([A-Z]+)([a-z]*)(\d*)")
+_NODE = re.compile(r"([\[\]])|:([A-Z_]+)([a-z_]*)(\d*)")
 
 
 class ScpiError(Exception):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import bench as lab
@@ -34,6 +35,7 @@ DETECTOR = {
     "settle_tolerance_c": 0.5,
     "settle_s": 0.05,
 }
+HEAD = {"power_w": 0.035}
 EPC = {"voltages_mv": [100, -200, 300, -400]}
 
 CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
@@ -42,12 +44,119 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
     ("crystal_oven", "s15-spdc", lab.spdc, "pty", OVEN, lambda core: core.crystal_c > 39),
     ("detector", "s15-spd", lab.spd, "pty", DETECTOR, lambda core: core._bias_v == 120),
     (
+        "laser",
+        "srs-ldc500",
+        lambda: lab.simulated("srs-ldc500"),
+        "tcp",
+        LASER,
+        lambda core: core.current_a == 0.05,
+    ),
+    (
+        "pulse_generator",
+        "keysight-33500",
+        lambda: lab.simulated("keysight-33500"),
+        "tcp",
+        {
+            "period_s": 1e-6,
+            "pulses": [{"channel": 2, "width_s": 30e-9, "amplitude_v": 3.3, "delay_s": 2e-7}],
+        },
+        lambda core: core.output(1) is None and core.output(2) is not None,
+    ),
+    (
+        "detector",
+        "idq-id120",
+        lambda: lab.simulated("idq-id120"),
+        "hislip",
+        DETECTOR,
+        lambda core: core.bias_v == 120,
+    ),
+    (
+        "power_meter",
+        "thorlabs-pm100d",
+        lambda: lab.simulated("thorlabs-pm100d"),
+        "tcp",
+        {"wavelength_nm": 405.0},
+        lambda core: core._wavelength_nm == 405,
+    ),
+    (
         "polarisation_controller",
         "oz-epc400",
         lab.epc,
         "pty",
         EPC,
         lambda core: core.voltages_mv == (100, -200, 300, -400),
+    ),
+    (
+        "rotator",
+        "thorlabs-ell14",
+        lambda: lab.simulated("thorlabs-ell14"),
+        "pty",
+        {"positions_deg": [45.0]},
+        lambda core: round(core.mounts["0"].counter) == 0x23000 // 8,
+    ),
+    (
+        "rotator",
+        "thorlabs-k10cr1",
+        lambda: lab.simulated("thorlabs-k10cr1"),
+        "pty",
+        {"positions_deg": [45.0]},
+        lambda core: round(core.motors[1].counter) == 409600 * 15,
+    ),
+    (
+        "rotator",
+        "thorlabs-mpc320",
+        lambda: lab.simulated("thorlabs-mpc320"),
+        "pty",
+        {"positions_deg": [17.0, 34.0, 170.0]},
+        lambda core: [round(m.counter) for m in core.motors.values()] == [137, 274, 1370],
+    ),
+    (
+        "laser_head",
+        "cobolt-06",
+        partial(lab.simulated, "cobolt-06"),
+        "pty",
+        HEAD,
+        lambda core: abs(core.light_w - 0.035) < 1e-9,
+    ),
+    (
+        "attenuator",
+        "oz-dd100",
+        partial(lab.simulated, "oz-dd100"),
+        "pty",
+        {"attenuation_db": 10.0},
+        lambda core: core.homed and abs(core.loss_db - 10) < 0.01,
+    ),
+    (
+        "pulse_generator",
+        "qc-9530",
+        partial(lab.simulated, "qc-9530"),
+        "tcp",
+        {"period_s": 1e-6, "pulses": [{"channel": 2, "width_s": 2e-8, "amplitude_v": 3.0}]},
+        lambda core: core.output(2) == (2e-8, 0.0, 3.0) and core.output(1) is None,
+    ),
+    (
+        "frequency_reference",
+        "srs-fs725",
+        partial(lab.simulated, "srs-fs725"),
+        "pty",
+        {"discipline": False, "must_lock": False},
+        lambda core: core.answer("PL?") == "0",
+    ),
+    (
+        "attenuator",
+        "jdsu-ha9",
+        partial(lab.simulated, "jdsu-ha9"),
+        "tcp",
+        {"attenuation_db": 10.0, "wavelength_nm": 1550.0},
+        lambda core: core.loss_db == 10 and round(core.wavelength_m, 9) == 1.55e-6,
+    ),
+    (
+        "laser_head",
+        "coherent-obis",
+        partial(lab.simulated, "coherent-obis"),
+        "pty",
+        HEAD,
+        lambda core: abs(core.light_w - 0.035) < 1e-9,
     ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]
@@ -275,6 +384,33 @@ async def test_a_device_waits_for_those_before_it(bench: Bench) -> None:
         async with running(first):
             await until(second, State.READY)
             assert first.state is State.READY
+
+
+async def test_a_pair_source_warms_its_crystal_before_it_pumps(bench: Bench) -> None:
+    core = lab.simulated("qubitekk-qes")
+    address, _ = await bench.plug(core)
+    wanted = {
+        "temperature_c": 45.0,
+        "current_a": 0.06,
+        "settle_tolerance_c": 0.5,
+        "settle_s": 0.05,
+    }
+    actor = actor_for(f"{address}?pause_ms=0", "pair_source", "qubitekk-qes", wanted)
+    lit_at: list[float] = []
+    async with running(actor):
+        while actor.state is not State.READY:
+            if core.current_a > 0 and not lit_at:
+                lit_at.append(core.crystal_c)
+            await asyncio.sleep(0.001)
+        assert lit_at and abs(lit_at[0] - 45) < 0.6
+        core.warm_by(500)
+        await until(actor, State.TRIPPED)
+        assert "temperature control" in actor.cause
+        await eventually(lambda: abs(core.crystal_c - 45) < 0.5)
+        assert actor.state is State.TRIPPED and core.current_a == 0
+        actor.rearm()
+        await until(actor, State.READY)
+        assert core.current_a == pytest.approx(0.06)
 
 
 async def test_a_wrong_serial_number_is_named(bench: Bench) -> None:

@@ -4,11 +4,11 @@ import pytest
 
 from qkd_controller.config.node import Device
 from qkd_controller.devices import validate_device, validate_set_points
-from qkd_drivers.catalogue import MODELS
+from qkd_drivers.catalogue import models
 
 
 def test_every_model_of_the_catalogue_has_set_points() -> None:
-    for model in MODELS:
+    for model in models():
         assert not any("unknown" in fault for fault in validate_set_points(model, {}))
 
 
@@ -45,3 +45,21 @@ def test_a_device_section_is_checked_whole() -> None:
     device = Device(name="pump", kind="tagger", model="oz-epc400", address="usb:1")
     faults = validate_device(device)
     assert len(faults) == 2 and all("device pump:" in fault for fault in faults)
+
+
+def test_options_of_an_address_are_checked_by_the_driver_that_has_them() -> None:
+    def faults(address: str) -> list[str]:
+        device = Device(
+            name="pump",
+            kind="laser_head",
+            model="cobolt-06",
+            address=address,
+            set_points={"power_w": 0.03},
+        )
+        return validate_device(device)
+
+    assert faults("serial:/dev/ttyUSB0?baud=9600&current_unit=A") == []
+    (fault,) = faults("serial:/dev/ttyUSB0?current_unit=kA")
+    assert "device pump:" in fault and "current_unit" in fault
+    (fault,) = faults("serial:/dev/ttyUSB0?home=always")
+    assert "home=always" in fault

@@ -1,20 +1,30 @@
 """The operator's socket is private, serves one node, and says what it declines."""
 
 import asyncio
+import contextlib
+import os
 import stat
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qkd_controller.node.operator import (
+    LARGEST_ENTRY_BYTES,
     RequestDeclined,
     StatusUnavailable,
-    read_status,
-    rearm_device,
     serve_operator,
 )
+from qkd_controller.node.operator_client import (
+    read_status,
+    rearm_device,
+    set_device,
+    trace_device,
+)
 from qkd_controller.node.status import NodeStatus
+from qkd_drivers.framing import Trace, TraceEntry, TraceSwitch
 
 
 def snapshot() -> NodeStatus:
@@ -32,13 +42,42 @@ def snapshot() -> NodeStatus:
     )
 
 
-def decline(device: str) -> None:
-    raise RequestDeclined(f"{device} is ready, not tripped")
+class Ready:
+    """A node whose one device, the pump, takes every request."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+        self.switch = TraceSwitch()
+
+    def status(self) -> NodeStatus:
+        return snapshot()
+
+    def rearm(self, device: str) -> None:
+        self.asked.append(device)
+
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+        self.asked.append((device, changes, user_id))
+
+    def trace(self, device: str, sink: Trace) -> AbstractContextManager[None]:
+        return self.switch.to(sink)
+
+
+class Declining(Ready):
+    """A node that declines whatever it may."""
+
+    def rearm(self, device: str) -> None:
+        raise RequestDeclined(f"{device} is ready, not tripped")
+
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+        raise RequestDeclined(f"{device} has no {', '.join(changes)}")
+
+    def trace(self, device: str, sink: Trace) -> AbstractContextManager[None]:
+        raise RequestDeclined(f"there is no device {device}")
 
 
 async def test_the_snapshot_arrives_whole_and_only_for_this_user(tmp_path: Path) -> None:
     path = tmp_path / "private" / "status.sock"
-    async with serve_operator(path, snapshot, decline):
+    async with serve_operator(path, Declining()):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         status = await read_status(path)
@@ -49,15 +88,15 @@ async def test_the_snapshot_arrives_whole_and_only_for_this_user(tmp_path: Path)
 
 async def test_a_second_node_is_refused_and_a_dead_ones_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "status.sock"
-    async with serve_operator(path, snapshot, decline):
+    async with serve_operator(path, Declining()):
         with pytest.raises(StatusUnavailable, match="already serves"):
-            async with serve_operator(path, snapshot, decline):
+            async with serve_operator(path, Declining()):
                 pass
         assert (await read_status(path)).node == "alice"
     dead = await asyncio.start_unix_server(lambda r, w: None, str(path))
     dead.close()
     assert path.is_socket()
-    async with serve_operator(path, snapshot, decline):
+    async with serve_operator(path, Declining()):
         assert (await read_status(path)).node == "alice"
 
 
@@ -68,19 +107,55 @@ async def test_no_node_is_one_clear_line(tmp_path: Path) -> None:
 
 async def test_a_device_is_rearmed_by_name_or_the_reason_is_told(tmp_path: Path) -> None:
     path = tmp_path / "status.sock"
-    rearmed: list[str] = []
-    async with serve_operator(path, snapshot, rearmed.append):
+    node = Ready()
+    async with serve_operator(path, node):
         await rearm_device(path, "pump")
-    assert rearmed == ["pump"]
-    async with serve_operator(path, snapshot, decline):
+    assert node.asked == ["pump"]
+    async with serve_operator(path, Declining()):
         with pytest.raises(RequestDeclined, match="pump is ready, not tripped"):
             await rearm_device(path, "pump")
+
+
+async def test_set_points_reach_the_device_with_who_asked(tmp_path: Path) -> None:
+    path = tmp_path / "status.sock"
+    node = Ready()
+    async with serve_operator(path, node):
+        await set_device(path, "pump", {"current_a": 0.05})
+    assert node.asked == [("pump", {"current_a": 0.05}, os.getuid())]
+    async with serve_operator(path, Declining()):
+        with pytest.raises(RequestDeclined, match="pump has no colour"):
+            await set_device(path, "pump", {"colour": "blue"})
+
+
+async def test_a_trace_tells_what_comes_while_it_lasts_and_ends_with_its_reader(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "status.sock"
+    node = Ready()
+    long = bytes(LARGEST_ENTRY_BYTES + 1)
+    async with serve_operator(path, node):
+        async with contextlib.aclosing(trace_device(path, "pump")) as entries:
+            first = asyncio.ensure_future(anext(entries))
+            async with asyncio.timeout(5):
+                while not node.switch.on:
+                    await asyncio.sleep(0)
+            node.switch(TraceEntry(1.0, "pump", ">", b"*IDN?\n"))
+            assert (await first).data == b"*IDN?\n"
+            node.switch(TraceEntry(2.0, "pump", "<", long))
+            cut = await anext(entries)
+            assert len(cut.data) == LARGEST_ENTRY_BYTES and cut.size_bytes == len(long)
+        async with asyncio.timeout(5):
+            while node.switch.on:
+                await asyncio.sleep(0)
+    async with serve_operator(path, Declining()):
+        with pytest.raises(RequestDeclined, match="there is no device oven"):
+            await anext(trace_device(path, "oven"))
 
 
 @pytest.mark.parametrize("line", [b"hello\n", b'{"type":"reboot"}\n', b"\xff" * 9000 + b"\n"])
 async def test_a_request_that_is_none_harms_nobody(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "status.sock"
-    async with serve_operator(path, snapshot, decline):
+    async with serve_operator(path, Declining()):
         reader, writer = await asyncio.open_unix_connection(str(path))
         writer.write(line)
         await reader.read(-1)

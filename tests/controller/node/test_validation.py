@@ -112,7 +112,7 @@ NODE_FAULTS = [
     ("channel = 4,", "channel = 3,", "channel 3 is named 2 times"),
     ("bias_voltage_v = 195.0", "bias_voltage_v = 99999.0", "bias_voltage_v"),
     ("bias_voltage_v = 195.0", "bias_voltage_v = nan", "bias_voltage_v = nan"),
-    ('level = "NIM"', 'level = "9.9"', "level = 9.9 V is outside ±3.3 V"),
+    ('level = "NIM"', 'level = "9.9"', "level = 9.9 is outside -3.3 … 3.3"),
     ("serial:../lab/alice-spd-1", "serial:../lab/alice-spd-2", "is taken by"),
     ('kme_id = "kme-alice"', 'kme_id = "a"\nmax_keys_per_request = 0', "max_keys_per_request"),
     ('kme_id = "kme-alice"', 'kme_id = "a"\nmax_key_bits = 65544', "≤ 65536 must hold"),

@@ -1,27 +1,41 @@
 """What holds for every instrument, over every wire it can hang on."""
 
 import asyncio
-from typing import Any
 
 import bench as lab
 import pytest
 from bench import Bench
 
-from qkd_drivers.catalogue import make_device, open_device
+from qkd_drivers.catalogue import OWN, make_device, open_device
 from qkd_drivers.contract import Instrument, TimeTagger
 from qkd_drivers.errors import DeviceError, DeviceMismatch, DeviceTimeout
 from qkd_drivers.framing import TraceEntry, Wire
+from qkd_firmware_sim.registry import SIMULATED
 
-CASES = [
-    ("s15-tdc1", lab.tdc1, "pty", "TDC1"),
-    ("s15-spd", lab.spd, "pty", "SPD"),
-    ("s15-spdc", lab.spdc, "pty", "SPDCSDR"),
-    ("oz-epc400", lab.epc, "pty", "EPC-400 (4 channels)"),
-    ("thorlabs-itc4000", lab.itc, "tcp", "ITC4001"),
-    ("thorlabs-itc4000", lab.itc, "hislip", "ITC4001"),
-]
+IDENTITIES = {
+    "s15-tdc1": "TDC1",
+    "s15-spd": "SPD",
+    "s15-spdc": "SPDCSDR",
+    "oz-epc400": "EPC-400 (4 channels)",
+    "thorlabs-itc4000": "ITC4001",
+    "idq-id120": "ID120",
+    "srs-ldc500": "LDC501",
+    "keysight-33500": "33522B",
+    "thorlabs-pm100d": "PM100D",
+    "thorlabs-ell14": "ELL14",
+    "thorlabs-k10cr1": "K10CR1",
+    "thorlabs-mpc320": "MPC320",
+    "cobolt-06": "0405-06-01-0120-100",
+    "oz-dd100": "DD-100-MC (up to 60 dB)",
+    "qc-9530": "9530",
+    "srs-fs725": "PRS10",
+    "jdsu-ha9": "HA9 (1200 to 1650 nm)",
+    "coherent-obis": "OBIS 405nm 120mW C",
+    "qubitekk-qes": "QES",
+}
+CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(
-    ("model", "make", "front", "identity"), CASES, ids=[f"{c[0]}-{c[2]}" for c in CASES]
+    ("model", "front"), CASES, ids=[f"{model}-{front}" for model, front in CASES]
 )
 
 
@@ -47,12 +61,10 @@ async def ask_quickly(device: Instrument) -> None:
 
 
 @every_instrument
-async def test_identity_is_read_on_connect(
-    bench: Bench, model: str, make: Any, front: str, identity: str
-) -> None:
-    address, _ = await bench.plug(make(), front=front)
+async def test_identity_is_read_on_connect(bench: Bench, model: str, front: str) -> None:
+    address, _ = await bench.plug(lab.simulated(model), front=front)
     device = await open_device(model, address, "probe")
-    assert device.identity.model == identity
+    assert device.identity.model == IDENTITIES[model]
     for reading in (await device.readings()).values():
         assert isinstance(reading.value, float | int) and reading.unit
     await device.close()
@@ -60,9 +72,7 @@ async def test_identity_is_read_on_connect(
 
 
 @every_instrument
-async def test_another_model_at_the_address_is_named(
-    bench: Bench, model: str, make: Any, front: str, identity: str
-) -> None:
+async def test_another_model_at_the_address_is_named(bench: Bench, model: str, front: str) -> None:
     if front != "pty":
         pytest.skip("the simulated bench has one SCPI instrument")
     other = lab.spd() if model != "s15-spd" else lab.spdc()
@@ -73,9 +83,9 @@ async def test_another_model_at_the_address_is_named(
 
 @every_instrument
 async def test_a_cut_wire_is_told_and_the_device_comes_back(
-    bench: Bench, model: str, make: Any, front: str, identity: str
+    bench: Bench, model: str, front: str
 ) -> None:
-    address, wire = await bench.plug(make(), front=front)
+    address, wire = await bench.plug(lab.simulated(model), front=front)
     device = await open_device(model, address, "probe")
     await wire.apply("cut")
     with pytest.raises(DeviceError, match="probe"):
@@ -89,9 +99,9 @@ async def test_a_cut_wire_is_told_and_the_device_comes_back(
 
 @every_instrument
 async def test_a_late_reply_is_never_the_answer_to_the_next_question(
-    bench: Bench, model: str, make: Any, front: str, identity: str
+    bench: Bench, model: str, front: str
 ) -> None:
-    address, wire = await bench.plug(make(), front=front)
+    address, wire = await bench.plug(lab.simulated(model), front=front)
     device = await open_device(model, address, "probe")
     await wire.apply("delay", delay_s=0.6)
     with pytest.raises(DeviceTimeout):
@@ -104,9 +114,9 @@ async def test_a_late_reply_is_never_the_answer_to_the_next_question(
 
 @every_instrument
 async def test_cancelling_a_request_leaves_the_device_usable(
-    bench: Bench, model: str, make: Any, front: str, identity: str
+    bench: Bench, model: str, front: str
 ) -> None:
-    address, wire = await bench.plug(make(), front=front)
+    address, wire = await bench.plug(lab.simulated(model), front=front)
     device = await open_device(model, address, "probe")
     await wire.apply("delay", delay_s=0.3)
     asking = asyncio.create_task(ask(device))
@@ -122,9 +132,9 @@ async def test_cancelling_a_request_leaves_the_device_usable(
 @every_instrument
 @pytest.mark.parametrize("fault", ["garble", "truncate"])
 async def test_a_damaged_reply_is_an_error_and_the_next_one_is_whole(
-    bench: Bench, model: str, make: Any, front: str, identity: str, fault: str
+    bench: Bench, model: str, front: str, fault: str
 ) -> None:
-    address, wire = await bench.plug(make(), front=front)
+    address, wire = await bench.plug(lab.simulated(model), front=front)
     device = await open_device(model, address, "probe")
     await wire.apply(fault, size=1 if fault == "truncate" else 40)
     with pytest.raises(DeviceError, match="probe"):
@@ -135,13 +145,11 @@ async def test_a_damaged_reply_is_an_error_and_the_next_one_is_whole(
 
 
 @every_instrument
-async def test_an_unasked_line_is_no_answer(
-    bench: Bench, model: str, make: Any, front: str, identity: str
-) -> None:
+async def test_an_unasked_line_is_no_answer(bench: Bench, model: str, front: str) -> None:
     if front == "hislip":
         pytest.skip("HiSLIP numbers its messages: nothing can come unasked")
     trace: list[TraceEntry] = []
-    address, wire = await bench.plug(make(), front=front)
+    address, wire = await bench.plug(lab.simulated(model), front=front)
     device = await open_device(model, address, "probe", trace.append)
     before = await device.readings()
     await wire.apply("unsolicited", text="4711")
@@ -154,14 +162,20 @@ async def test_an_unasked_line_is_no_answer(
 
 @every_instrument
 async def test_nothing_at_the_address_is_told_on_connect(
-    bench: Bench, model: str, make: Any, front: str, identity: str
+    bench: Bench, model: str, front: str
 ) -> None:
-    address, wire = await bench.plug(make(), front=front)
+    address, wire = await bench.plug(lab.simulated(model), front=front)
     await wire.apply("cut")
     with pytest.raises(DeviceError, match=r"probe: connect"):
         await open_device(model, address, "probe")
 
 
+def test_every_model_that_can_be_driven_is_simulated_and_of_its_kind() -> None:
+    for model in OWN:
+        assert model.name in SIMULATED and model.name in IDENTITIES
+        assert getattr(model.load(), "kind", None) == model.kind
+
+
 def test_an_unknown_model_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="s15-tdc1"):
-        make_device("id900", "tcp:host:1", "probe")
+        make_device("no-such", "tcp:host:1", "probe")

@@ -1,7 +1,5 @@
 """What every driver of one kind of device does."""
 
-from typing import Any
-
 import bench as lab
 import pytest
 from bench import Bench
@@ -9,27 +7,10 @@ from bench import Bench
 from qkd_drivers.catalogue import open_device
 from qkd_drivers.contract import (
     CrystalOven,
-    LaserDriver,
     PolarisationController,
     SinglePhotonDetector,
 )
-from qkd_drivers.errors import DeviceRefused, DeviceTripped
-
-lasers = pytest.mark.parametrize("front", ["tcp", "hislip"])
-
-
-async def laser_on(bench: Bench, front: str) -> tuple[LaserDriver, Any]:
-    core = lab.itc()
-    address, _ = await bench.plug(core, front=front)
-    device = await open_device("thorlabs-itc4000", address, "pump")
-    assert isinstance(device, LaserDriver)
-    return device, core
-
-
-async def warm(laser: LaserDriver) -> None:
-    await laser.set_temperature_c(25.0)
-    await laser.set_temperature_control(True)
-    await laser.set_current_limit_a(0.08)
+from qkd_drivers.errors import DeviceRefused
 
 
 async def test_a_detector_holds_its_set_points(bench: Bench) -> None:
@@ -72,53 +53,6 @@ async def test_an_oven_heats_and_keeps_its_laser_off(bench: Bench) -> None:
     await oven.set_heater(False)
     assert not await oven.heater()
     await oven.close()
-
-
-@lasers
-async def test_a_laser_stays_off_without_temperature_control(bench: Bench, front: str) -> None:
-    laser, core = await laser_on(bench, front)
-    with pytest.raises(DeviceRefused, match="temperature control"):
-        await laser.set_laser(True)
-    await warm(laser)
-    await laser.set_laser(True)
-    await laser.set_current_a(0.05, ramp_a_per_s=1.0)
-    assert core.current_a == pytest.approx(0.05)
-    assert await laser.current_a() == pytest.approx(0.05)
-    with pytest.raises(DeviceRefused, match="temperature control"):
-        await laser.set_temperature_control(False)
-    await laser.emergency_stop()
-    assert core.current_a == 0 and not await laser.temperature_control()
-    await laser.close()
-
-
-@lasers
-async def test_a_current_above_the_limit_is_refused_by_the_instrument(
-    bench: Bench, front: str
-) -> None:
-    laser, _ = await laser_on(bench, front)
-    await warm(laser)
-    assert (await laser.limits())["current_a"].maximum == pytest.approx(0.08)
-    with pytest.raises(DeviceRefused, match=r"pump: 'SOUR:CURR 0.2.*-222"):
-        await laser.set_current_a(0.2)
-    assert await laser.current_set_point_a() == 0
-    await laser.close()
-
-
-@lasers
-async def test_an_open_interlock_trips_the_laser_and_says_so(bench: Bench, front: str) -> None:
-    laser, core = await laser_on(bench, front)
-    await warm(laser)
-    await laser.set_laser(True)
-    core.set_interlock(True)
-    assert not await laser.laser()
-    assert "interlock" in await laser.trip_cause()
-    with pytest.raises(DeviceTripped, match="interlock"):
-        await laser.set_laser(True)
-    core.set_interlock(False)
-    assert "interlock" in await laser.trip_cause()
-    await laser.set_laser(True)
-    assert await laser.trip_cause() == ""
-    await laser.close()
 
 
 async def test_a_polarisation_controller_moves_one_retarder(bench: Bench) -> None:

@@ -138,7 +138,17 @@ async def test_a_closed_port_an_unknown_host_and_a_bad_address_are_told_apart() 
 
 @pytest.mark.parametrize(
     "address",
-    ["", "usb:1", "tcp:host", "tcp::5", "tcp:host:0", "serial:", "serial:/dev/x?parity=e", "visa:"],
+    [
+        "",
+        "usb:1",
+        "tcp:host",
+        "tcp::5",
+        "tcp:host:0",
+        "serial:",
+        "serial:/dev/x?parity=e",
+        "serial:/dev/x?flow=x",
+        "visa:",
+    ],
 )
 def test_a_malformed_address_says_what_is_wanted(address: str) -> None:
     with pytest.raises(ValueError, match="address"):

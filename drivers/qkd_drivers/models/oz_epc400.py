@@ -23,7 +23,13 @@ class OzEpc400(PolarisationController):
     def __init__(self, address: str, name: str, trace: Trace | None = None) -> None:
         self.name = name
         self.identity = Identity("")
-        self._wire = OzWire(make_transport(address, default_baud=9600), name, trace)
+        # The waveform is asked for nowhere else, so its answer cannot be an old one.
+        self._wire = OzWire(
+            make_transport(address, default_baud=9600),
+            name,
+            trace,
+            landmark=("WF?", "waveform"),
+        )
 
     async def connect(self) -> None:
         await self._wire.open()

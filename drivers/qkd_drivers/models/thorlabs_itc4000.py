@@ -4,17 +4,16 @@ SCPI with an error queue; SI units as long as UNIT is not touched. Over USBTMC, 
 socket, as the address says.
 """
 
-import asyncio
 import time
 
 from qkd_drivers.contract import Identity, LaserDriver, Limits, Reading
 from qkd_drivers.errors import DeviceError, DeviceMismatch, DeviceRefused, DeviceTripped
 from qkd_drivers.framing import ScpiWire, Trace
 from qkd_drivers.identity import scpi_identity
+from qkd_drivers.ramp import ramp
 from qkd_drivers.transports import make_transport
 
 MODELS = ("ITC4", "CLD1")
-_RAMP_STEP_S = 0.05
 _PROTECTIONS = {
     "INTLock": "the interlock was opened",
     "KEYLock": "the key switch was locked",
@@ -83,14 +82,8 @@ class ThorlabsItc4000(LaserDriver):
         return await self._wire.query_number("SOUR:CURR:LIM:AMPL?")
 
     async def set_current_a(self, amperes: float, *, ramp_a_per_s: float = 0.0) -> None:
-        if ramp_a_per_s > 0:
-            at = await self.current_set_point_a()
-            step = ramp_a_per_s * _RAMP_STEP_S
-            while abs(amperes - at) > step:
-                at += step if amperes > at else -step
-                await self._set_current(at)
-                await asyncio.sleep(_RAMP_STEP_S)
-        await self._set_current(amperes)
+        start = await self.current_set_point_a() if ramp_a_per_s > 0 else amperes
+        await ramp(self._set_current, start, amperes, ramp_a_per_s)
 
     async def current_set_point_a(self) -> float:
         return await self._wire.query_number("SOUR:CURR?")

@@ -6,6 +6,8 @@ its module holds at most, and the read-back after each setting shows what the bo
 
 import asyncio
 import time
+from collections.abc import Mapping
+from typing import ClassVar
 
 from qkd_drivers.contract import Identity, Limits, Reading, SinglePhotonDetector
 from qkd_drivers.framing import S15Wire, Trace
@@ -23,6 +25,8 @@ _LIMITS = {
 
 class S15Spd(SinglePhotonDetector):
     """One SPD module on a serial port."""
+
+    static_limits: ClassVar[Mapping[str, Limits]] = _LIMITS
 
     def __init__(self, address: str, name: str, trace: Trace | None = None) -> None:
         self.name = name

@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from typing import ClassVar
 
 from qkd_drivers.contract import (
     Identity,
@@ -53,6 +54,9 @@ class S15Tdc1(TimeTagger):
 
     channel_count = 4
     resolution_ps = 2000
+    static_limits: ClassVar[Mapping[str, Limits]] = {
+        "level": Limits(-LARGEST_LEVEL_V, LARGEST_LEVEL_V)
+    }
 
     def __init__(self, address: str, name: str, trace: Trace | None = None) -> None:
         self.name = name

@@ -1,0 +1,48 @@
+"""Attenuators."""
+
+from qkd_controller.devices.kinds.procedure import (
+    NotNegative,
+    Observation,
+    Positive,
+    Procedure,
+    SetPoints,
+)
+from qkd_drivers.contract import Attenuator
+
+
+class AttenuatorSetPoints(SetPoints, frozen=True):
+    """Loss, and for what light."""
+
+    attenuation_db: NotNegative
+    wavelength_nm: Positive | None = None
+    attenuation_tolerance_db: Positive = 0.05
+
+
+class AttenuatorProcedure(Procedure[Attenuator, AttenuatorSetPoints]):
+    """Sets the loss before the beam is let through; blocks it at the end of operation."""
+
+    async def drive(self, *, rearmed: bool = False) -> None:
+        device, wanted = self._device, self._wanted
+        if wanted.wavelength_nm is not None:
+            await device.set_wavelength_nm(wanted.wavelength_nm)
+        await device.set_attenuation_db(wanted.attenuation_db)
+        if device.has_shutter:
+            await device.set_blocked(False)
+
+    async def observe(self) -> list[Observation]:
+        device, wanted = self._device, self._wanted
+        found = [
+            Observation(
+                "attenuation_db",
+                await device.attenuation_db(),
+                wanted.attenuation_db,
+                wanted.attenuation_tolerance_db,
+            )
+        ]
+        if device.has_shutter:
+            found.append(Observation("blocked", await device.blocked(), False, 0))
+        return found
+
+    async def rest(self) -> None:
+        if self._device.has_shutter:
+            await self._device.set_blocked(True)

@@ -1,0 +1,54 @@
+"""Single-photon detectors: bias, discriminator and cooling."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from qkd_controller.devices.kinds.procedure import (
+    NotNegative,
+    Observation,
+    Positive,
+    Procedure,
+    SetPoints,
+)
+from qkd_controller.devices.kinds.thermal import settle, temperature
+from qkd_drivers.contract import SinglePhotonDetector
+
+
+class DetectorSetPoints(SetPoints, frozen=True):
+    """Bias, discriminator and cooling of a single-photon detector."""
+
+    bias_voltage_v: Annotated[float, Meta(ge=0, le=500)]
+    threshold_v: Annotated[float, Meta(ge=-2, le=2)]
+    temperature_c: Annotated[float, Meta(ge=-60, le=30)]
+    settle_tolerance_c: Positive = 1.0
+    settle_s: NotNegative = 1.0
+    settle_timeout_s: Positive = 300.0
+
+
+class DetectorProcedure(Procedure[SinglePhotonDetector, DetectorSetPoints]):
+    """Cools, then biases."""
+
+    async def drive(self, *, rearmed: bool = False) -> None:
+        device, wanted = self._device, self._wanted
+        await device.set_temperature_c(wanted.temperature_c)
+        await device.set_cooling(True)
+        await device.set_threshold_v(wanted.threshold_v)
+        # Breakdown moves with temperature, so bias comes last.
+        await settle(device.temperature_c, wanted)
+        await device.set_bias_voltage_v(wanted.bias_voltage_v)
+
+    async def observe(self) -> list[Observation]:
+        device, wanted = self._device, self._wanted
+        return [
+            Observation(
+                "bias_voltage_v", await device.bias_voltage_v(), wanted.bias_voltage_v, 0.5
+            ),
+            Observation("threshold_v", await device.threshold_v(), wanted.threshold_v, 0.02),
+            Observation("cooling", await device.cooling(), True, 0),
+            temperature(await device.temperature_c(), wanted),
+        ]
+
+    async def rest(self) -> None:
+        await self._device.set_bias_voltage_v(0.0)
+        await self._device.set_cooling(False)

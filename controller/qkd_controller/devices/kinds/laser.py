@@ -1,0 +1,78 @@
+"""Laser diodes: current and temperature."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from qkd_controller.devices.kinds.procedure import (
+    NotNegative,
+    Observation,
+    Positive,
+    Procedure,
+    SetPoints,
+)
+from qkd_controller.devices.kinds.thermal import settle, temperature
+from qkd_drivers.contract import LaserDriver
+from qkd_drivers.errors import DeviceTripped
+
+
+class LaserSetPoints(SetPoints, frozen=True):
+    """Current and temperature of a laser diode."""
+
+    temperature_c: Annotated[float, Meta(ge=5, le=70)]
+    current_a: NotNegative
+    current_limit_a: Positive
+    ramp_a_per_s: Positive = 0.05
+    settle_tolerance_c: Positive = 0.15
+    settle_s: NotNegative = 3.0
+    settle_timeout_s: Positive = 120.0
+
+    def faults(self) -> list[str]:
+        if self.current_a <= self.current_limit_a:
+            return []
+        return [
+            f"current_a = {self.current_a:g} is above current_limit_a = {self.current_limit_a:g}"
+        ]
+
+
+class LaserProcedure(Procedure[LaserDriver, LaserSetPoints]):
+    """Temperature before light, light off before temperature control."""
+
+    async def drive(self, *, rearmed: bool = False) -> None:
+        device, wanted = self._device, self._wanted
+        lit = await device.laser()
+        if not lit and not rearmed and (cause := await device.trip_cause()):
+            raise DeviceTripped(f"{device.name}: {cause}")
+        await device.set_temperature_c(wanted.temperature_c)
+        await device.set_temperature_control(True)
+        await settle(device.temperature_c, wanted)
+        if not lit:
+            await device.set_current_a(0.0)
+        await device.set_current_limit_a(wanted.current_limit_a)
+        if not lit:
+            await device.set_laser(True)
+        await device.set_current_a(wanted.current_a, ramp_a_per_s=wanted.ramp_a_per_s)
+
+    async def observe(self) -> list[Observation]:
+        device, wanted = self._device, self._wanted
+        if not await device.laser():
+            cause = await device.trip_cause() or "the laser went off, the device gives no cause"
+            raise DeviceTripped(f"{device.name}: {cause}")
+        if not await device.temperature_control():
+            raise DeviceTripped(f"{device.name}: temperature control went off under the laser")
+        return [
+            Observation("current_a", await device.current_set_point_a(), wanted.current_a, 1e-4),
+            Observation(
+                "current_limit_a", await device.current_limit_a(), wanted.current_limit_a, 1e-4
+            ),
+            temperature(await device.temperature_c(), wanted),
+        ]
+
+    async def make_safe(self) -> None:
+        await self._device.set_laser(False)
+        await self._device.set_current_a(0.0)
+
+    async def rest(self) -> None:
+        if await self._device.laser():
+            await self._device.set_current_a(0.0, ramp_a_per_s=self._wanted.ramp_a_per_s)
+        await self._device.emergency_stop()

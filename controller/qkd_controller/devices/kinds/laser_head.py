@@ -1,0 +1,91 @@
+"""Lasers that regulate themselves, and pair sources with a pump of their own."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from qkd_controller.devices.kinds.procedure import (
+    NotNegative,
+    Observation,
+    Positive,
+    Procedure,
+    SetPoints,
+)
+from qkd_controller.devices.kinds.thermal import settle, temperature
+from qkd_drivers.contract import LaserHead, PairSource
+from qkd_drivers.errors import DeviceTripped
+
+
+class LaserHeadSetPoints(SetPoints, frozen=True):
+    """Power of a laser head."""
+
+    power_w: NotNegative
+    power_tolerance_w: Positive = 0.002
+
+
+class LaserHeadProcedure(Procedure[LaserHead, LaserHeadSetPoints]):
+    """Sets the power before the light goes on."""
+
+    async def drive(self, *, rearmed: bool = False) -> None:
+        device, wanted = self._device, self._wanted
+        lit = await device.laser()
+        if not lit and not rearmed and (cause := await device.trip_cause()):
+            raise DeviceTripped(f"{device.name}: {cause}")
+        await device.set_power_w(wanted.power_w)
+        if not lit:
+            await device.set_laser(True)
+
+    async def observe(self) -> list[Observation]:
+        device, wanted = self._device, self._wanted
+        if not await device.laser():
+            cause = await device.trip_cause() or "the laser went off, the device gives no cause"
+            raise DeviceTripped(f"{device.name}: {cause}")
+        set_point_w = await device.power_set_point_w()
+        return [Observation("power_w", set_point_w, wanted.power_w, wanted.power_tolerance_w)]
+
+    async def make_safe(self) -> None:
+        await self._device.set_laser(False)
+
+    async def rest(self) -> None:
+        await self._device.set_laser(False)
+
+
+class PairSourceSetPoints(SetPoints, frozen=True):
+    """Crystal temperature and pump current of a pair source."""
+
+    temperature_c: Annotated[float, Meta(ge=10, le=100)]
+    current_a: NotNegative
+    settle_tolerance_c: Positive = 0.1
+    settle_s: NotNegative = 3.0
+    settle_timeout_s: Positive = 600.0
+
+
+class PairSourceProcedure(Procedure[PairSource, PairSourceSetPoints]):
+    """Crystal temperature before pump light."""
+
+    async def drive(self, *, rearmed: bool = False) -> None:
+        device, wanted = self._device, self._wanted
+        lit = await device.pump()
+        if not lit and not rearmed and (cause := await device.trip_cause()):
+            raise DeviceTripped(f"{device.name}: {cause}")
+        await device.set_temperature_c(wanted.temperature_c)
+        await settle(device.temperature_c, wanted)
+        await device.set_current_a(wanted.current_a)
+        if not lit:
+            await device.set_pump(True)
+
+    async def observe(self) -> list[Observation]:
+        device, wanted = self._device, self._wanted
+        if not await device.pump():
+            cause = await device.trip_cause() or "the pump went off, the device gives no cause"
+            raise DeviceTripped(f"{device.name}: {cause}")
+        return [
+            Observation("current_a", await device.current_set_point_a(), wanted.current_a, 1e-3),
+            temperature(await device.temperature_c(), wanted),
+        ]
+
+    async def make_safe(self) -> None:
+        await self._device.set_pump(False)
+
+    async def rest(self) -> None:
+        await self._device.set_pump(False)

@@ -1,0 +1,73 @@
+"""What every kind of device is to its actor: set-points, and how it is driven to them.
+
+Driving is idempotent: it is what bring-up, reconnection and a changed set-point all do.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from qkd_drivers.contract import Instrument
+
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
+class SetPoints(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator may ask of a device; ranges that a model narrows are its driver's."""
+
+    def faults(self) -> list[str]:
+        """What is wrong between the set-points; each by itself is right."""
+        return []
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A quantity as found, and as wanted."""
+
+    name: str
+    value: float
+    desired: float
+    tolerance: float
+
+    @property
+    def differs(self) -> bool:
+        return not abs(self.value - self.desired) <= self.tolerance
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.value:g}, wanted {self.desired:g}"
+
+
+D = TypeVar("D", bound=Instrument)
+S = TypeVar("S", bound=SetPoints)
+
+
+class Procedure(ABC, Generic[D, S]):
+    """The handling of one device."""
+
+    def __init__(self, device: D, wanted: S) -> None:
+        self._device = device
+        self._wanted = wanted
+
+    @abstractmethod
+    async def drive(self, *, rearmed: bool = False) -> None:
+        """Brings the device to its set-points and returns once it has settled there.
+
+        Raises DeviceTripped if a protection forbids it; with rearmed, protections that acted
+        before are taken as seen by the operator.
+        """
+
+    @abstractmethod
+    async def observe(self) -> list[Observation]:
+        """Reads back; raises DeviceTripped if a protection has acted."""
+
+    async def make_safe(self) -> None:
+        """After a trip: the dangerous output off; most kinds have none."""
+        return
+
+    async def rest(self) -> None:
+        """At the end of operation: outputs off, in the safe order; some kinds have none."""
+        return

@@ -1,0 +1,36 @@
+"""Motorised wave plates and paddles."""
+
+from qkd_controller.devices.kinds.procedure import Observation, Positive, Procedure, SetPoints
+from qkd_drivers.contract import Rotator
+
+
+class RotatorSetPoints(SetPoints, frozen=True):
+    """Where each axis stands, in order."""
+
+    positions_deg: tuple[float, ...]
+    position_tolerance_deg: Positive = 0.2
+
+
+class RotatorProcedure(Procedure[Rotator, RotatorSetPoints]):
+    """Homes what is not homed, then moves what stands elsewhere."""
+
+    async def drive(self, *, rearmed: bool = False) -> None:
+        device, wanted = self._device, self._wanted
+        for axis, degrees in enumerate(wanted.positions_deg, 1):
+            if not await device.homed(axis):
+                await device.home(axis)
+            held_deg = await device.position_deg(axis)
+            if abs(held_deg - degrees) > wanted.position_tolerance_deg:
+                await device.move_to_deg(axis, degrees)
+
+    async def observe(self) -> list[Observation]:
+        device, wanted = self._device, self._wanted
+        return [
+            Observation(
+                f"position_{axis}_deg",
+                await device.position_deg(axis),
+                degrees,
+                wanted.position_tolerance_deg,
+            )
+            for axis, degrees in enumerate(wanted.positions_deg, 1)
+        ]

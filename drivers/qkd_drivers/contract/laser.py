@@ -1,0 +1,138 @@
+"""Laser diode drivers."""
+
+from abc import abstractmethod
+
+from qkd_drivers.contract.instrument import Instrument, Limits
+
+
+class LaserDriver(Instrument):
+    """A laser diode current source with a temperature controller.
+
+    The driver keeps the safe order: the laser is never on without temperature control, and
+    temperature control goes off last.
+    """
+
+    kind = "laser"
+
+    @abstractmethod
+    async def limits(self) -> dict[str, Limits]:
+        """Ranges of ``current_a``, ``current_limit_a`` and ``temperature_c``."""
+
+    @abstractmethod
+    async def set_temperature_c(self, celsius: float) -> None: ...
+
+    @abstractmethod
+    async def temperature_set_point_c(self) -> float: ...
+
+    @abstractmethod
+    async def temperature_c(self) -> float: ...
+
+    @abstractmethod
+    async def set_temperature_control(self, on: bool) -> None:
+        """DeviceRefused when switching off while the laser is on."""
+
+    @abstractmethod
+    async def temperature_control(self) -> bool: ...
+
+    @abstractmethod
+    async def set_current_limit_a(self, amperes: float) -> None: ...
+
+    @abstractmethod
+    async def current_limit_a(self) -> float: ...
+
+    @abstractmethod
+    async def set_current_a(self, amperes: float, *, ramp_a_per_s: float = 0.0) -> None:
+        """Moves the set point in small steps at ramp_a_per_s; at once if that is 0."""
+
+    @abstractmethod
+    async def current_set_point_a(self) -> float: ...
+
+    @abstractmethod
+    async def current_a(self) -> float:
+        """As measured."""
+
+    @abstractmethod
+    async def set_laser(self, on: bool) -> None:
+        """DeviceRefused when switching on without temperature control; DeviceTripped when a
+        protection keeps it off."""
+
+    @abstractmethod
+    async def laser(self) -> bool: ...
+
+    @abstractmethod
+    async def trip_cause(self) -> str:
+        """What protection is active; empty if none."""
+
+    @abstractmethod
+    async def emergency_stop(self) -> None:
+        """Laser off, current 0, temperature control off last; goes on past errors of a step."""
+
+
+class LaserHead(Instrument):
+    """A laser that regulates its own power and temperature."""
+
+    kind = "laser_head"
+
+    @abstractmethod
+    async def limits(self) -> dict[str, Limits]:
+        """The range of ``power_w``."""
+
+    @abstractmethod
+    async def set_power_w(self, watts: float) -> None: ...
+
+    @abstractmethod
+    async def power_set_point_w(self) -> float: ...
+
+    @abstractmethod
+    async def power_w(self) -> float:
+        """As measured."""
+
+    @abstractmethod
+    async def set_laser(self, on: bool) -> None:
+        """DeviceTripped when an interlock, the key or a fault keeps it off."""
+
+    @abstractmethod
+    async def laser(self) -> bool: ...
+
+    @abstractmethod
+    async def trip_cause(self) -> str:
+        """What protection is active; empty if none."""
+
+
+class PairSource(Instrument):
+    """A pump laser and a down-conversion crystal in one box."""
+
+    kind = "pair_source"
+
+    @abstractmethod
+    async def limits(self) -> dict[str, Limits]:
+        """Ranges of ``temperature_c`` and ``current_a``."""
+
+    @abstractmethod
+    async def set_temperature_c(self, celsius: float) -> None:
+        """Of the crystal."""
+
+    @abstractmethod
+    async def temperature_set_point_c(self) -> float: ...
+
+    @abstractmethod
+    async def temperature_c(self) -> float:
+        """As measured."""
+
+    @abstractmethod
+    async def set_current_a(self, amperes: float) -> None:
+        """Of the pump diode."""
+
+    @abstractmethod
+    async def current_set_point_a(self) -> float: ...
+
+    @abstractmethod
+    async def set_pump(self, on: bool) -> None:
+        """DeviceTripped while a fault is present."""
+
+    @abstractmethod
+    async def pump(self) -> bool: ...
+
+    @abstractmethod
+    async def trip_cause(self) -> str:
+        """What fault is present; empty if none."""
