@@ -27,6 +27,8 @@ from qkd_native.cascade import (
 
 SEED_BYTES = 32
 HALVING_PASSES = 3
+DEVIATIONS = 2.0
+"""So far above what was seen the error rate is allowed for while it is sought."""
 
 
 class Frames:
@@ -78,8 +80,10 @@ def _sizes_after(first: int, qber: float, frame_bits: int) -> tuple[int, ...]:
     eight times: for half a per cent of f, a half to a third of the rounds.
     """
     second = first + (2 if _errors_a_leaf(qber, frame_bits) * (1 << first) > 0.75 else 3)
-    half = tree_depth(frame_bits) - 1
-    return (*(min(size, half) for size in (first, second, first + 6)), *[half] * HALVING_PASSES)
+    depth = tree_depth(frame_bits)
+    half = depth - 1
+    third = max(second, min(first + 6, depth - 3))  # of short frames, too, more than halves
+    return (*(min(size, half) for size in (first, second, third)), *[half] * HALVING_PASSES)
 
 
 def _errors_a_leaf(qber: float, frame_bits: int) -> float:
@@ -136,9 +140,13 @@ class FirstBlocks:
             self._errors = own ^ theirs
             self._parities = theirs
         frame_bits = self.plan.frame_bits
-        block_bits = self.plan.string_bits / self._errors.size
-        self.qber = estimated_qber(int(self._errors.sum()), self._errors.size, block_bits)
-        self._settled = block_sizes(self.qber, frame_bits)[0] >= self.block_log2
+        odd, blocks = int(self._errors.sum()), self._errors.size
+        block_bits = self.plan.string_bits / blocks
+        self.qber = estimated_qber(odd, blocks, block_bits)
+        # Where blocks are few, more of them may have been meant to be odd than came out so.
+        more = math.ceil(odd + DEVIATIONS * math.sqrt(blocks) / 2)
+        most = estimated_qber(more, blocks, block_bits)
+        self._settled = block_sizes(most, frame_bits)[0] >= self.block_log2
         self._asked = self._halving_questions()
 
     @property
@@ -176,8 +184,9 @@ def _halves(wholes: Bits, lefts: Bits) -> Bits:
 
 def repair_sizes(frame_bits: int) -> tuple[int, ...]:
     """Block sizes for frames with a few errors left, an even number in every block so far."""
-    half = tree_depth(frame_bits) - 1
-    return (*(min(size, half) for size in (10, 12)), *[half] * HALVING_PASSES)
+    depth = tree_depth(frame_bits)
+    sizes = (depth - 6, depth - 3, *[depth - 1] * HALVING_PASSES)
+    return tuple(min(max(size, 1), depth - 1) for size in sizes)
 
 
 def cascade_plan(seed: bytes, string_bits: int, frame_bits: int, sizes: tuple[int, ...]) -> Plan:

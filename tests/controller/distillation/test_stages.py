@@ -76,7 +76,7 @@ def test_chosen_frames_go_out_and_come_back() -> None:
 )
 def test_block_sizes_follow_the_error_rate(qber: float, first: int, second: int) -> None:
     sizes = block_sizes(qber, 1 << 16)
-    assert sizes == (first, second, min(first + 6, 15), 15, 15, 15)
+    assert sizes == (first, second, max(second, min(first + 6, 13)), 15, 15, 15)
 
 
 @settings(deadline=None)
