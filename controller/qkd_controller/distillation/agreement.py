@@ -15,7 +15,7 @@ from qkd_controller.distillation.confirmation import (
 )
 from qkd_controller.distillation.conversation import StringConversation, Tally
 from qkd_controller.distillation.method import Method
-from qkd_controller.distillation.reconciliation import Frames, block_sizes, repair_sizes
+from qkd_controller.distillation.reconciliation import Frames, repair_sizes
 from qkd_controller.distillation.threads import aside, in_thread
 from qkd_controller.link.block_messages import (
     TAG_BYTES,
@@ -99,11 +99,7 @@ class Agreement:
                 return
             # A frame that a code could not decode still has all of its errors.
             undecoded = first and self.method == "ldpc"
-            sizes = (
-                block_sizes(self.expected_qber, frames.frame_bits)
-                if undecoded
-                else repair_sizes(frames.frame_bits)
-            )
+            sizes = self.expected_qber if undecoded else repair_sizes(frames.frame_bits)
             await cascading.correct(talk, failing, part, frames.frame_bits, sizes)
             frames.scatter(self.bits, failing, part)
         finally:

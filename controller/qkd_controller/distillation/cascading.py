@@ -78,8 +78,11 @@ async def answer(
     if again.seed != begun.seed or len(again.block_log2) == 1:
         raise ProtocolError(f"the peer does not go on with Cascade on string {talk.name}")
     reference = await in_thread(Reference, plan, part)
-    await in_thread(reference.answer, opening_questions(plan))
-    await _answer(talk, reference, part.size)
+    try:
+        await in_thread(reference.answer, opening_questions(plan))
+        await _answer(talk, reference, part.size)
+    finally:
+        reference.wipe()
 
 
 async def _ask(talk: StringConversation, end: FirstBlocks | Corrector, string_bits: int) -> None:

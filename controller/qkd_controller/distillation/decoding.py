@@ -41,10 +41,11 @@ async def tell_parities(talk: StringConversation, bits: Bits, begun: SyndromesBe
         reference = SyndromeReference(plan, bits)
         while (wanted := await talk.receive(ParitiesWanted)).frames:
             request = ParityRequest(wanted.first_block, wanted.last_block, wanted.frames)
-            parities = await in_thread(reference.answer, request)
+            reference.check(request)
             leaked_bits = plan.leaked_bits(request)
             talk.tally.rounds += 1
             talk.count(leaked_bits)
+            parities = await in_thread(reference.answer, request)
             await talk.send(ParitiesTold(talk.block, talk.name, leaked_bits, parities))
     except ValueError as error:
         raise ProtocolError(f"the peer asked what it must not: {error}") from None

@@ -1,11 +1,12 @@
 """Which reconciliation a block takes: Cascade, or LDPC codes.
 
-Cascade leaks less, and below some 5 % costs less CPU time, but takes hundreds of round trips.
+Cascade leaks less and costs less CPU time, but takes hundreds of round trips.
 Round trips cost nothing as long as enough bits are in conversation at once, which memory bounds.
 So the choice is by what each would make: secret bits a second, were all sifted bits that arrive or
 wait to be worked on with at most so many of them in conversation.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -22,6 +23,10 @@ LEAST_LDPC_BITS = 1 << 16
 
 MOST_LDPC_QBER = 0.12
 """The base matrices end a little above."""
+
+
+LDPC_RESERVE = 1.06
+"""What codes leak at most is so many times what they leak on average: further parities, repair."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +75,28 @@ class Load:
 
 
 def choose_method(
-    qber: float, string_bits: int, load: Load, forced: Method | None = None
+    qber: float,
+    string_bits: int,
+    load: Load,
+    *,
+    leakage_budget_bits: float = math.inf,
+    forced: Method | None = None,
 ) -> Method:
     """The method that makes more secret key of this load, Cascade where both make the same.
 
-    qber is the expected one, in [0, 0.5]; forced overrides all. The more a round trip takes, the
+    qber is the expected one, in [0, 0.5]; forced overrides all but an error rate that no code is
+    for. Codes whose leakage may exceed the budget are not chosen. The more a round trip takes, the
     more LDPC is chosen; the more bits may be in conversation, the more Cascade is.
     """
+    if qber > MOST_LDPC_QBER:
+        return "cascade"
     if forced is not None:
         return forced
-    if string_bits < LEAST_LDPC_BITS or qber > MOST_LDPC_QBER:
+    if string_bits < LEAST_LDPC_BITS:
+        return "cascade"
+    if LDPC_RESERVE * _at("ldpc", qber).efficiency * string_bits * entropy(qber) > (
+        leakage_budget_bits
+    ):
         return "cascade"
     ldpc, cascade = (secret_bits_per_s(method, qber, load) for method in ("ldpc", "cascade"))
     return "ldpc" if ldpc > cascade else "cascade"

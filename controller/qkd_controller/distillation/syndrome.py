@@ -55,9 +55,16 @@ class SyndromePlan:
     first_blocks: int
 
     def __post_init__(self) -> None:
+        if self.frame_bits < 1 or self.rows not in base_rows():
+            raise ValueError(f"no code of {self.rows} rows for frames of {self.frame_bits} bits")
         if not self.code.rows <= self.first_blocks <= 2 * self.code.rows:
             raise ValueError(f"{self.first_blocks} blocks of a code of {self.rows} rows")
-        if self.string_bits < 1 or self.frames * self.frame_bits - self.string_bits >= self.frames:
+        fewest = -(-self.string_bits // MAX_FRAME_BITS)
+        if (
+            self.string_bits < 1
+            or not fewest <= self.frames <= _most_frames(fewest)
+            or self.frames * self.frame_bits - self.string_bits >= self.frames
+        ):
             raise ValueError(
                 f"{self.string_bits} bits are not cut into frames of {self.frame_bits}"
             )
@@ -94,9 +101,13 @@ def syndrome_plan(string_bits: int, expected_qber: float) -> SyndromePlan:
     if string_bits < 1 or not 0 <= expected_qber <= 0.25:
         raise ValueError(f"no plan for {string_bits} bits at an error rate of {expected_qber}")
     fewest = -(-string_bits // MAX_FRAME_BITS)
-    most = min(fewest + fewest // 7 + 1, string_bits)
+    most = min(_most_frames(fewest), string_bits)
     plans = [_plan(string_bits, frames, expected_qber) for frames in range(fewest, most + 1)]
     return min(plans, key=lambda plan: plan.frames * plan.first_blocks * plan.code.size)
+
+
+def _most_frames(fewest: int) -> int:
+    return fewest + fewest // 7 + 1
 
 
 def _plan(string_bits: int, frames: int, qber: float) -> SyndromePlan:
@@ -193,13 +204,8 @@ class SyndromeReference:
 
     def answer(self, request: ParityRequest) -> bytes:
         """The packed parities, frame after frame; raises ValueError for what must not be asked."""
+        self.check(request)
         first, last, frames = request
-        if not frames or list(frames) != sorted(set(frames) & set(range(self._plan.frames))):
-            raise ValueError("a request names frames of the string in their order")
-        if not first < last <= 2 * self._plan.rows or any(self._told[f] != first for f in frames):
-            raise ValueError(f"blocks {first} to {last} do not follow those that are told")
-        if self.rounds == ROUND_TRIPS:
-            raise ValueError(f"more than {ROUND_TRIPS} requests")
         code = self._plan.code
         parities = [code.parities(_frame(self._plan, self._bits, f), first, last) for f in frames]
         for frame in frames:
@@ -207,6 +213,16 @@ class SyndromeReference:
         self.rounds += 1
         self.leaked_bits += self._plan.leaked_bits(request)
         return pack_bits(np.concatenate(parities)).tobytes()
+
+    def check(self, request: ParityRequest) -> None:
+        """Raises ValueError for what must not be asked."""
+        first, last, frames = request
+        if not frames or list(frames) != sorted(set(frames) & set(range(self._plan.frames))):
+            raise ValueError("a request names frames of the string in their order")
+        if not first < last <= 2 * self._plan.rows or any(self._told[f] != first for f in frames):
+            raise ValueError(f"blocks {first} to {last} do not follow those that are told")
+        if self.rounds == ROUND_TRIPS:
+            raise ValueError(f"more than {ROUND_TRIPS} requests")
 
 
 def _frame(plan: SyndromePlan, string: Bits, frame: int) -> Bits:

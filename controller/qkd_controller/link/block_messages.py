@@ -4,14 +4,17 @@ A message checks its own lengths when it is made or decoded (ValueError), so tha
 bits than it is charged for. Bits are packed with bit 0 of byte 0 first and zero padding.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
 
 from qkd_controller.link.channel import Discard
 from qkd_controller.link.message import BlockMessage
 from qkd_controller.security.ledger import LedgerClass
-from qkd_native.cascade import MAX_PASSES
+from qkd_native.cascade import MAX_FRAMES, MAX_PASSES
 
 StringName = Literal["z", "x"]
+FrameNumbers = Annotated[tuple[int, ...], Meta(max_length=MAX_FRAMES)]
 
 CHECK_BYTES = 4
 TAG_BYTES = 16
@@ -47,7 +50,7 @@ class CascadeBegun(StringMessage, frozen=True):
 
     seed: bytes
     block_log2: tuple[int, ...]
-    frames: tuple[int, ...]
+    frames: FrameNumbers
 
     def __post_init__(self) -> None:
         # Before anything is drawn from it: a plan of millions of passes would take all memory.
@@ -93,7 +96,7 @@ class ParitiesWanted(StringMessage, frozen=True):
 
     first_block: int
     last_block: int
-    frames: tuple[int, ...]
+    frames: FrameNumbers
 
 
 class ParitiesTold(StringMessage, frozen=True):
@@ -156,7 +159,7 @@ class FrameChecks(StringMessage, frozen=True):
 class FailingFrames(StringMessage, frozen=True):
     """The frames whose hashes differ."""
 
-    frames: tuple[int, ...]
+    frames: FrameNumbers
 
 
 class FramesDisclosed(StringMessage, frozen=True):
@@ -195,7 +198,7 @@ class ErrorCounts(BlockMessage, frozen=True):
 
 
 class AmplificationSeed(BlockMessage, frozen=True):
-    """The leader's fresh Toeplitz seed, drawn after both strings are confirmed."""
+    """The leader's fresh Toeplitz seed, drawn after the key string is confirmed."""
 
     output_bits: int
     seed: bytes

@@ -173,8 +173,10 @@ class LinkRuntime:
         self._restate()
 
     def expected_qber(self) -> float:
-        ratios = [ratio for ratio in self.figures.qber_ratio().values() if ratio is not None]
-        return max(ratios) if ratios else FIRST_QBER_RATIO
+        """Of the key string; of the other one where nothing is known of it."""
+        ratios = self.figures.qber_ratio()
+        known = [ratios[self.link.block.key_basis], *ratios.values()]
+        return next((ratio for ratio in known if ratio is not None), FIRST_QBER_RATIO)
 
     def aligned(self, qber_ratio: float, steps: int, fault: str) -> None:
         self._emit("aligned", qber_ratio=round(qber_ratio, 5), steps=steps, fault=fault)

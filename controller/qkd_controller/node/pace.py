@@ -42,7 +42,13 @@ class Pace:
             in_conversation_bits=plan.key_bits * self._window_blocks,
             round_trip_s=min(self._answers_s, default=0.0),
         )
-        return choose_method(expected_qber, plan.key_bits, load, forced)
+        return choose_method(
+            expected_qber,
+            plan.key_bits,
+            load,
+            leakage_budget_bits=plan.leakage_budget_bits,
+            forced=forced,
+        )
 
     def _blocks_per_s(self) -> float:
         if len(self._opened_s) < 2:

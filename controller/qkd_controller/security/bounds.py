@@ -19,7 +19,7 @@ class Epsilons:
 
     secrecy: float
     correctness: float
-    """Both strings' confirmations together."""
+    """The key string's confirmations."""
     authentication: float
 
     @property

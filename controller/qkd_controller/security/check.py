@@ -27,10 +27,14 @@ def check_release(
     leaked_bits is what the distillation believes it leaked about the key string: it must be what
     the ledger holds.
     """
-    in_ledger, disclosed = {
+    accounts = {
         "z": (account.leaked_z_bits, account.disclosed_z_bits),
         "x": (account.leaked_x_bits, account.disclosed_x_bits),
-    }[plan.key_basis]
+    }
+    in_ledger, disclosed = accounts[plan.key_basis]
+    test_account = accounts["x" if plan.key_basis == "z" else "z"]
+    if test_account != (0, plan.test_bits):
+        raise _refuse("the ledger does not hold the test string as told openly, once and whole")
     if in_ledger != leaked_bits:
         raise _refuse(f"the ledger holds {in_ledger} leaked bits, the block counted {leaked_bits}")
     if in_ledger > plan.leakage_budget_bits:
