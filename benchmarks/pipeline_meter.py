@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import qkd_native
-from qkd_controller.distillation import agreement, block
+from qkd_controller.distillation import agreement, block, sifting
 from qkd_controller.link import codec, durable, tls_pipe
 from qkd_controller.link.authentication import Conversation
 
@@ -27,7 +27,7 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (block, "unpack_bases", "sift"),
     (block, "sift", "sift"),
     (block, "choose_subset", "choose"),
-    (block, "pick", "choose"),
+    (sifting.Subset, "pick", "choose"),
     (block, "pack_bits", "estimate"),
     (block, "corrections", "estimate"),
     (block, "draw_seed", "amplify"),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.agreement import Agreement, Tally
 from qkd_controller.distillation.amplification import amplify, draw_seed
-from qkd_controller.distillation.bits import Bits, corrections, pack_bits, pick
+from qkd_controller.distillation.bits import Bits, corrections, pack_bits
 from qkd_controller.distillation.confirmation import confirmation_epsilon
 from qkd_controller.distillation.report import BlockReport, StringReport
 from qkd_controller.distillation.sifting import choose_subset, pack_bases, sift, unpack_bases
@@ -254,7 +254,7 @@ class _Distillation:
         for name in STRINGS:
             string = sifted[name]
             kept = await in_thread(choose_subset, seed, name, string.size, quotas[name])
-            chosen[name] = self._keep(await aside(string.size, pick, string, kept))
+            chosen[name] = self._keep(await aside(string.size, kept.pick, string))
         return chosen
 
     async def _agree(self, channel: StringChannel, string: Bits) -> Tally:
