@@ -18,6 +18,8 @@ from qkd_controller.config.link import BlockPlan, LinkFile, Roles
 from qkd_controller.node.distilling import window_blocks
 from qkd_controller.security.bounds import binary_entropy
 
+METHODS = ("cascade", "ldpc")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -49,13 +51,15 @@ def main() -> None:
     parser.add_argument("--qber", type=float, default=0.02)
     parser.add_argument("--pairs", type=int, default=1 << 23, help="of a block")
     parser.add_argument("--z-share", type=float, default=0.9, help="of the bases at both ends")
+    parser.add_argument("--method", nargs="+", default=["auto"], choices=("auto", *METHODS))
     parser.add_argument("--rtt-ms", type=float, nargs="+", default=[0.0, 10.0, 100.0])
     parser.add_argument("--window-mib", type=int, default=2048, help="for blocks in flight, an end")
     parser.add_argument("--blocks", type=int, default=40, help="measured at each round trip")
     parser.add_argument("--state-dir", type=Path, default=Path("/dev/shm"))
     parser.add_argument("--plot", type=Path, help="a PNG or SVG of key rate over round-trip time")
     arguments = parser.parse_args()
-    plan = block_plan(arguments.pairs, arguments.qber, arguments.z_share, arguments.window_mib)
+    plans = {method: block_plan(method, arguments) for method in arguments.method}
+    plan = plans[arguments.method[0]]
     print(harness.machine(), end="\n\n")
     if arguments.begin == "tags":
         print(pipeline_tags.report(pipeline_tags.measure(plan, arguments)))
@@ -66,15 +70,17 @@ def main() -> None:
         f"stores in {arguments.state_dir}\n"
     )
     runs = []
-    for rtt_ms in arguments.rtt_ms:
-        runs.append(measure(plan, rtt_ms, arguments))
-        print(f"round-trip time {rtt_ms:g} ms\n\n{report(runs[-1])}\n", flush=True)
+    for method, planned in plans.items():
+        for rtt_ms in arguments.rtt_ms:
+            runs.append(measure(planned, rtt_ms, arguments))
+            print(f"{method}, round-trip time {rtt_ms:g} ms\n\n{report(runs[-1])}\n", flush=True)
     if arguments.plot:
         draw(runs, arguments.plot)
 
 
-def block_plan(pairs: int, qber: float, z_share: float, window_mib: int) -> BlockPlan:
+def block_plan(method: str, arguments: argparse.Namespace) -> BlockPlan:
     """Key from z, as long as all blocks but one in a million have it; x is the test."""
+    pairs, qber, z_share = arguments.pairs, arguments.qber, arguments.z_share
 
     def surely(share: float) -> int:
         return int(pairs * share - 5 * (pairs * share * (1 - share)) ** 0.5)
@@ -86,8 +92,9 @@ def block_plan(pairs: int, qber: float, z_share: float, window_mib: int) -> Bloc
         key_bits=key_bits,
         test_bits=test_bits,
         qber_tolerance_ratio=round(qber + 5 * (qber / test_bits) ** 0.5, 4),
-        leakage_budget_bits=int(1.08 * key_bits * binary_entropy(qber)),
-        in_flight_mib=window_mib,
+        leakage_budget_bits=int(1.25 * key_bits * binary_entropy(qber)),
+        reconciliation=method,
+        in_flight_mib=arguments.window_mib,
     )
 
 
@@ -141,19 +148,23 @@ def report(run: Run) -> str:
 
 
 def draw(runs: list[Run], path: Path) -> None:
-    """Key rate over round-trip time, and what the window alone would allow."""
+    """Key rate over round-trip time, a line for each method."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 3.5), layout="constrained")
-    for what, label in (("sifted_bits", "sifted"), ("secret_bits", "secret")):
-        points = [(run.rtt_ms, run.mbit_s(what)) for run in runs]
-        axes.plot(*zip(*points, strict=True), "o-", label=label)
+    for method in dict.fromkeys(run.plan.reconciliation for run in runs):
+        points = [
+            (run.rtt_ms, run.mbit_s("secret_bits"))
+            for run in runs
+            if run.plan.reconciliation == method
+        ]
+        axes.plot(*zip(*points, strict=True), "o-", label=method)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlabel("round-trip time, ms")
-    axes.set_ylabel("Mbit/s")
+    axes.set_ylabel("secret Mbit/s")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()

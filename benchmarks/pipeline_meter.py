@@ -18,7 +18,7 @@ import qkd_native
 from qkd_controller.acquisition.announcing import AnnouncingEnd
 from qkd_controller.acquisition.pairing import RunPair
 from qkd_controller.acquisition.reference import ReferenceEnd
-from qkd_controller.distillation import agreement, block, sifting
+from qkd_controller.distillation import agreement, block, cascading, decoding, sifting
 from qkd_controller.link import codec, durable, tls_pipe
 from qkd_controller.link.authentication import Conversation
 from qkd_controller.node import matching
@@ -38,12 +38,17 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (block, "draw_seed", "amplify"),
     (block, "amplify", "amplify"),
     (block, "check_release", "check"),
-    (agreement, "cascade_plan", "reconcile"),
-    (agreement, "Corrector", "reconcile"),
-    (agreement, "Reference", "reconcile"),
-    (agreement.Corrector, "ask", "reconcile"),
-    (agreement.Corrector, "absorb", "reconcile"),
-    (agreement.Reference, "answer", "reconcile"),
+    (cascading, "cascade_plan", "reconcile"),
+    (cascading, "FirstBlocks", "reconcile"),
+    (cascading, "Corrector", "reconcile"),
+    (cascading, "Reference", "reconcile"),
+    (cascading, "encode", "reconcile"),
+    (cascading, "decode", "reconcile"),
+    (cascading.Corrector, "ask", "reconcile"),
+    (cascading.Corrector, "absorb", "reconcile"),
+    (cascading.Reference, "answer", "reconcile"),
+    (decoding.SyndromeCorrector, "absorb", "reconcile"),
+    (decoding.SyndromeReference, "answer", "reconcile"),
     (agreement, "confirmation_tag", "confirm"),
     (agreement, "frame_checks", "confirm"),
     (matching.EventSource, "_dithered", "dither"),

@@ -49,6 +49,8 @@ class BlockPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epsilon_correctness: float = 1e-15
     pad_refill_bits: int = 2048
     """First bits of each released block, which refill the authentication pool."""
+    reconciliation: Literal["auto", "cascade", "ldpc"] = "auto"
+    """How the key string is reconciled; auto chooses for each block from QBER, round trip, load."""
     in_flight_mib: int = 256
     """Memory for blocks being distilled at once; at least one is, however large it is."""
 

@@ -1,8 +1,9 @@
 """One block from matched events to secret key, the same conversation at both ends.
 
-Bases, subset, Cascade and confirmation of both strings, error counts, the bound, amplification, the
-independent check, and a comparison of both ends' books. Key is made from the plan's key basis
-only; the other string is the test (see qkd_controller.security.bounds).
+Bases, subset, disclosure of the test string, reconciliation and confirmation of the key string,
+error counts, the bound, amplification, the independent check, and a comparison of both ends' books.
+Key is made from the plan's key basis only; the string of the other basis is the test, which is told
+openly (see qkd_controller.security.bounds).
 """
 
 import secrets
@@ -15,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkd_controller.config.link import BlockPlan
-from qkd_controller.distillation.agreement import Agreement, Tally
+from qkd_controller.distillation.agreement import Agreement
 from qkd_controller.distillation.amplification import amplify, draw_seed
 from qkd_controller.distillation.bits import Bits, corrections, pack_bits
 from qkd_controller.distillation.confirmation import confirmation_epsilon
+from qkd_controller.distillation.conversation import StringConversation, Tally
+from qkd_controller.distillation.method import Method
 from qkd_controller.distillation.report import BlockReport, StringReport
 from qkd_controller.distillation.sifting import choose_subset, pack_bases, sift, unpack_bases
-from qkd_controller.distillation.strings import STRINGS, StringChannel, StringChannels, together
 from qkd_controller.distillation.threads import aside, in_thread
 from qkd_controller.link.block_messages import (
     TAG_BYTES,
@@ -29,18 +31,25 @@ from qkd_controller.link.block_messages import (
     Bases,
     ErrorCounts,
     Figures,
+    StringDisclosed,
     StringName,
     SubsetSeed,
 )
 from qkd_controller.link.channel import BlockChannel, Discard
 from qkd_controller.link.errors import BlockDiscarded, LinkError, ProtocolError
-from qkd_controller.security.bounds import Epsilons, covered_confirmation_bits, released_bits
+from qkd_controller.security.bounds import (
+    Epsilons,
+    check_tolerance,
+    covered_confirmation_bits,
+    released_bits,
+)
 from qkd_controller.security.check import check_release
 from qkd_controller.security.errors import AccountsDisagree, SecurityError
 from qkd_controller.security.leakage import LeakageMonitor, check_leakage
 from qkd_native.clicks import MULTI_CLICK
 
 SEED_BYTES = 32
+STRINGS: tuple[StringName, StringName] = ("z", "x")
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,13 +92,14 @@ async def distil(
     expected_qber: float,
     *,
     epsilon_authentication: float,
+    method: Method = "cascade",
     monitor: LeakageMonitor | None = None,
     on_sifted: Callable[[int], None] | None = None,
 ) -> DistilledBlock:
     """Turns a block's pairs into key together with the peer.
 
     codes must be fixed at both ends before this begins; they are wiped when it ends, whichever way.
-    expected_qber sets Cascade's first blocks at the corrector, nothing else. epsilon_authentication
+    expected_qber and method are the corrector's choice of how to reconcile. epsilon_authentication
     is the failure probability of the transcripts' tags, for the report. monitor, kept over all
     blocks of a link, watches their mean leakage. on_sifted is told the number of sifted bits of
     both bases, whatever becomes of the block.
@@ -97,7 +107,7 @@ async def distil(
     Raises BlockDiscarded where the block makes no key, after telling the peer if the finding is
     our own; ProtocolError (a LinkError) where the peer does what no honest one does.
     """
-    distillation = _Distillation(matched, channel, part, plan, expected_qber)
+    distillation = _Distillation(matched, channel, part, plan, expected_qber, method)
     try:
         return await distillation.run(epsilon_authentication, monitor, on_sifted)
     except (BlockDiscarded, SecurityError) as error:
@@ -116,7 +126,7 @@ def state_bytes(plan: BlockPlan) -> int:
     The codes and, either of the two, the sifted bits or those chosen, all one a byte; Cascade's
     trees of five bytes a bit, or as much for amplification.
     """
-    return 2 * plan.pairs + 5 * (plan.key_bits + plan.test_bits)
+    return 2 * plan.pairs + 5 * plan.key_bits
 
 
 class _Distillation:
@@ -129,12 +139,14 @@ class _Distillation:
         part: BlockPart,
         plan: BlockPlan,
         expected_qber: float,
+        method: Method,
     ) -> None:
         self._matched = matched
         self._channel = channel
         self._part = part
         self._plan = plan
         self._expected_qber = expected_qber
+        self._method: Method = method
         self._test_basis: StringName = "x" if plan.key_basis == "z" else "z"
         self._secrets: list[Bits] = []
         self._durations_s: dict[str, float] = {}
@@ -156,25 +168,33 @@ class _Distillation:
             strings = await self._choose(sifted)
         self._forget(*sifted.values())
         del sifted
-        received = await self._received(strings)
-        channels = StringChannels(self._channel)
-        agreed = await together(*(self._agree(channels[n], strings[n]) for n in STRINGS))
-        tallies: dict[StringName, Tally] = dict(zip(STRINGS, agreed, strict=True))
+        key_bits, test_bits = strings[plan.key_basis], strings[self._test_basis]
+        with self._stage("test"):
+            test_errors = await self._disclose(test_bits)
+        received = await self._received(key_bits)
+        with self._stage("agree"):
+            tally = await self._agree(key_bits)
         with self._stage("estimate"):
-            errors = await self._count_errors(received, strings)
+            errors = await self._count_errors(received, key_bits, test_errors)
+        key_ledger, test_ledger = ledger.strings[plan.key_basis], ledger.strings[self._test_basis]
         reports = {
-            name: StringReport(
-                string_bits=strings[name].size,
-                errors=errors[name],
-                leaked_bits=ledger.strings[name].leaked_bits,
-                rounds=tallies[name].rounds,
-                confirmations=tallies[name].confirmations,
-                repaired_frames=tallies[name].repaired_frames,
-                disclosed_frames=tallies[name].disclosed_frames,
-            )
-            for name in STRINGS
+            plan.key_basis: StringReport(
+                string_bits=plan.key_bits,
+                errors=errors[plan.key_basis],
+                leaked_bits=key_ledger.leaked_bits,
+                rounds=tally.rounds,
+                confirmations=tally.confirmations,
+                repaired_frames=tally.repaired_frames,
+                disclosed_frames=tally.disclosed_frames,
+                answer_s=tally.answer_s,
+            ),
+            self._test_basis: StringReport(
+                string_bits=plan.test_bits,
+                errors=errors[self._test_basis],
+                disclosed_bits=test_ledger.disclosed_bits,
+            ),
         }
-        self._check_reports(reports, monitor)
+        self._check_key_string(reports[plan.key_basis], monitor)
         key_string, test_string = reports[plan.key_basis], reports[self._test_basis]
         length = released_bits(plan, key_string.leaked_bits, test_string.errors)
         if length == 0:
@@ -182,12 +202,12 @@ class _Distillation:
         key = bytearray(length // 8)
         try:
             with self._stage("amplify"):
-                await self._amplify(strings[plan.key_basis], key)
+                await self._amplify(key_bits, key)
             with self._stage("check"):
                 check_release(
                     plan,
                     ledger.account(),
-                    tallies[plan.key_basis].leaked_bits,
+                    tally.leaked_bits,
                     test_string.errors,
                     8 * len(key),
                 )
@@ -257,60 +277,67 @@ class _Distillation:
             chosen[name] = self._keep(await aside(string.size, kept.pick, string))
         return chosen
 
-    async def _agree(self, channel: StringChannel, string: Bits) -> Tally:
-        """Only the key string has a budget; the test string may be told whole, more than once."""
+    async def _disclose(self, string: Bits) -> int:
+        """Tells the test string, at the reference, or counts its errors, at the corrector.
+
+        The reference learns of them with those of the key string.
+        """
+        block, name = self._matched.block, self._test_basis
+        if self._part.bit_reference:
+            packed = await aside(string.size, pack_bits, string)
+            await self._channel.send(StringDisclosed(block, name, string.size, packed.tobytes()))
+            return 0
+        theirs = await self._channel.receive(StringDisclosed)
+        if theirs.string != name or theirs.count != string.size:
+            raise ProtocolError(f"the peer does not disclose the test string {name}")
+        packed = np.frombuffer(theirs.bits, np.uint8)
+        errors = await aside(string.size, corrections, packed, string)
+        check_tolerance(self._plan, errors)
+        return errors
+
+    async def _agree(self, string: Bits) -> Tally:
         plan = self._plan
-        is_key = channel.name == plan.key_basis
-        covered = min(covered_confirmation_bits(plan.epsilon_correctness), 8 * TAG_BYTES)
+        talk = StringConversation(self._channel, plan.key_basis, plan.leakage_budget_bits)
         agreement = Agreement(
             bits=string,
-            channel=channel,
+            talk=talk,
             is_reference=self._part.bit_reference,
             expected_qber=self._expected_qber,
-            covered_bits=covered if is_key else 0,
-            leak_limit_bits=plan.leakage_budget_bits if is_key else 3 * string.size + 1024,
+            method=self._method,
+            covered_bits=min(covered_confirmation_bits(plan.epsilon_correctness), 8 * TAG_BYTES),
         )
-        with self._stage(f"agree_{channel.name}"):
-            return await agreement.run()
+        return await agreement.run()
 
-    async def _received(self, strings: dict[StringName, Bits]) -> dict[StringName, Bits]:
-        """Packed copies of the strings before they are corrected, at the end that corrects."""
+    async def _received(self, string: Bits) -> Bits:
+        """A packed copy of the string before it is corrected, at the end that corrects."""
         if self._part.bit_reference:
-            return {}
-        return {
-            name: self._keep(await aside(strings[name].size, pack_bits, strings[name]))
-            for name in STRINGS
-        }
+            return np.empty(0, np.uint8)
+        return self._keep(await aside(string.size, pack_bits, string))
 
     async def _count_errors(
-        self, received: dict[StringName, Bits], corrected: dict[StringName, Bits]
+        self, received: Bits, corrected: Bits, test_errors: int
     ) -> dict[StringName, int]:
+        plan = self._plan
         if self._part.bit_reference:
             counts = await self._channel.receive(ErrorCounts)
         else:
-            z, x = [
-                await aside(corrected[name].size, corrections, received[name], corrected[name])
-                for name in STRINGS
-            ]
-            counts = ErrorCounts(self._matched.block, z, x)
+            found: dict[StringName, int] = {
+                plan.key_basis: await aside(corrected.size, corrections, received, corrected),
+                self._test_basis: test_errors,
+            }
+            counts = ErrorCounts(self._matched.block, found["z"], found["x"])
             await self._channel.send(counts)
         errors: dict[StringName, int] = {"z": counts.z, "x": counts.x}
-        if not all(0 <= errors[name] <= corrected[name].size for name in STRINGS):
+        lengths = {plan.key_basis: plan.key_bits, self._test_basis: plan.test_bits}
+        if not all(0 <= errors[name] <= lengths[name] for name in STRINGS):
             raise ProtocolError("the peer counts more errors than bits")
         return errors
 
-    def _check_reports(
-        self, reports: dict[StringName, StringReport], monitor: LeakageMonitor | None
-    ) -> None:
-        for string in reports.values():
-            check_leakage(string.string_bits, string.errors, string.leaked_bits)
+    def _check_key_string(self, string: StringReport, monitor: LeakageMonitor | None) -> None:
+        check_leakage(string.string_bits, string.errors, string.leaked_bits)
         if monitor is not None:
-            for string in reports.values():
-                monitor.add(string.string_bits, string.errors, string.leaked_bits)
-        collision = sum(
-            confirmation_epsilon(string.string_bits, string.confirmations)
-            for string in reports.values()
-        )
+            monitor.add(string.string_bits, string.errors, string.leaked_bits)
+        collision = confirmation_epsilon(string.string_bits, string.confirmations)
         if collision > self._plan.epsilon_correctness:
             raise AccountsDisagree(
                 f"confirmation fails with probability up to {collision:.1e}, more than "

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qkd_controller.link.block_messages import StringName
 from qkd_controller.security.bounds import Epsilons, binary_entropy
@@ -14,12 +14,16 @@ class StringReport:
 
     string_bits: int
     errors: int
-    leaked_bits: int
-    """Everything about this string in the ledger, confirmation included."""
-    rounds: int
-    confirmations: int
-    repaired_frames: int
-    disclosed_frames: int
+    leaked_bits: int = 0
+    """Everything that was leaked about this string by the ledger, confirmation included."""
+    disclosed_bits: int = 0
+    """Bits told openly, of which no key is made."""
+    rounds: int = 0
+    confirmations: int = 0
+    repaired_frames: int = 0
+    disclosed_frames: int = 0
+    answer_s: float = field(default=math.inf, compare=False)
+    """The quickest answer to a request of the corrector's, known there."""
 
     @property
     def qber_ratio(self) -> float:

@@ -56,17 +56,48 @@ class CascadeBegun(StringMessage, frozen=True):
 
 
 class ParityQuestions(StringMessage, frozen=True):
-    """One round's questions of all frames, little-endian uint32; none ends the run."""
+    """One round's questions of all frames, as qkd_native.cascade codes them; none ends the run."""
 
+    count: int
     nodes: bytes
 
     def __post_init__(self) -> None:
-        if len(self.nodes) % 4:
-            raise ValueError("a question has four bytes")
+        if not 0 <= self.count <= 8 * len(self.nodes):
+            raise ValueError(f"{len(self.nodes)} bytes do not hold {self.count} questions")
 
 
 class ParityAnswers(StringMessage, frozen=True):
     """The answers of one round: one parity of the reference's string each."""
+
+    ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
+    count: int
+    parities: bytes
+
+    def __post_init__(self) -> None:
+        _check_packed(self.count, self.parities)
+
+    def cost_bits(self) -> int:
+        return self.count
+
+
+class SyndromesBegun(StringMessage, frozen=True):
+    """The corrector's choice of an LDPC code and of how much it first asks for."""
+
+    frame_bits: int
+    rows: int
+    first_blocks: int
+
+
+class ParitiesWanted(StringMessage, frozen=True):
+    """Blocks first_block to last_block - 1 of these frames' parities; no frames end it."""
+
+    first_block: int
+    last_block: int
+    frames: tuple[int, ...]
+
+
+class ParitiesTold(StringMessage, frozen=True):
+    """The parities wanted, frame after frame."""
 
     ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
     count: int
@@ -142,8 +173,22 @@ class FramesDisclosed(StringMessage, frozen=True):
         return self.count
 
 
+class StringDisclosed(StringMessage, frozen=True):
+    """The reference's whole test string."""
+
+    ledger_class: ClassVar[LedgerClass] = LedgerClass.DISCLOSED
+    count: int
+    bits: bytes
+
+    def __post_init__(self) -> None:
+        _check_packed(self.count, self.bits)
+
+    def cost_bits(self) -> int:
+        return self.count
+
+
 class ErrorCounts(BlockMessage, frozen=True):
-    """How many bits of each string the corrector had to flip."""
+    """How many bits of each string differed, the key string's before it was corrected."""
 
     z: int
     x: int
@@ -176,6 +221,10 @@ BLOCK_MESSAGES: tuple[type[BlockMessage], ...] = (
     Discard,
     Bases,
     SubsetSeed,
+    StringDisclosed,
+    SyndromesBegun,
+    ParitiesWanted,
+    ParitiesTold,
     CascadeBegun,
     ParityQuestions,
     ParityAnswers,

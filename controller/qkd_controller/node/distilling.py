@@ -23,6 +23,7 @@ from qkd_controller.link.channel import BlockChannel, Discard
 from qkd_controller.link.dialogue import MOST_BLOCKS
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
 from qkd_controller.link.session import Session
+from qkd_controller.node.pace import Pace
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_controller.security.ledger import BlockLedger
 
@@ -61,6 +62,7 @@ class Distiller:
         self._on_released = on_released
         self._on_discarded = on_discarded
         self._window = window_blocks(plan)
+        self._pace = Pace(plan, self._window)
         self._in_flight: dict[int, MatchedBlock] = {}
         self._stages: dict[int, str] = {}
         """Of the blocks in flight, in order."""
@@ -82,6 +84,7 @@ class Distiller:
             raise ProtocolError("the peer cuts blocks faster than they are distilled")
         channel = self._session.open_block(matched.block, BlockLedger())
         self._in_flight[matched.block] = matched
+        self._pace.opened()
         self._enter(matched.block, "distilling")
         self._opened.put_nowait(channel)
 
@@ -104,13 +107,15 @@ class Distiller:
 
     async def _block(self, channel: BlockChannel) -> None:
         block = channel.block
+        expected_qber = self._expected_qber()
         try:
             distilled = await distil(
                 self._in_flight[block],
                 channel,
                 self._part,
                 self._plan,
-                self._expected_qber(),
+                expected_qber,
+                method=self._pace.method(expected_qber, len(self._in_flight) - 1),
                 epsilon_authentication=block_epsilon(self._plan.pad_refill_bits),
                 monitor=self._monitor,
                 on_sifted=self._on_sifted,
@@ -122,6 +127,7 @@ class Distiller:
             whose = "the peer: " if discarded.by_peer else ""
             self._on_discarded(block, whose + discarded.cause)
         else:
+            self._pace.finished(distilled.report)
             self._on_released(block, distilled.report)
         del self._in_flight[block], self._stages[block]
         self._one_less.set()

@@ -58,18 +58,23 @@ def secret_bits(plan: BlockPlan, leaked_bits: float) -> float:
     return plan.key_bits * (1 - binary_entropy(phase_error)) - leaked_bits - overhead
 
 
-def released_bits(plan: BlockPlan, leaked_bits: int, test_errors: int) -> int:
-    """The key length of a block, in whole bytes; 0 if the bound leaves nothing.
-
-    The whole leakage budget is charged, however little of it was used, and Q_tol, however few
-    errors were seen. Raises ToleranceExceeded where the block must abort.
-    """
+def check_tolerance(plan: BlockPlan, test_errors: int) -> None:
+    """Raises ToleranceExceeded if the test string shows more errors than Q_tol allows."""
     if test_errors / plan.test_bits > plan.qber_tolerance_ratio:
         raise ToleranceExceeded(
             f"{test_errors} errors in {plan.test_bits} test bits: QBER "
             f"{test_errors / plan.test_bits:.2%} exceeds the tolerated "
             f"{plan.qber_tolerance_ratio:.2%}; realign, or raise qber_tolerance_ratio"
         )
+
+
+def released_bits(plan: BlockPlan, leaked_bits: int, test_errors: int) -> int:
+    """The key length of a block, in whole bytes; 0 if the bound leaves nothing.
+
+    The whole leakage budget is charged, however little of it was used, and Q_tol, however few
+    errors were seen. Raises ToleranceExceeded where the block must abort.
+    """
+    check_tolerance(plan, test_errors)
     if leaked_bits > plan.leakage_budget_bits:
         raise ToleranceExceeded(
             f"{leaked_bits} bits leaked of a budget of {plan.leakage_budget_bits}; "

@@ -9,28 +9,43 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qkd_controller.distillation import reconciliation
-from qkd_controller.distillation.agreement import Agreement, Tally
+from qkd_controller.distillation.agreement import Agreement
 from qkd_controller.distillation.bits import pack_bits, unpack_bits
-from qkd_controller.distillation.strings import StringChannels
+from qkd_controller.distillation.conversation import StringConversation, Tally
+from qkd_controller.distillation.method import Method
 from qkd_controller.link.block_messages import (
+    CascadeBegun,
     Confirmation,
     FailingFrames,
     FrameChecks,
     FramesDisclosed,
+    ParitiesWanted,
     ParityAnswers,
     ParityQuestions,
 )
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
 from qkd_controller.link.message import BlockMessage
+from qkd_controller.security.bounds import binary_entropy
+from qkd_native.cascade import decode, encode
 
 
 async def agree(
-    pair, truth: np.ndarray, noisy: np.ndarray, limit_bits: int = 10**9
+    pair,
+    truth: np.ndarray,
+    noisy: np.ndarray,
+    limit_bits: int = 10**9,
+    method: Method = "cascade",
+    expected_qber: float = 0.03,
 ) -> tuple[Tally, Tally]:
     """Bob corrects noisy in place; raises the first failure of either end."""
     ends = (
         Agreement(
-            bits, StringChannels(pair.channels[name])["z"], name == "alice", 0.03, 30, limit_bits
+            bits,
+            StringConversation(pair.channels[name], "z", limit_bits),
+            name == "alice",
+            expected_qber,
+            method,
+            30,
         )
         for name, bits in (("alice", truth), ("bob", noisy))
     )
@@ -119,7 +134,7 @@ async def test_a_frame_beyond_repair_is_disclosed_and_charged_whole(
         if isinstance(message, FailingFrames):
             repairing = True
         if isinstance(message, ParityQuestions):
-            questions = np.frombuffer(message.nodes, "<u4")
+            questions = decode(message.nodes, message.count)
         if isinstance(message, ParityAnswers):
             spoiled = np.full(message.count, True) if repairing else questions >> 20 == 2
             parities = unpack_bits(message.parities, message.count) ^ spoiled
@@ -148,21 +163,87 @@ async def test_no_more_leaks_than_the_limit(pair_of_channels) -> None:
 
 
 @pytest.mark.parametrize(
-    "nodes",
+    ("count", "nodes"),
     [
-        np.array([1 << 20 | 1], "<u4").tobytes(),
-        np.array([7 << 17 | 1], "<u4").tobytes(),
-        np.array([8191, 8191], "<u4").tobytes(),
-        np.array([0xFFFFFFFF], "<u4").tobytes(),
+        (1, encode(np.array([1 << 20 | 1], np.uint32))),
+        (1, encode(np.array([7 << 17 | 1], np.uint32))),
+        (2, encode(np.array([0, 1], np.uint32))),
+        (1, encode(np.array([0xFFFFFFFF], np.uint32))),
+        (3, b"\x80\xff\x01"),
     ],
 )
-async def test_hostile_questions_are_refused(pair_of_channels, nodes) -> None:
+async def test_hostile_questions_are_refused(pair_of_channels, count, nodes) -> None:
     def tamper(sender: str, message: BlockMessage) -> BlockMessage:
         if isinstance(message, ParityQuestions):
-            return msgspec.structs.replace(message, nodes=nodes)
+            return msgspec.structs.replace(message, count=count, nodes=nodes)
         return message
 
     truth, noisy = make_strings(4, 4_096, 0.02)
     with pytest.raises(ProtocolError, match="asked what it must not"):
         async with asyncio.timeout(10):
             await agree(pair_of_channels(tamper), truth, noisy)
+
+
+async def test_more_questions_than_bits_are_refused(pair_of_channels) -> None:
+    def tamper(sender: str, message: BlockMessage) -> BlockMessage:
+        if isinstance(message, ParityQuestions):
+            return msgspec.structs.replace(message, count=1 << 20, nodes=bytes(1 << 17))
+        return message
+
+    truth, noisy = make_strings(4, 4_096, 0.02)
+    with pytest.raises(ProtocolError, match="questions about 4096 bits"):
+        async with asyncio.timeout(10):
+            await agree(pair_of_channels(tamper), truth, noisy)
+
+
+async def test_no_parity_is_told_twice_while_first_blocks_are_sought(pair_of_channels) -> None:
+    truth, noisy = make_strings(5, 1 << 16, 0.03)
+    pair = pair_of_channels()
+    tally, _ = await agree(pair, truth, noisy)
+    begun = [message for _, message in pair.sent if isinstance(message, CascadeBegun)]
+    assert len(begun) == 2 and begun[0].seed == begun[1].seed
+    assert len(begun[0].block_log2) == 1 < len(begun[1].block_log2)
+    told = sum(message.count for _, message in pair.sent if isinstance(message, ParityAnswers))
+    assert told == tally.leaked_bits - (128 - 30)
+    assert told < 1.1 * (1 << 16) * binary_entropy(0.03)
+
+
+@pytest.mark.parametrize("qber", [0.02, 0.05])
+async def test_codes_agree_in_four_round_trips(pair_of_channels, qber) -> None:
+    truth, noisy = make_strings(6, 200_000, qber)
+    pair = pair_of_channels()
+    tally, other = await agree(pair, truth, noisy, method="ldpc", expected_qber=qber)
+    assert np.array_equal(noisy, truth)
+    assert tally == other and tally.rounds <= 4
+    assert not any(isinstance(message, CascadeBegun) for _, message in pair.sent)
+
+
+async def test_what_codes_cannot_decode_is_repaired_by_cascade(pair_of_channels) -> None:
+    truth, noisy = make_strings(7, 1 << 17, 0.10)  # three times what is expected
+    pair = pair_of_channels()
+    tally, other = await agree(pair, truth, noisy, method="ldpc")
+    assert np.array_equal(noisy, truth)
+    assert tally == other and tally.repaired_frames > 0
+    assert pair.ledgers["bob"].strings["z"].leaked_bits == tally.leaked_bits
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frames": (0, 0)},
+        {"frames": (9,)},
+        {"first_block": 3},
+        {"last_block": 10**6},
+        {"last_block": -1},
+    ],
+)
+async def test_hostile_requests_for_parities_are_refused(pair_of_channels, change) -> None:
+    def tamper(sender: str, message: BlockMessage) -> BlockMessage:
+        if isinstance(message, ParitiesWanted) and message.frames:
+            return msgspec.structs.replace(message, **change)
+        return message
+
+    truth, noisy = make_strings(8, 100_000, 0.02)
+    with pytest.raises(ProtocolError, match="asked what it must not"):
+        async with asyncio.timeout(10):
+            await agree(pair_of_channels(tamper), truth, noisy, method="ldpc")

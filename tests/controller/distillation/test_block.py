@@ -19,9 +19,11 @@ from qkd_controller.link.block_messages import (
     Figures,
     FrameChecks,
     FramesDisclosed,
+    ParitiesTold,
     ParityAnswers,
-    ParityQuestions,
+    StringDisclosed,
     SubsetSeed,
+    SyndromesBegun,
 )
 from qkd_controller.link.channel import Discard
 from qkd_controller.link.errors import BlockDiscarded
@@ -48,17 +50,19 @@ def assert_sound(alice, bob, pair, plan) -> None:
     assert report.released_bits == 8 * len(alice.key) > 0
     assert report.released_bits <= secret_bits(plan, report.key_string.leaked_bits)
     assert report.released_bits <= secret_bits(plan, plan.leakage_budget_bits)
-    for string in report.strings.values():
-        check_leakage(string.string_bits, string.errors, string.leaked_bits)
-        assert string.errors == 0 or string.efficiency > 1
+    key, test = report.key_string, report.test_string
+    check_leakage(key.string_bits, key.errors, key.leaked_bits)
+    assert key.errors == 0 or key.efficiency > 1
+    assert (test.disclosed_bits, test.leaked_bits, key.disclosed_bits) == (plan.test_bits, 0, 0)
     assert report.strings == bob.report.strings
     assert report.epsilons == bob.report.epsilons
 
 
 def assert_every_leaked_bit_is_in_the_ledger(pair) -> None:
     leaked = Counter[str]()
+    disclosed = Counter[str]()
     for _, message in pair.sent:
-        if isinstance(message, ParityAnswers):
+        if isinstance(message, ParityAnswers | ParitiesTold):
             assert len(message.parities) == -(-message.count // 8)
             leaked[message.string] += message.count
         elif isinstance(message, Confirmation):
@@ -67,12 +71,18 @@ def assert_every_leaked_bit_is_in_the_ledger(pair) -> None:
             leaked[message.string] += 8 * len(message.checks)
         elif isinstance(message, FramesDisclosed):
             leaked[message.string] += message.count
+        elif isinstance(message, StringDisclosed):
+            disclosed[message.string] += message.count
         else:
             assert message.ledger_class is LedgerClass.PUBLIC
     for ledger in pair.ledgers.values():
         assert {name: string.leaked_bits for name, string in ledger.strings.items()} == {
             "z": leaked["z"],
             "x": leaked["x"],
+        }
+        assert {name: string.disclosed_bits for name, string in ledger.strings.items()} == {
+            "z": disclosed["z"],
+            "x": disclosed["x"],
         }
         assert ledger.messages == len(pair.sent)
 
@@ -133,18 +143,26 @@ async def test_any_lengths(
         assert_sound(alice, bob, pair, plan)
 
 
-async def test_every_leaked_bit_is_in_both_ledgers(make_codes, make_plan, run_pair) -> None:
-    alice, _, pair = await run_pair(make_codes(np.random.default_rng(1), 24_000, 0.02), make_plan())
+@pytest.mark.parametrize("method", ["cascade", "ldpc"])
+async def test_every_leaked_bit_is_in_both_ledgers(make_codes, make_plan, run_pair, method) -> None:
+    plan = make_plan(pairs=120_000, key_bits=27_000, test_bits=27_000, leakage_budget_bits=9_500)
+    codes = make_codes(np.random.default_rng(1), 120_000, 0.02)
+    alice, bob, pair = await run_pair(codes, plan, method=method, expected_qber=0.02)
+    assert_sound(alice, bob, pair, plan)
     assert isinstance(alice, DistilledBlock)
     assert_every_leaked_bit_is_in_the_ledger(pair)
+    assert any(isinstance(message, SyndromesBegun) for _, message in pair.sent) == (
+        method == "ldpc"
+    )
 
 
-async def test_both_strings_agree_at_once(make_codes, make_plan, run_pair) -> None:
-    _, _, pair = await run_pair(make_codes(np.random.default_rng(1), 24_000, 0.02), make_plan())
-    asked = [message.string for _, message in pair.sent if isinstance(message, ParityQuestions)]
-    whose = "".join(asked)
-    assert whose.index("x") < whose.rindex("z")
-    assert whose.index("z") < whose.rindex("x")
+async def test_the_test_string_is_told_once_and_the_key_string_never(
+    make_codes, make_plan, run_pair
+) -> None:
+    plan = make_plan(key_basis="x")
+    _, _, pair = await run_pair(make_codes(np.random.default_rng(1), 24_000, 0.02), plan)
+    told = [message for _, message in pair.sent if isinstance(message, StringDisclosed)]
+    assert [(message.string, message.count) for message in told] == [("z", plan.test_bits)]
 
 
 async def test_a_full_size_frame_block_is_efficient(make_codes, make_plan, run_pair) -> None:
@@ -161,7 +179,7 @@ async def test_a_full_size_frame_block_is_efficient(make_codes, make_plan, run_p
     alice, bob, pair = await run_pair(codes, plan, expected_qber=0.02)
     assert_sound(alice, bob, pair, plan)
     assert isinstance(alice, DistilledBlock)
-    assert all(1 < string.efficiency < 1.10 for string in alice.report.strings.values())
+    assert 1 < alice.report.key_string.efficiency < 1.10
 
 
 @settings(deadline=None, max_examples=30, suppress_health_check=FIXTURES_ARE_PURE)
@@ -289,13 +307,12 @@ async def test_ledgers_that_differ_make_no_key(make_codes, make_plan, run_pair) 
     assert "leaked_x_bits" in bob.cause
 
 
-@pytest.mark.parametrize("string", ["z", "x"])
 async def test_more_errors_than_the_leakage_can_have_found_are_a_fault(
-    make_codes, make_plan, run_pair, string
+    make_codes, make_plan, run_pair
 ) -> None:
     def tamper(sender: str, message: BlockMessage) -> BlockMessage:
         if isinstance(message, ErrorCounts):
-            return msgspec.structs.replace(message, **{string: 2_000})
+            return msgspec.structs.replace(message, z=2_000)
         return message
 
     codes = make_codes(np.random.default_rng(10), 24_000, 0.02)
@@ -311,7 +328,7 @@ async def test_mean_leakage_is_watched(make_codes, make_plan, run_pair) -> None:
     codes = make_codes(np.random.default_rng(10), 24_000, 0.02)
     alice, _, _ = await run_pair(codes, make_plan(), monitor=monitor)
     assert isinstance(alice, DistilledBlock)
-    assert monitor.blocks == 4, "two strings, counted by both ends of this test"
+    assert monitor.blocks == 2, "the key string, counted by both ends of this test"
     assert 1 < monitor.efficiency < 2
 
 

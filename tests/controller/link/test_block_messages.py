@@ -28,7 +28,7 @@ DECODER = msgspec.msgpack.Decoder(Union[BLOCK_MESSAGES])  # noqa: UP007
         (Confirmation(1, "x", bytes(16), bytes(16), 50), 78),
         (FrameChecks(1, "x", bytes(16), bytes(12)), 96),
         (FramesDisclosed(1, "z", 12, b"\xff\x0f"), 12),
-        (ParityQuestions(1, "z", bytes(8)), 0),
+        (ParityQuestions(1, "z", 2, bytes(8)), 0),
         (Bases(1, 3, b"\x05"), 0),
     ],
 )

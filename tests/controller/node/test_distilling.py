@@ -32,7 +32,7 @@ PLAN = BlockPlan(
     in_flight_mib=1,
 )
 CODEC = session_codec(BLOCK_MESSAGES)
-WINDOW = 10
+WINDOW = 13
 
 
 @dataclass
