@@ -6,31 +6,19 @@ a third process holds bytes back where a round-trip time is asked for.
 """
 
 import argparse
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-from benchmarks import harness
+from benchmarks import harness, pipeline_tags
 from benchmarks.pipeline_meter import NATIVE, TLS
 from benchmarks.pipeline_node import Job, Outcome
+from benchmarks.pipeline_pair import NODES, Post, run_pair
 
-from qkd_controller.cli.pki import make_authority, make_certificate
 from qkd_controller.config.link import BlockPlan, LinkFile, Roles
-from qkd_controller.config.node import Tls
-from qkd_controller.keys.pairing import import_pairing, make_pairing
-from qkd_controller.keys.store import KeyStore
 from qkd_controller.node.distilling import window_blocks
 from qkd_controller.security.bounds import binary_entropy
 
-NODES = ("alice", "bob")
-PAD_BYTES = 1 << 20
+METHODS = ("cascade", "ldpc")
 
 
 @dataclass(frozen=True)
@@ -57,32 +45,42 @@ class Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
+    parser.add_argument("--from", dest="begin", choices=("codes", "tags"), default="codes")
+    parser.add_argument("--pair-rate-hz", type=float, default=2e7, help="of the source, with tags")
+    parser.add_argument("--seconds", type=int, default=8, help="of recorded tags")
     parser.add_argument("--qber", type=float, default=0.02)
     parser.add_argument("--pairs", type=int, default=1 << 23, help="of a block")
     parser.add_argument("--z-share", type=float, default=0.9, help="of the bases at both ends")
+    parser.add_argument("--method", nargs="+", default=["auto"], choices=("auto", *METHODS))
     parser.add_argument("--rtt-ms", type=float, nargs="+", default=[0.0, 10.0, 100.0])
     parser.add_argument("--window-mib", type=int, default=2048, help="for blocks in flight, an end")
     parser.add_argument("--blocks", type=int, default=40, help="measured at each round trip")
     parser.add_argument("--state-dir", type=Path, default=Path("/dev/shm"))
     parser.add_argument("--plot", type=Path, help="a PNG or SVG of key rate over round-trip time")
     arguments = parser.parse_args()
-    plan = block_plan(arguments.pairs, arguments.qber, arguments.z_share, arguments.window_mib)
+    plans = {method: block_plan(method, arguments) for method in arguments.method}
+    plan = plans[arguments.method[0]]
     print(harness.machine(), end="\n\n")
+    if arguments.begin == "tags":
+        print(pipeline_tags.report(pipeline_tags.measure(plan, arguments)))
+        return
     print(
         f"blocks of {plan.pairs} pairs, n = {plan.key_bits}, k = {plan.test_bits}, "
         f"{window_blocks(plan)} in flight in {plan.in_flight_mib} MiB an end; "
         f"stores in {arguments.state_dir}\n"
     )
     runs = []
-    for rtt_ms in arguments.rtt_ms:
-        runs.append(measure(plan, rtt_ms, arguments))
-        print(f"round-trip time {rtt_ms:g} ms\n\n{report(runs[-1])}\n", flush=True)
+    for method, planned in plans.items():
+        for rtt_ms in arguments.rtt_ms:
+            runs.append(measure(planned, rtt_ms, arguments))
+            print(f"{method}, round-trip time {rtt_ms:g} ms\n\n{report(runs[-1])}\n", flush=True)
     if arguments.plot:
         draw(runs, arguments.plot)
 
 
-def block_plan(pairs: int, qber: float, z_share: float, window_mib: int) -> BlockPlan:
+def block_plan(method: str, arguments: argparse.Namespace) -> BlockPlan:
     """Key from z, as long as all blocks but one in a million have it; x is the test."""
+    pairs, qber, z_share = arguments.pairs, arguments.qber, arguments.z_share
 
     def surely(share: float) -> int:
         return int(pairs * share - 5 * (pairs * share * (1 - share)) ** 0.5)
@@ -94,44 +92,23 @@ def block_plan(pairs: int, qber: float, z_share: float, window_mib: int) -> Bloc
         key_bits=key_bits,
         test_bits=test_bits,
         qber_tolerance_ratio=round(qber + 5 * (qber / test_bits) ** 0.5, 4),
-        leakage_budget_bits=int(1.08 * key_bits * binary_entropy(qber)),
-        in_flight_mib=window_mib,
+        leakage_budget_bits=int(1.25 * key_bits * binary_entropy(qber)),
+        reconciliation=method,
+        in_flight_mib=arguments.window_mib,
     )
 
 
 def measure(plan: BlockPlan, rtt_ms: float, arguments: argparse.Namespace) -> Run:
     """One run from two new stores."""
     link = LinkFile("bench", "bbm92", NODES, Roles(*[NODES[0]] * 4), plan)
-    with tempfile.TemporaryDirectory(dir=arguments.state_dir) as folder, _nearby(rtt_ms) as ports:
-        directory = Path(folder)
-        authority = make_authority(directory / "pki", demo=True)
-        secret = make_pairing(link, PAD_BYTES)
-        processes = {}
-        for core, (name, port) in enumerate(zip(NODES, ports, strict=True)):
-            credentials = make_certificate(directory / "pki", "node", name)
-            with KeyStore(directory / name) as store:
-                import_pairing(store, secret, name)
-            job = Job(
-                name,
-                link,
-                f"127.0.0.1:{port}",
-                Tls(str(authority.certificate), str(credentials.certificate), str(credentials.key)),
-                str(directory / name),
-                core,
-                arguments.qber,
-                arguments.z_share,
-                # A window's worth has gone through: blocks no longer march in step.
-                window_blocks(plan) + 1,
-                arguments.blocks,
-            )
-            processes[name] = _started(job)
-        outcomes = {}
-        for name, process in processes.items():
-            output, _ = process.communicate()
-            if process.returncode:
-                raise SystemExit(f"{name} failed")
-            outcomes[name] = msgspec.json.decode(output, type=Outcome)
-        return Run(rtt_ms, plan, outcomes)
+
+    def job(post: Post) -> Job:
+        # A window's worth goes through first: blocks no longer march in step then.
+        warm = window_blocks(plan) + 1
+        return Job(post, arguments.qber, arguments.z_share, warm, arguments.blocks)
+
+    node, state_dir = "benchmarks.pipeline_node", arguments.state_dir
+    return Run(rtt_ms, plan, run_pair(link, rtt_ms, state_dir, node, job, Outcome))
 
 
 def report(run: Run) -> str:
@@ -171,19 +148,23 @@ def report(run: Run) -> str:
 
 
 def draw(runs: list[Run], path: Path) -> None:
-    """Key rate over round-trip time, and what the window alone would allow."""
+    """Key rate over round-trip time, a line for each method."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 3.5), layout="constrained")
-    for what, label in (("sifted_bits", "sifted"), ("secret_bits", "secret")):
-        points = [(run.rtt_ms, run.mbit_s(what)) for run in runs]
-        axes.plot(*zip(*points, strict=True), "o-", label=label)
+    for method in dict.fromkeys(run.plan.reconciliation for run in runs):
+        points = [
+            (run.rtt_ms, run.mbit_s("secret_bits"))
+            for run in runs
+            if run.plan.reconciliation == method
+        ]
+        axes.plot(*zip(*points, strict=True), "o-", label=method)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlabel("round-trip time, ms")
-    axes.set_ylabel("Mbit/s")
+    axes.set_ylabel("secret Mbit/s")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()
@@ -196,42 +177,6 @@ def _spent_in(outcome: Outcome, category: str) -> float:
 
 def _cells(values: list[float], form: str) -> str:
     return " | ".join(form.format(value) for value in values) + " |"
-
-
-def _started(job: Job) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.pipeline_node"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(job))
-    process.stdin.close()
-    process.stdin = None
-    return process
-
-
-@contextmanager
-def _nearby(rtt_ms: float) -> Iterator[tuple[int, int]]:
-    """The ports of the listener and of the end that connects, so far apart."""
-    listener, relay = _free_port(), _free_port()
-    if not rtt_ms:
-        yield listener, listener
-        return
-    command = [sys.executable, "-m", "benchmarks.pipeline_delay"]
-    process = subprocess.Popen([*command, str(relay), str(listener), str(rtt_ms / 2)])
-    try:
-        time.sleep(1)
-        yield listener, relay
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

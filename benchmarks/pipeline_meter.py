@@ -15,9 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 import qkd_native
-from qkd_controller.distillation import agreement, block, cascading, decoding
+from qkd_controller.acquisition.announcing import AnnouncingEnd
+from qkd_controller.acquisition.pairing import RunPair
+from qkd_controller.acquisition.reference import ReferenceEnd
+from qkd_controller.distillation import agreement, block, cascading, decoding, sifting
 from qkd_controller.link import codec, durable, tls_pipe
 from qkd_controller.link.authentication import Conversation
+from qkd_controller.node import matching
+from qkd_native.clicks import EventResolver
 
 NATIVE, TLS, PYTHON = "native", "TLS", "Python"
 REST = "event loop and sockets"
@@ -27,7 +32,7 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (block, "unpack_bases", "sift"),
     (block, "sift", "sift"),
     (block, "choose_subset", "choose"),
-    (block, "pick", "choose"),
+    (sifting.Subset, "pick", "choose"),
     (block, "pack_bits", "estimate"),
     (block, "corrections", "estimate"),
     (block, "draw_seed", "amplify"),
@@ -46,6 +51,14 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (decoding.SyndromeReference, "answer", "reconcile"),
     (agreement, "confirmation_tag", "confirm"),
     (agreement, "frame_checks", "confirm"),
+    (matching.EventSource, "_dithered", "dither"),
+    (EventResolver, "feed", "clicks"),
+    (AnnouncingEnd, "add", "announce"),
+    (AnnouncingEnd, "receive", "take matches"),
+    (ReferenceEnd, "add", "hold events"),
+    (ReferenceEnd, "receive", "read times"),
+    (ReferenceEnd, "_match", "match"),
+    (RunPair, "search", "search"),
     (Conversation, "absorb_sent", "authenticate"),
     (Conversation, "absorb_received", "authenticate"),
     (codec.Codec, "encode", "messages"),

@@ -14,21 +14,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from benchmarks.pipeline_meter import Meter
+from benchmarks.pipeline_pair import Post
 
-from qkd_controller.config.link import LinkFile
-from qkd_controller.config.node import Tls
 from qkd_controller.distillation.block import BlockPart, MatchedBlock
 from qkd_controller.distillation.report import BlockReport
-from qkd_controller.keys.link_store import open_link
 from qkd_controller.keys.store import KeyStore
 from qkd_controller.link.block_messages import BLOCK_MESSAGES
 from qkd_controller.link.connection import maintain
-from qkd_controller.link.durable import DurableStore
-from qkd_controller.link.endpoint import ConnectionState, LinkEndpoint
+from qkd_controller.link.endpoint import ConnectionState
 from qkd_controller.link.resumption import Resumption
 from qkd_controller.link.running_messages import BlockCut
-from qkd_controller.link.session import Session, SessionTiming, session_codec
-from qkd_controller.link.terms import LinkTerms
+from qkd_controller.link.session import Session, session_codec
 from qkd_controller.node.distilling import Distiller
 from qkd_controller.security.leakage import LeakageMonitor
 
@@ -39,12 +35,7 @@ TEMPLATES = 2
 class Job(msgspec.Struct, frozen=True):
     """What a node is to do."""
 
-    name: str
-    link: LinkFile
-    address: str
-    tls: Tls
-    state_dir: str
-    core: int
+    post: Post
     qber: float
     z_share: float
     """Of the bases, at both ends."""
@@ -77,7 +68,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    os.sched_setaffinity(0, {job.core})
+    os.sched_setaffinity(0, {job.post.core})
     meter = Meter()
     meter.install()
     sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_Node(job, meter).run())))
@@ -95,15 +86,8 @@ class _Node:
 
     async def run(self) -> Outcome:
         job = self._job
-        with KeyStore(Path(job.state_dir)) as store:
-            end = LinkEndpoint(
-                LinkTerms.of(job.link, job.name),
-                job.address,
-                job.tls,
-                DurableStore(open_link(store, job.link, job.name)),
-                session_codec((*BLOCK_MESSAGES, BlockCut)),
-                SessionTiming(silence_timeout_s=60),
-            )
+        with KeyStore(Path(job.post.state_dir)) as store:
+            end = job.post.endpoint(store, session_codec((*BLOCK_MESSAGES, BlockCut)))
             serving = asyncio.create_task(maintain(end, self._serve, self._on_state, _ignore))
             done = asyncio.create_task(self._enough.wait())
             await asyncio.wait({serving, done}, return_when=asyncio.FIRST_COMPLETED)
@@ -122,12 +106,12 @@ class _Node:
         )
 
     async def _serve(self, session: Session, _: Resumption) -> None:
-        roles, plan = self._job.link.roles, self._job.link.block
+        roles, plan = self._job.post.link.roles, self._job.post.link.block
         distiller = Distiller(
             session,
             BlockPart(
-                commit_leader=roles.commit_leader == self._job.name,
-                bit_reference=roles.bit_reference == self._job.name,
+                commit_leader=roles.commit_leader == self._job.post.name,
+                bit_reference=roles.bit_reference == self._job.post.name,
             ),
             plan,
             lambda: self._job.qber,
@@ -140,7 +124,7 @@ class _Node:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(distiller.run())
-                if roles.time_reference == self._job.name:
+                if roles.time_reference == self._job.post.name:
                     group.create_task(self._cut(session, distiller))
                 async for message in session.messages():
                     assert isinstance(message, BlockCut)
@@ -179,21 +163,21 @@ class _Node:
             self._snapshots.append(self._meter.snapshot())
         elif len(self._releases) == job.warm_blocks + job.measured_blocks:
             self._snapshots.append(self._meter.snapshot())
-            if job.link.roles.commit_leader != job.name:
+            if job.post.link.roles.commit_leader != job.post.name:
                 self._enough.set()
 
     def _on_state(self, state: ConnectionState, cause: str) -> None:
         if cause:
-            print(f"{self._job.name}: {state.value}: {cause}", file=sys.stderr)
+            print(f"{self._job.post.name}: {state.value}: {cause}", file=sys.stderr)
 
 
 def _codes(job: Job, seed: int) -> np.ndarray:
     """This end's codes: bits differ at the error rate, whatever their bases."""
-    rng, pairs = np.random.default_rng(seed), job.link.block.pairs
+    rng, pairs = np.random.default_rng(seed), job.post.link.block.pairs
     bases = [(rng.random(pairs, np.float32) > job.z_share).view(np.uint8) for _ in range(2)]
     bits = rng.integers(0, 2, pairs, np.uint8)
     noise = (rng.random(pairs, np.float32) < job.qber).view(np.uint8)
-    if job.name == job.link.nodes[0]:
+    if job.post.name == job.post.link.nodes[0]:
         return bits | bases[0] << 1
     return bits ^ noise | bases[1] << 1
 

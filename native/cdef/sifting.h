@@ -17,3 +17,8 @@ void qkd_sift_packed(int tier, const uint8_t *codes, const uint8_t *peer_bases, 
 /* Takes the codes at these indices; returns 0, or -1 if one lies outside. */
 int qkd_sift_take(const uint8_t *codes, size_t codes_count, const int64_t *indices, size_t count,
                   uint8_t *taken);
+
+/* Copies the codes but for those at these indices, which must rise; kept holds codes_count -
+ * dropped_count. Returns 0, or -1 if an index lies outside or does not rise. */
+int qkd_sift_drop(const uint8_t *codes, size_t codes_count, const int64_t *dropped,
+                  size_t dropped_count, uint8_t *kept);

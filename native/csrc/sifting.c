@@ -2,6 +2,7 @@
  * those on bases follow what both ends have announced. */
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "sifting_impl.h"
 
@@ -76,5 +77,19 @@ int qkd_sift_take(const uint8_t *codes, size_t codes_count, const int64_t *indic
     if (at >= codes_count) return -1;
     taken[i] = codes[at];
   }
+  return 0;
+}
+
+int qkd_sift_drop(const uint8_t *codes, size_t codes_count, const int64_t *dropped,
+                  size_t dropped_count, uint8_t *kept) {
+  size_t from = 0;
+  for (size_t i = 0; i < dropped_count; i++) {
+    const uint64_t at = (uint64_t)dropped[i];
+    if (at < from || at >= codes_count) return -1;
+    memcpy(kept, codes + from, at - from);
+    kept += at - from;
+    from = at + 1;
+  }
+  memcpy(kept, codes + from, codes_count - from);
   return 0;
 }

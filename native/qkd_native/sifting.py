@@ -42,6 +42,26 @@ def take(codes: Codes, indices: npt.NDArray[np.int64]) -> Codes:
     return taken
 
 
+def drop(codes: Codes, indices: npt.NDArray[np.int64]) -> Codes:
+    """The codes but for those at these indices; ValueError unless they rise within the codes."""
+    _check(codes)
+    if indices.dtype != np.int64 or indices.ndim != 1:
+        raise ValueError("indices are a flat int64 array")
+    if len(indices) > len(codes):
+        raise ValueError(f"{len(indices)} indices to drop of {len(codes)} events")
+    kept = np.empty(len(codes) - len(indices), np.uint8)
+    if lib.qkd_sift_drop(
+        _bytes(codes),
+        len(codes),
+        ffi.from_buffer("int64_t[]", np.ascontiguousarray(indices)),
+        len(indices),
+        _bytes(kept),
+    ):
+        kept.fill(0)
+        raise ValueError(f"the indices do not rise within {len(codes)} events")
+    return kept
+
+
 def pack_bases(codes: Codes) -> bytes:
     """The bases of the codes, packed."""
     _check(codes)

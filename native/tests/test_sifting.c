@@ -31,6 +31,14 @@ static int by_hand(int tier) {
                         memcmp(taken, (uint8_t[]){6, 0, 3}, 3) == 0, "taken");
   failures += check(qkd_sift_take(codes, 9, outside, 3, taken) == -1 &&
                         qkd_sift_take(codes, 9, below, 3, taken) == -1, "outside");
+  const int64_t dropped[3] = {0, 1, 8}, again[2] = {4, 4};
+  uint8_t rest[9];
+  failures += check(qkd_sift_drop(codes, 9, dropped, 3, rest) == 0 &&
+                        memcmp(rest, codes + 2, 6) == 0, "dropped");
+  failures += check(qkd_sift_drop(codes, 9, dropped, 0, rest) == 0 &&
+                        memcmp(rest, codes, 9) == 0, "none dropped");
+  failures += check(qkd_sift_drop(codes, 9, outside, 3, rest) == -1 &&
+                        qkd_sift_drop(codes, 9, again, 2, rest) == -1, "indices that do not rise");
   return failures;
 }
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkd_native.sifting import pack_bases, sift, sift_packed, take
+from qkd_native.sifting import drop, pack_bases, sift, sift_packed, take
 from qkd_native.tier import forced, supported
 
 
@@ -37,6 +37,19 @@ def test_codes_are_taken_by_index():
             take(codes, np.array([1, outside]))
 
 
+@given(st.integers(0, 300), st.sets(st.integers(0, 299)))
+def test_codes_are_dropped_by_index(count, places):
+    codes = np.arange(count).astype(np.uint8)
+    dropped = np.array(sorted(place for place in places if place < count), np.int64)
+    assert np.array_equal(drop(codes, dropped), np.delete(codes, dropped))
+
+
+@pytest.mark.parametrize("indices", [[-1], [3], [1, 1], [2, 0], [0, 1, 2, 3]])
+def test_indices_to_drop_must_rise_within_the_codes(indices):
+    with pytest.raises(ValueError, match="3 events"):
+        drop(np.zeros(3, np.uint8), np.array(indices, np.int64))
+
+
 def test_wrong_arrays_are_refused():
     codes = np.zeros(9, np.uint8)
     with pytest.raises(ValueError, match="1 bytes of bases for 9"):
@@ -47,3 +60,5 @@ def test_wrong_arrays_are_refused():
         sift_packed(codes, np.zeros(2, np.int8))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="int64"):
         take(codes, np.zeros(2, np.int32))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="int64"):
+        drop(codes, np.zeros(2, np.int32))  # type: ignore[arg-type]

@@ -11,11 +11,6 @@ def pack_bits(bits: Bits) -> Bits:
     return np.packbits(bits, bitorder="little")
 
 
-def pick(bits: Bits, places: NDArray[np.int64]) -> Bits:
-    """The bits at these places, in their order."""
-    return bits[places]
-
-
 def corrections(received: Bits, corrected: Bits) -> int:
     """How many bits of a string, one a byte, differ from its packed earlier state."""
     packed = pack_bits(corrected)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.agreement import Agreement
 from qkd_controller.distillation.amplification import amplify, draw_seed
-from qkd_controller.distillation.bits import Bits, corrections, pack_bits, pick
+from qkd_controller.distillation.bits import Bits, corrections, pack_bits
 from qkd_controller.distillation.confirmation import confirmation_epsilon
 from qkd_controller.distillation.conversation import StringConversation, Tally
 from qkd_controller.distillation.method import Method
@@ -274,7 +274,7 @@ class _Distillation:
         for name in STRINGS:
             string = sifted[name]
             kept = await in_thread(choose_subset, seed, name, string.size, quotas[name])
-            chosen[name] = self._keep(await aside(string.size, pick, string, kept))
+            chosen[name] = self._keep(await aside(string.size, kept.pick, string))
         return chosen
 
     async def _disclose(self, string: Bits) -> int:

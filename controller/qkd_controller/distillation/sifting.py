@@ -8,6 +8,7 @@ enough lets the announced bases decide which rounds are kept, and its sampling i
 
 import hashlib
 import math
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -54,8 +55,25 @@ def sift(own_codes: Bits, peer_bases: Bits) -> dict[Basis, Bits]:
     return {"z": z, "x": x}
 
 
-def choose_subset(seed: bytes, domain: str, count: int, quota: int) -> npt.NDArray[np.int64]:
-    """quota of the indices 0 … count - 1, sorted: a uniform subset fixed by seed and domain.
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some of the indices 0 … count - 1, by the fewer of those in it and those left out."""
+
+    count: int
+    listed: npt.NDArray[np.int64]
+    """Sorted."""
+    chosen: bool
+    """Whether the listed indices are the subset, or what it leaves out."""
+
+    def pick(self, bits: Bits) -> Bits:
+        """The bits at these indices, in order; ValueError unless there are count bits."""
+        if len(bits) != self.count:
+            raise ValueError(f"a subset of {self.count} cannot pick from {len(bits)} bits")
+        return (sifting.take if self.chosen else sifting.drop)(bits, self.listed)
+
+
+def choose_subset(seed: bytes, domain: str, count: int, quota: int) -> Subset:
+    """quota of the indices 0 … count - 1: a uniform subset fixed by seed and domain.
 
     The smaller of what is chosen and what is left out is drawn: 32-bit words of SHAKE-256 (FIPS
     202), cut to the bits of count - 1, are indices; those of count or more and those drawn before
@@ -68,15 +86,13 @@ def choose_subset(seed: bytes, domain: str, count: int, quota: int) -> npt.NDArr
     label = domain.encode()
     shake = hashlib.shake_256(len(label).to_bytes(4, "little") + label)
     shake.update(count.to_bytes(8, "little") + seed)
-    is_drawn = _drawn(shake, count, fewer)
-    return np.flatnonzero(is_drawn if quota == fewer else ~is_drawn)
+    return Subset(count, _drawn(shake, count, fewer), chosen=quota == fewer)
 
 
-def _drawn(shake: Shake, count: int, wanted: int) -> npt.NDArray[np.bool_]:
-    """Which are the first so many distinct indices that the stream gives, at most half of all."""
-    is_drawn = np.zeros(count, np.bool_)
+def _drawn(shake: Shake, count: int, wanted: int) -> npt.NDArray[np.int64]:
+    """The first so many distinct indices that the stream gives, at most half of all, sorted."""
     if wanted == 0:
-        return is_drawn
+        return np.empty(0, np.int64)
     mask = np.uint32((1 << (count - 1).bit_length()) - 1)
     # So many draws bring as many distinct indices on average; a little more is mostly enough.
     draws = count * -math.log1p(-wanted / count)
@@ -84,13 +100,15 @@ def _drawn(shake: Shake, count: int, wanted: int) -> npt.NDArray[np.bool_]:
     while True:
         drawn = np.frombuffer(shake.digest(4 * words), "<u4") & mask
         drawn = drawn[drawn < count]
-        found = used = 0
-        # As many draws as indices are missing: never one too many.
-        while used + wanted - found <= len(drawn):
-            is_drawn[drawn[used : used + wanted - found]] = True
-            used += wanted - found
-            found = int(np.count_nonzero(is_drawn))
-            if found == wanted:
-                return is_drawn
+        # Equal indices side by side, the one drawn first in front.
+        order = drawn.astype(np.uint64) << np.uint64(32) | np.arange(len(drawn), dtype=np.uint64)
+        order.sort()
+        indices, places = order >> np.uint64(32), order & np.uint64(0xFFFFFFFF)
+        is_first = np.ones(len(order), np.bool_)
+        is_first[1:] = indices[1:] != indices[:-1]
+        indices, places = indices[is_first], places[is_first]
+        if len(indices) >= wanted:
+            last = np.partition(places, wanted - 1)[wanted - 1]
+            listed: npt.NDArray[np.int64] = indices[places <= last].astype(np.int64)
+            return listed
         words *= 2
-        is_drawn.fill(False)

@@ -12,7 +12,6 @@ follower received the leader's messages unaltered.
 """
 
 import hmac
-import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +28,10 @@ REFUSED_TAGS = 2**24
 """Forgeries allowed for a block. A tag that is refused spends no pad, but costs its forger a
 session: at the shortest pause between two sessions, so many take over three months."""
 _LENGTH_BYTES = 8
-_SHORT_BYTES = 4096
+_BATCH_BYTES = 64 * 1024
+"""Hashed at once: messages are short, and a call costs as much as hashing several of them."""
+_UNHASHED_BYTES = 256 * 1024
+"""Of messages sent that may wait for the peer's tag to say up to which of them it vouches."""
 
 
 def authentication_epsilon(tags: int) -> float:
@@ -49,10 +51,7 @@ def block_epsilon(pad_refill_bits: int) -> float:
 
 
 class Conversation:
-    """Both transcripts of the session or of one block, as one end knows them.
-
-    Messages may be absorbed in threads, one at a time each direction.
-    """
+    """Both transcripts of the session or of one block, as one end knows them."""
 
     def __init__(self, agreement: Agreement, keys: PairingKeys, block: int) -> None:
         own, peer = agreement.terms.sending, agreement.terms.receiving
@@ -66,8 +65,9 @@ class Conversation:
         self._bytes = 0
         self._sent_digests = deque([(0, bytearray(self._peer_on_sent.digest()))])
         """What the peer's tag may vouch for: it may not yet have received all that was sent."""
-        self._ending = threading.Lock()
-        self._absorbing = 0
+        self._unhashed: deque[tuple[int, bytes]] = deque()
+        """Sent after the last of these digests."""
+        self._unhashed_bytes = 0
         self._over = False
 
     @property
@@ -78,28 +78,31 @@ class Conversation:
     @property
     def unverified_messages(self) -> int:
         """Messages sent since the last one that the peer is known to have received unaltered."""
-        return len(self._sent_digests) - 1
+        return len(self._sent_digests) - 1 + len(self._unhashed)
 
     def absorb_sent(self, sequence: int, payload: bytes) -> None:
         """Takes one encoded envelope into the transcript; raises LinkError if it gets too long."""
         self._count(payload)
-        with self._unwiped() as alive:
-            if not alive:
-                return
-            _absorb(payload, self._own_on_sent, self._peer_on_sent)
-            self._sent_through = sequence
-            self._sent_digests.append((sequence, bytearray(self._peer_on_sent.digest())))
+        if self._over:
+            return
+        self._own_on_sent.add(payload)
+        self._sent_through = sequence
+        self._unhashed.append((sequence, payload))
+        self._unhashed_bytes += len(payload)
+        while self._unhashed_bytes > _UNHASHED_BYTES:
+            oldest = self._hash_next()
+            self._sent_digests.append((oldest, bytearray(self._peer_on_sent.digest())))
         if self.unverified_messages > MAX_UNVERIFIED_MESSAGES:
             raise LinkError(f"{self._peer} has authenticated nothing for too many messages")
 
     def absorb_received(self, sequence: int, payload: bytes) -> None:
         """Takes one encoded envelope into the transcript; raises LinkError if it gets too long."""
         self._count(payload)
-        with self._unwiped() as alive:
-            if not alive:
-                return
-            _absorb(payload, self._own_on_received, self._peer_on_received)
-            self._received_through = sequence
+        if self._over:
+            return
+        self._own_on_received.add(payload)
+        self._peer_on_received.add(payload)
+        self._received_through = sequence
 
     def state(self, pad: bytes | bytearray | memoryview) -> Statement:
         """This end's tags on both transcripts, masked with Statement.BYTES_OF_PAD of its pad.
@@ -121,12 +124,7 @@ class Conversation:
         conversation is over.
         """
         self._check_not_over()
-        while len(self._sent_digests) > 1 and (
-            self._sent_digests[0][0] < statement.received_through
-        ):
-            _, vouched_for = self._sent_digests.popleft()
-            vouched_for[:] = bytes(TAG_BYTES)
-        sequence, digest = self._sent_digests[0]
+        sequence, digest = self._vouched_for(statement.received_through)
         expected = _masked(self._peer_on_received.digest(), pad[:TAG_BYTES]) + _masked(
             digest, pad[TAG_BYTES:]
         )
@@ -142,30 +140,11 @@ class Conversation:
             )
 
     def wipe(self) -> None:
-        """Overwrites hash keys and digests; a thread that absorbs now does it when it is done.
+        """Overwrites hash keys and digests.
 
         The digests are secret: known messages and their unmasked hash betray the hash key.
         """
-        with self._ending:
-            self._over = True
-            self._overwrite_if_idle()
-
-    @contextmanager
-    def _unwiped(self) -> Iterator[bool]:
-        """Puts off wiping; lends out whether it is too late for that."""
-        with self._ending:
-            self._absorbing += 1
-            alive = not self._over
-        try:
-            yield alive
-        finally:
-            with self._ending:
-                self._absorbing -= 1
-                self._overwrite_if_idle()
-
-    def _overwrite_if_idle(self) -> None:
-        if self._absorbing or not self._over:
-            return
+        self._over = True
         for transcript in (
             self._own_on_sent,
             self._own_on_received,
@@ -175,6 +154,27 @@ class Conversation:
             transcript.wipe()
         for _, digest in self._sent_digests:
             digest[:] = bytes(TAG_BYTES)
+        self._unhashed.clear()
+
+    def _vouched_for(self, received_through: int) -> tuple[int, bytearray]:
+        """The digest up to this message or, if none was sent with its number, the next one."""
+        digests = self._sent_digests
+        while digests[0][0] < received_through and (len(digests) > 1 or self._unhashed):
+            if len(digests) == 1:
+                sequence = 0
+                while self._unhashed and sequence < received_through:
+                    sequence = self._hash_next()
+                digests.append((sequence, bytearray(self._peer_on_sent.digest())))
+            _, passed = digests.popleft()
+            passed[:] = bytes(TAG_BYTES)
+        return digests[0]
+
+    def _hash_next(self) -> int:
+        """Takes the oldest of the messages sent into the peer's transcript."""
+        sequence, payload = self._unhashed.popleft()
+        self._unhashed_bytes -= len(payload)
+        self._peer_on_sent.add(payload)
+        return sequence
 
     def _check_not_over(self) -> None:
         if self._over:
@@ -196,22 +196,48 @@ def wiped(secret: bytearray) -> Iterator[memoryview]:
         secret[:] = bytes(len(secret))
 
 
+class _Transcript:
+    """The hash of messages in order, each behind its length; short ones wait for more of them."""
+
+    def __init__(self, key: bytes) -> None:
+        self._hash = PolyHash(key)
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+
+    def add(self, payload: bytes) -> None:
+        """Takes the next message."""
+        self._waiting.append(len(payload).to_bytes(_LENGTH_BYTES, "big"))
+        if len(payload) >= _BATCH_BYTES:
+            self._hash_waiting()
+            self._hash.update(payload)
+            return
+        self._waiting.append(payload)
+        self._waiting_bytes += len(payload)
+        if self._waiting_bytes >= _BATCH_BYTES:
+            self._hash_waiting()
+
+    def digest(self) -> bytes:
+        """The hash of all messages so far."""
+        self._hash_waiting()
+        return self._hash.digest()
+
+    def wipe(self) -> None:
+        """Overwrites key and state; the object is of no use afterwards."""
+        self._waiting.clear()
+        self._hash.wipe()
+
+    def _hash_waiting(self) -> None:
+        self._hash.update(b"".join(self._waiting))
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+
 def _opened(
     agreement: Agreement, keys: PairingKeys, tagger: Direction, sender: Direction, block: int
-) -> PolyHash:
-    transcript = PolyHash(keys.hash_keys[tagger])
-    header = agreement.context("qkdlink transcript", tagger.name, sender.name, block)
-    _absorb(header, transcript)
+) -> _Transcript:
+    transcript = _Transcript(keys.hash_keys[tagger])
+    transcript.add(agreement.context("qkdlink transcript", tagger.name, sender.name, block))
     return transcript
-
-
-def _absorb(payload: bytes, *transcripts: PolyHash) -> None:
-    length = len(payload).to_bytes(_LENGTH_BYTES, "big")
-    # A short message is copied once rather than hashed in two pieces by each.
-    pieces = (length + payload,) if len(payload) < _SHORT_BYTES else (length, payload)
-    for transcript in transcripts:
-        for piece in pieces:
-            transcript.update(piece)
 
 
 def _masked(digest: bytes | bytearray, pad: bytes | bytearray | memoryview) -> bytes:

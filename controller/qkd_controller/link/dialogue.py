@@ -18,7 +18,7 @@ from qkd_controller.link.control import (
     Released,
     Statement,
 )
-from qkd_controller.link.durable import Lease, finish
+from qkd_controller.link.durable import Lease
 from qkd_controller.link.errors import AuthenticationError, LinkError, ProtocolError
 from qkd_controller.link.framing import check_length
 from qkd_controller.link.message import BlockMessage, Message
@@ -27,7 +27,6 @@ from qkd_controller.link.wire import Wire
 
 MOST_BLOCKS = 64
 """So many blocks may begin at the peer before this end has opened them: those of its window."""
-_HASH_IN_THREAD_BYTES = 256 * 1024
 
 
 class Dialogue:
@@ -62,8 +61,6 @@ class Dialogue:
         self._blocks: dict[int, Conversation] = {}
         self._sent = 0
         self._received = 0
-        self._sending = asyncio.Lock()
-        self._receiving = asyncio.Lock()
         self._tagging = asyncio.Lock()
 
     def open_block(self, number: int) -> None:
@@ -97,12 +94,11 @@ class Dialogue:
         if conversation is None:
             self.check_alive()
             raise ProtocolError(f"block {transcript} is closed")
-        async with self._sending:
-            payload = self._numbered(message, transcript)
-            try:
-                await _hashed(conversation.absorb_sent, self._sent, payload)
-            finally:
-                self._wire.write(payload)
+        payload = self._numbered(message, transcript)
+        try:
+            conversation.absorb_sent(self._sent, payload)
+        finally:
+            self._wire.write(payload)
         self.since_checkpoint += conversation is self._session
         await self._wire.drain(self._silence_timeout_s)
 
@@ -128,8 +124,7 @@ class Dialogue:
             statements = [(conversation, message.conversation), (self._session, message.session)]
             await self._verify(message.pad_cursor, statements)
         elif not isinstance(message, UNTAGGED):
-            async with self._receiving:
-                await _hashed(conversation.absorb_received, envelope.sequence, payload)
+            conversation.absorb_received(envelope.sequence, payload)
             self.since_checkpoint += conversation is self._session
         return message, len(payload)
 
@@ -213,10 +208,8 @@ class Dialogue:
         await self._store.call(lambda s: s.move_pad_cursor(direction, cursor + length))
 
     async def _send_tagged(self, build: Callable[[], Message], transcript: int) -> None:
-        # Nothing may be sent or received between reading the hashes and sending the tags.
-        async with self._sending, self._receiving:
-            message = build()
-            self._wire.write(self._numbered(message, transcript))
+        # Nothing is sent or received between reading the hashes and sending the tags.
+        self._wire.write(self._numbered(build(), transcript))
         await self._wire.drain(self._silence_timeout_s)
 
     def _numbered(self, message: Message, transcript: int) -> bytes:
@@ -243,10 +236,3 @@ class Dialogue:
         conversation = Conversation(self._agreement, self._keys, number)
         self._blocks[number] = conversation
         return conversation
-
-
-async def _hashed(absorb: Callable[[int, bytes], None], sequence: int, payload: bytes) -> None:
-    if len(payload) < _HASH_IN_THREAD_BYTES:
-        absorb(sequence, payload)
-    else:
-        await finish(asyncio.to_thread(absorb, sequence, payload))

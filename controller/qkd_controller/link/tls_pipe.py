@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator
 
 _CHUNK_BYTES = 256 * 1024
+_IDLE_BYTES = 64 * 1024
 _CLOSE_TIMEOUT_S = 2.0
 _LINGER_S = 1.0
 
@@ -29,6 +30,8 @@ class TlsPipe:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         self._closing = False
         self._ended = False
 
@@ -64,25 +67,31 @@ class TlsPipe:
         return here
 
     def write(self, data: bytes) -> None:
-        """Queues the bytes; they are lost if the pipe is closed."""
+        """Queues the bytes; they are lost if the pipe is closed.
+
+        What is written in one turn of the event loop leaves as one.
+        """
         if self._closing:
             return
-        view = memoryview(data)
-        while view:
-            view = view[self._tls.write(view) :]
-        self._flush()
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._send_waiting)
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
 
     def idle(self) -> bool:
-        """Whether all that was written has left for the network."""
-        return not self._closing and not self._writer.transport.get_write_buffer_size()
+        """Whether so little waits for the network that drain() need not wait."""
+        queued = self._waiting_bytes + self._writer.transport.get_write_buffer_size()
+        return not self._closing and queued < _IDLE_BYTES
 
     async def drain(self) -> None:
         """Waits until the peer has read enough for more to be written."""
+        self._send_waiting()
         await self._writer.drain()
 
     def close(self) -> None:
         """Says goodbye and begins to close."""
         if not self._closing:
+            self._send_waiting()
             self._closing = True
             # Wants to read the peer's goodbye, for which nobody waits; fails within a handshake.
             with contextlib.suppress(ssl.SSLError):
@@ -103,11 +112,28 @@ class TlsPipe:
         try:
             while record := self._tls.read(_CHUNK_BYTES):
                 yield record
+                if not self._incoming.pending and not self._tls.pending():
+                    return
         except ssl.SSLWantReadError:
             return
         except ssl.SSLZeroReturnError:
             pass
         self._ended = True
+
+    def _send_waiting(self) -> None:
+        if not self._waiting or self._closing:
+            return
+        data = memoryview(b"".join(self._waiting))
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        try:
+            while data:
+                data = data[self._tls.write(data) :]
+        except ssl.SSLError:
+            # The reader learns that the connection is gone.
+            self._writer.transport.abort()
+            return
+        self._flush()
 
     def _flush(self) -> None:
         if self._outgoing.pending:

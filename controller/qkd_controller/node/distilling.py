@@ -7,6 +7,7 @@ in between each goes its own way.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.block import (
@@ -112,7 +113,7 @@ class Distiller:
             distilled = await distil(
                 self._in_flight[block],
                 channel,
-                self._part,
+                self._part_in(block),
                 self._plan,
                 expected_qber,
                 method=self._pace.method(expected_qber, len(self._in_flight) - 1),
@@ -132,6 +133,16 @@ class Distiller:
         del self._in_flight[block], self._stages[block]
         self._one_less.set()
         self._tell()
+
+    def _part_in(self, block: int) -> BlockPart:
+        """The bit reference's part goes to the other end in every other block.
+
+        Correcting takes most of the work, and so both ends share it. The bound does not ask whose
+        bits are taken as right.
+        """
+        if block % 2 == 0:
+            return self._part
+        return replace(self._part, bit_reference=not self._part.bit_reference)
 
     def _enter(self, block: int, stage: str) -> None:
         self._stages[block] = stage

@@ -41,21 +41,32 @@ def test_malformed_bases_are_refused():
         sift(np.zeros(3, np.uint8), np.zeros(2, np.uint8))
 
 
+def chosen_of(seed, domain, count, quota):
+    """The indices of a subset, found by picking."""
+    subset = choose_subset(seed, domain, count, quota)
+    assert len(subset.listed) == min(quota, count - quota)
+    assert np.all(np.diff(subset.listed) > 0)
+    low, high = (
+        subset.pick(digit.astype(np.uint8)) for digit in np.divmod(np.arange(count), 256)[::-1]
+    )
+    return low + high.astype(np.int64) * 256
+
+
 @given(st.binary(max_size=32), st.integers(0, 300), st.data())
 def test_a_subset_has_its_size_and_is_fixed_by_the_seed(seed, count, data):
     quota = data.draw(st.integers(0, count))
-    chosen = choose_subset(seed, "z", count, quota)
+    chosen = chosen_of(seed, "z", count, quota)
     assert len(chosen) == len(set(chosen.tolist())) == quota
     assert np.all(np.diff(chosen) > 0)
     assert not quota or (chosen[0] >= 0 and chosen[-1] < count)
-    assert np.array_equal(chosen, choose_subset(seed, "z", count, quota))
+    assert np.array_equal(chosen, chosen_of(seed, "z", count, quota))
 
 
 def test_every_index_is_chosen_equally_often_and_domains_differ():
-    draws = [choose_subset(i.to_bytes(4, "little"), "z", 40, 10) for i in range(2000)]
+    draws = [chosen_of(i.to_bytes(4, "little"), "z", 40, 10) for i in range(2000)]
     counts = np.bincount(np.concatenate(draws), minlength=40)
     assert np.all(np.abs(counts - 500) < 5 * np.sqrt(500 * 0.75))
-    assert not np.array_equal(choose_subset(b"s", "z", 999, 99), choose_subset(b"s", "x", 999, 99))
+    assert not np.array_equal(chosen_of(b"s", "z", 999, 99), chosen_of(b"s", "x", 999, 99))
 
 
 @pytest.mark.parametrize(("count", "quota"), [(5, 2), (6, 3), (6, 4), (9, 1), (9, 8)])
@@ -64,7 +75,7 @@ def test_every_subset_is_equally_likely(count, quota):
     subsets = {s: 0 for s in itertools.combinations(range(count), quota)}
     trials = 200 * len(subsets)
     for i in range(trials):
-        subsets[tuple(choose_subset(i.to_bytes(4, "little"), "z", count, quota).tolist())] += 1
+        subsets[tuple(chosen_of(i.to_bytes(4, "little"), "z", count, quota).tolist())] += 1
     chi_square = sum((n - 200) ** 2 / 200 for n in subsets.values())
     freedom = len(subsets) - 1
     assert chi_square < freedom + 5 * math.sqrt(2 * freedom) + 8
@@ -79,10 +90,12 @@ def test_the_smaller_part_is_the_first_distinct_indices_of_the_stream(seed, coun
     distinct = list(dict.fromkeys(i for i in drawn if i < count))
     smaller = set(distinct[: min(quota, count - quota)])
     kept = smaller if quota <= count - quota else set(range(count)) - smaller
-    assert choose_subset(seed, "z", count, quota).tolist() == sorted(kept)
+    assert chosen_of(seed, "z", count, quota).tolist() == sorted(kept)
 
 
 def test_a_known_subset_stays_what_it_was():
-    assert choose_subset(b"seed", "cut z", 20, 6).tolist() == [11, 13, 14, 16, 17, 19]
+    assert chosen_of(b"seed", "cut z", 20, 6).tolist() == [11, 13, 14, 16, 17, 19]
     with pytest.raises(ValueError, match="cannot choose"):
         choose_subset(b"", "z", 3, 4)
+    with pytest.raises(ValueError, match="cannot pick"):
+        choose_subset(b"", "z", 3, 2).pick(np.zeros(4, np.uint8))

@@ -1,7 +1,6 @@
 """Tags hold for exactly one conversation, one direction, one session, one pad."""
 
 import os
-import threading
 from dataclasses import replace
 
 import pytest
@@ -63,6 +62,31 @@ def test_a_tag_may_lag_behind_messages_still_on_their_way():
     alice.verify(bob.state(PAD), PAD)
     with pytest.raises(AuthenticationError):
         alice.verify(statement, PAD)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=30), st.data())
+def test_a_tag_vouches_up_to_any_message_however_many_were_hashed_at_once(sizes, data):
+    """Whatever the bounds of batches, and where several tags follow each other."""
+    limits = {"_BATCH_BYTES": data.draw(st.integers(1, 200))}
+    limits["_UNHASHED_BYTES"] = data.draw(st.integers(0, 400))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in limits.items():
+            patch.setattr(authentication, name, value)
+        alice, bob = pair()
+        arrived = data.draw(st.lists(st.integers(0, len(sizes)), max_size=3).map(sorted))
+        for sequence, size in enumerate(sizes, start=1):
+            alice.absorb_sent(sequence, bytes(size))
+        through = 0
+        for until in arrived:
+            for sequence in range(through + 1, until + 1):
+                bob.absorb_received(sequence, bytes(sizes[sequence - 1]))
+            through = until
+            alice.verify(bob.state(PAD), PAD)
+            assert alice.unverified_messages == len(sizes) - until
+        for sequence in range(through + 1, len(sizes) + 1):
+            bob.absorb_received(sequence, bytes(sizes[sequence - 1]))
+        bob.verify(alice.state(PAD), PAD)
 
 
 def test_a_tag_must_cover_all_that_was_received():
@@ -162,8 +186,9 @@ def test_epsilon_is_the_sum_of_the_collision_bounds_of_all_tags():
     assert block_epsilon(2048) < 1e-20
 
 
-def test_a_wiped_conversation_holds_no_hash_and_says_nothing_more():
+def test_a_wiped_conversation_holds_no_hash_and_says_nothing_more(monkeypatch):
     """A hash of known messages without its mask would betray the hash key."""
+    monkeypatch.setattr(authentication, "_UNHASHED_BYTES", 0)
     alice, bob = pair()
     say(alice, bob, 1, b"one")
     say(alice, bob, 2, b"two")
@@ -178,33 +203,6 @@ def test_a_wiped_conversation_holds_no_hash_and_says_nothing_more():
             use()
     alice.absorb_sent(3, b"three")
     assert not alice.unverified_messages
-
-
-def test_a_conversation_wiped_while_a_thread_hashes_is_wiped_when_it_is_done(monkeypatch):
-    hashing, go_on, wiped_hashes = threading.Event(), threading.Event(), set()
-
-    class Slow(authentication.PolyHash):
-        def update(self, data):
-            if data.endswith(b"long"):
-                hashing.set()
-                assert go_on.wait(5)
-            super().update(data)
-
-        def wipe(self):
-            wiped_hashes.add(self)
-            super().wipe()
-
-    monkeypatch.setattr(authentication, "PolyHash", Slow)
-    alice, _ = pair()
-    thread = threading.Thread(target=alice.absorb_sent, args=(1, b"long"))
-    thread.start()
-    assert hashing.wait(5)
-    alice.wipe()
-    assert not wiped_hashes
-    go_on.set()
-    thread.join()
-    assert len(wiped_hashes) == 4
-    assert not any(any(digest) for _, digest in alice._sent_digests)
 
 
 def test_a_lent_secret_is_wiped_even_after_an_error():

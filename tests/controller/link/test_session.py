@@ -8,7 +8,7 @@ import pytest
 
 from qkd_controller.keys.contract import AmplifiedBlock, Direction
 from qkd_controller.keys.errors import PadExhausted, StoreError
-from qkd_controller.link import authentication, dialogue
+from qkd_controller.link import authentication
 from qkd_controller.link import session as session_module
 from qkd_controller.link.channel import Discard
 from qkd_controller.link.codec import Envelope
@@ -121,10 +121,10 @@ async def test_session_messages_arrive_in_order(bench, stores):
         assert [await anext(received) for _ in sent] == sent
 
 
-async def test_large_messages_are_hashed_in_a_thread_and_still_verify(bench, stores):
+async def test_messages_longer_than_what_is_hashed_at_once_verify(bench, stores):
     async with connected(bench, stores) as ends:
         channels = ends.open(1)
-        large = bench.Seed(1, bytes(dialogue._HASH_IN_THREAD_BYTES))
+        large = bench.Seed(1, bytes(authentication._UNHASHED_BYTES))
         for sender, receiver in (channels, channels[::-1]):
             await sender.send(large)
             assert await receiver.receive(bench.Seed) == large

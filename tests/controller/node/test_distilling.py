@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from link_ends import MemoryPipe, MemoryStore, inline, link_file, open_session
 
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.block import BlockPart, MatchedBlock, state_bytes
-from qkd_controller.link.block_messages import BLOCK_MESSAGES
+from qkd_controller.link.block_messages import BLOCK_MESSAGES, ErrorCounts
 from qkd_controller.link.durable import DurableStore
 from qkd_controller.link.errors import LinkError, ProtocolError
 from qkd_controller.link.message import BlockMessage
@@ -124,6 +125,24 @@ async def distilling(stores: tuple[MemoryStore, MemoryStore]):
 @pytest.fixture
 def stores() -> tuple[MemoryStore, MemoryStore]:
     return MemoryStore(), MemoryStore()
+
+
+async def test_the_ends_take_turns_at_correcting(stores) -> None:
+    correctors: dict[int, str] = {}
+
+    def watch(name: str, data: bytes) -> bytes:
+        message = CODEC.decode(data[4:]).message
+        if isinstance(message, ErrorCounts):
+            correctors[message.block] = name
+        return data
+
+    async with distilling(stores) as (ends, _):
+        for name, pipe in zip(("alice", "bob"), ends.pipes, strict=True):
+            pipe.on_write = partial(watch, name)
+        for block in range(1, 5):
+            ends.put(block)
+        await ends.until(4)
+    assert correctors == {1: "bob", 2: "alice", 3: "bob", 4: "alice"}
 
 
 async def test_several_blocks_are_in_flight_and_released_in_order(stores) -> None:

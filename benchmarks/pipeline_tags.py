@@ -1,0 +1,83 @@
+"""``benchmarks.pipeline --from tags``: two nodes on two cores, from tags to matched pairs."""
+
+import argparse
+
+from benchmarks.pipeline_meter import NATIVE, TLS
+from benchmarks.pipeline_pair import NODES, Post, run_pair
+from benchmarks.pipeline_tags_node import Job, Outcome
+
+from qkd_controller.config.link import BlockPlan, LinkFile, Roles, Timing
+from qkd_native.photons import PhotonTable
+
+TIMING = Timing(
+    coincidence_window_ps=1_000, announce_resolution_ps=500, dead_time_ps=20_000, search_span_ms=100
+)
+
+
+def measure(plan: BlockPlan, arguments: argparse.Namespace) -> dict[str, Outcome]:
+    """One run of a recorded stream through both ends."""
+    link = LinkFile("bench", "bbm92", NODES, Roles(*[NODES[0]] * 4), plan, TIMING)
+    table = _table(arguments.pair_rate_hz, arguments.qber)
+
+    def job(post: Post) -> Job:
+        return Job(post, table, arguments.seconds)
+
+    node = "benchmarks.pipeline_tags_node"
+    return run_pair(link, 0.0, arguments.state_dir, node, job, Outcome)
+
+
+def report(outcomes: dict[str, Outcome]) -> str:
+    """Rates of the link, then what they cost each node."""
+    first = outcomes[NODES[0]]
+    megatags = {name: outcome.tags / 1e6 for name, outcome in outcomes.items()}
+    every_byte = sum(outcome.sent_bytes for outcome in outcomes.values())
+    tls_s = sum(_spent_in(outcome, TLS) for outcome in outcomes.values())
+    lines = [
+        f"{megatags[NODES[0]] / first.span_s:.1f} M tags/s a side over {first.span_s:.1f} s, "
+        f"{first.slices} slices, {first.lost} of them lost; "
+        f"{first.matched / first.span_s / 1e6:.2f} M pairs/s matched",
+        "bytes on the channel: "
+        + ", ".join(f"{name} {o.sent_bytes / o.tags:.2f} a tag" for name, o in outcomes.items())
+        # Each byte is encrypted once and decrypted once.
+        + f"; TLS {every_byte / tls_s / 1e6:.0f} MB a CPU-second, both ends' work together",
+        "",
+        "| CPU-ms a million tags | " + " | ".join(NODES) + " |",
+        "|---|" + "---|" * len(NODES),
+    ]
+    for key in sorted({key for outcome in outcomes.values() for key in outcome.cpu_s}):
+        costs = [1e3 * outcomes[n].cpu_s.get(key, 0.0) / megatags[n] for n in NODES]
+        if max(costs) >= 0.05:
+            lines.append(f"| {key.replace('/', ', ')} | " + _cells(costs, "{:.1f}"))
+    totals = {name: sum(outcomes[name].cpu_s.values()) for name in NODES}
+    whole = [1e3 * totals[n] / megatags[n] for n in NODES]
+    lines.append("| all | " + _cells(whole, "{:.1f}"))
+    for category in (NATIVE, TLS):
+        share = [_spent_in(outcomes[n], category) / totals[n] for n in NODES]
+        lines.append(f"| share in {category} | " + _cells(share, "{:.1%}"))
+    busy = [totals[n] / outcomes[n].span_s for n in NODES]
+    lines.append("| core busy | " + _cells(busy, "{:.0%}"))
+    for title, field in (("peak RSS", "peak_rss_bytes"), ("recorded tags", "tags_bytes")):
+        mib = [getattr(outcomes[n], field) / 2**20 for n in NODES]
+        lines.append(f"| {title}, MiB | " + _cells(mib, "{:.0f}"))
+    return "\n".join(lines)
+
+
+def _table(pair_rate_hz: float, qber: float) -> PhotonTable:
+    return PhotonTable(
+        pair_rate_hz=pair_rate_hz,
+        transmission=(0.3, 0.3),
+        basis_z_probability=(0.9, 0.9),
+        correlation=(1 - 2 * qber, 0.0, 0.0, 1 - 2 * qber),
+        efficiency=(0.8,) * 8,
+        dark_rate_hz=(1000.0,) * 8,
+        jitter_ps=(150.0,) * 8,
+        dead_time_ps=(20_000,) * 8,
+    )
+
+
+def _spent_in(outcome: Outcome, category: str) -> float:
+    return sum(spent for key, spent in outcome.cpu_s.items() if key.endswith("/" + category))
+
+
+def _cells(values: list[float], form: str) -> str:
+    return " | ".join(form.format(value) for value in values) + " |"

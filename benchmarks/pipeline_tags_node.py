@@ -1,0 +1,216 @@
+"""One node of ``benchmarks.pipeline --from tags``: ``-m benchmarks.pipeline_tags_node``.
+
+Tags are made up front, the same seed at both ends. From there on all is the node's own: clicks to
+events, announcements, the search for the clock, matching slice by slice, the session over TLS. A
+run is one epoch, and its slices are counted once they are matched.
+"""
+
+import asyncio
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from benchmarks.pipeline_meter import Meter
+from benchmarks.pipeline_pair import Post
+
+from qkd_controller.acquisition.announcing import AnnouncingEnd
+from qkd_controller.acquisition.reference import ReferenceEnd
+from qkd_controller.config.node import Channel
+from qkd_controller.devices.tagger import RunStarted
+from qkd_controller.keys.store import KeyStore
+from qkd_controller.link.acquisition_messages import ACQUISITION_MESSAGES, SliceMatched, SlicesLost
+from qkd_controller.link.connection import maintain
+from qkd_controller.link.endpoint import ConnectionState
+from qkd_controller.link.errors import LinkError
+from qkd_controller.link.message import Message
+from qkd_controller.link.resumption import Resumption
+from qkd_controller.link.session import Session, session_codec
+from qkd_controller.link.tls_pipe import TlsPipe
+from qkd_controller.node.matching import EventSource, Matching
+from qkd_controller.node.outbox import Outbox
+from qkd_drivers.contract import Tags
+from qkd_native.photons import PhotonSource, PhotonTable, on_clock
+
+CHANNELS = tuple(Channel(1 + i, "zx"[i // 2], i % 2) for i in range(4))
+RESOLUTION_PS = 4
+RATE_ERROR = 3e-6
+"""Of the second node's clock."""
+TAGS_A_PIECE = 1 << 22
+HELD_LIMIT_BYTES = 64 << 20
+WARM_SLICES = 10
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a node is to do."""
+
+    post: Post
+    table: PhotonTable
+    seconds: int
+    """Of the recorded stream."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a node measured between the first slices and the last."""
+
+    span_s: float
+    slices: int
+    lost: int
+    """Slices among them without a match."""
+    tags: int
+    """Of the node's own in these slices."""
+    matched: int
+    """Pairs."""
+    sent_bytes: int
+    cpu_s: dict[str, float]
+    peak_rss_bytes: int
+    tags_bytes: int
+    """Of it, the recorded tags."""
+
+
+def main() -> None:
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    os.sched_setaffinity(0, {job.post.core})
+    meter = Meter()
+    meter.install()
+    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_Node(job, meter).run())))
+
+
+class _Node:
+    def __init__(self, job: Job, meter: Meter) -> None:
+        self._job = job
+        self._meter = meter
+        self._is_reference = job.post.link.roles.time_reference == job.post.name
+        self._tags = _recorded(job)
+        self._slices = self._lost = self._matched = 0
+        self._marks: list[tuple[float, int, int, int, int, dict[str, float]]] = []
+        self._last_slice = job.seconds * 1000 // job.post.link.timing.slice_ms - WARM_SLICES
+        self._sent_bytes = 0
+        self._enough = asyncio.Event()
+
+    async def run(self) -> Outcome:
+        post = self._job.post
+        self._count_bytes()
+        with KeyStore(Path(post.state_dir)) as store:
+            end = post.endpoint(store, session_codec(ACQUISITION_MESSAGES))
+            serving = asyncio.create_task(maintain(end, self._serve, self._on_state, _ignore))
+            done = asyncio.create_task(self._enough.wait())
+            await asyncio.wait({serving, done}, return_when=asyncio.FIRST_COMPLETED)
+            serving.cancel()
+            done.cancel()
+            await asyncio.wait({serving})
+            if not serving.cancelled():
+                serving.result()
+        first, last = self._marks
+        begin, *counts, before = first
+        stop, *counts_then, after = last
+        slices, lost, matched, sent = (b - a for a, b in zip(counts, counts_then, strict=True))
+        total = self._job.seconds * 1000 // post.link.timing.slice_ms
+        return Outcome(
+            stop - begin,
+            slices,
+            lost,
+            len(self._tags.times_ps) * slices // total,
+            matched,
+            sent,
+            {key: after[key] - before.get(key, 0.0) for key in after},
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            self._tags.times_ps.nbytes + self._tags.channels.nbytes,
+        )
+
+    async def _serve(self, session: Session, _: Resumption) -> None:
+        timing = self._job.post.link.timing
+        engine = (ReferenceEnd if self._is_reference else AnnouncingEnd)(timing)
+        matching = Matching(
+            engine, EventSource(timing, CHANNELS, RESOLUTION_PS), self._seen, _failed
+        )
+        outbox = Outbox()
+        matching.attach(outbox)
+        if isinstance(engine, ReferenceEnd):
+            matching.tell(lambda _: [engine.set_mode("key", 0)])
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(matching.run())
+                group.create_task(_send(session, outbox))
+                group.create_task(self._feed(matching))
+                async for message in session.messages():
+                    self._seen(message)
+                    await matching.receive(message)
+        finally:
+            # The announcing end hears of a slice last, and is the one to close.
+            if len(self._marks) == 2:
+                self._enough.set()
+
+    async def _feed(self, matching: Matching) -> None:
+        tags = self._tags
+        matching.feed(RunStarted(0, 0))
+        for begin in range(0, len(tags.times_ps), TAGS_A_PIECE):
+            # Each question waits for a batch of the engine's.
+            while await matching.call(lambda engine: engine.bytes_held()) > HELD_LIMIT_BYTES:
+                pass
+            piece = slice(begin, begin + TAGS_A_PIECE)
+            matching.feed(Tags(tags.times_ps[piece], tags.channels[piece]))
+
+    def _seen(self, message: Message) -> None:
+        """Counts a decided slice, whichever end this is."""
+        if isinstance(message, SliceMatched):
+            self._slices += 1
+            self._matched += message.count
+        elif isinstance(message, SlicesLost):
+            self._slices += message.count
+            self._lost += message.count
+        else:
+            return
+        wanted = (WARM_SLICES, self._last_slice)
+        if len(self._marks) < 2 and self._slices >= wanted[len(self._marks)]:
+            counts = (self._slices, self._lost, self._matched, self._sent_bytes)
+            self._marks.append((time.monotonic(), *counts, self._meter.snapshot()))
+            if len(self._marks) == 2 and not self._is_reference:
+                self._enough.set()
+
+    def _count_bytes(self) -> None:
+        write = TlsPipe.write
+
+        def counted(pipe: TlsPipe, data: bytes) -> None:
+            self._sent_bytes += len(data)
+            write(pipe, data)
+
+        TlsPipe.write = counted  # type: ignore[method-assign]
+
+    def _on_state(self, state: ConnectionState, cause: str) -> None:
+        if cause:
+            print(f"{self._job.post.name}: {state.value}: {cause}", file=sys.stderr)
+
+
+async def _send(session: Session, outbox: Outbox) -> None:
+    while True:
+        await session.send(await outbox.get())
+
+
+def _recorded(job: Job) -> Tags:
+    """This end's tags of a simulated link, on its own clock."""
+    source, end = PhotonSource(1), job.post.link.nodes.index(job.post.name)
+    times, channels = [], []
+    for tick in range(1, 100 * job.seconds + 1):
+        clicks = source.generate(job.table, tick * 10**10)[end]
+        rate_error = end * RATE_ERROR
+        times.append(
+            on_clock(clicks[0], at_ps=0, own_ps=0, remainder_ps=0.0, rate_error=rate_error)
+        )
+        channels.append(clicks[1])
+    return Tags(np.concatenate(times), np.concatenate(channels))
+
+
+def _failed(error: LinkError) -> None:
+    raise error
+
+
+def _ignore(*_: object) -> None:
+    """Nobody listens."""
+
+
+if __name__ == "__main__":
+    main()
