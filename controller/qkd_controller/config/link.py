@@ -12,6 +12,7 @@ class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commit_leader: str
     time_reference: str
     bit_reference: str
+    """Whose bits are right in even blocks; those of the other end are in odd ones: fair work."""
 
 
 class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ from qkd_controller.link.block_messages import (
     ParitiesWanted,
     ParityAnswers,
     ParityQuestions,
+    SyndromesBegun,
 )
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
 from qkd_controller.link.message import BlockMessage
@@ -244,6 +245,32 @@ async def test_hostile_requests_for_parities_are_refused(pair_of_channels, chang
         return message
 
     truth, noisy = make_strings(8, 100_000, 0.02)
+    with pytest.raises(ProtocolError, match="asked what it must not"):
+        async with asyncio.timeout(10):
+            await agree(pair_of_channels(tamper), truth, noisy, method="ldpc")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frame_bits": 1},
+        {"frame_bits": 0},
+        {"frame_bits": -5},
+        {"frame_bits": 10**9},
+        {"rows": 7},
+        {"first_blocks": 0},
+        {"first_blocks": 10**9},
+    ],
+)
+async def test_hostile_codes_are_refused_before_anything_is_worked_out(
+    pair_of_channels, change
+) -> None:
+    def tamper(sender: str, message: BlockMessage) -> BlockMessage:
+        if isinstance(message, SyndromesBegun):
+            return msgspec.structs.replace(message, **change)
+        return message
+
+    truth, noisy = make_strings(9, 100_000, 0.02)
     with pytest.raises(ProtocolError, match="asked what it must not"):
         async with asyncio.timeout(10):
             await agree(pair_of_channels(tamper), truth, noisy, method="ldpc")

@@ -25,9 +25,9 @@ PLAN = BlockPlan(
 )
 ACCOUNT = Account(
     leaked_z_bits=18_000,
-    leaked_x_bits=9_000,
+    leaked_x_bits=0,
     disclosed_z_bits=0,
-    disclosed_x_bits=0,
+    disclosed_x_bits=50_000,
     masked_bits=0,
     messages=100,
 )
@@ -57,7 +57,7 @@ def test_two_ways_to_one_bound(n: int, k: int, tolerance: float, epsilon: float)
         epsilon_secrecy=epsilon,
         epsilon_correctness=1e-12,
     )
-    account = replace(ACCOUNT, leaked_x_bits=0)
+    account = replace(ACCOUNT, leaked_z_bits=0, disclosed_x_bits=0, disclosed_z_bits=k)
     length = released_bits(plan, 0, 0)
     if length:
         check_release(plan, account, 0, 0, length)
@@ -83,6 +83,8 @@ def test_as_many_errors_as_tolerated_pass_and_one_more_does_not(per_mille: int) 
         (replace(ACCOUNT, leaked_z_bits=18_001), 18_000, 1_000, LENGTH, "ledger holds 18001"),
         (replace(ACCOUNT, leaked_z_bits=20_001), 20_001, 1_000, LENGTH, "20000 allowed"),
         (replace(ACCOUNT, disclosed_z_bits=100), 18_000, 1_000, LENGTH, "exceed the bound"),
+        (replace(ACCOUNT, disclosed_x_bits=49_999), 18_000, 1_000, LENGTH, "once and whole"),
+        (replace(ACCOUNT, leaked_x_bits=1), 18_000, 1_000, LENGTH, "once and whole"),
         (ACCOUNT, 18_000, 1_501, LENGTH, "1501 errors"),
         (ACCOUNT, 18_000, 1_000, LENGTH + 8, "exceed the bound"),
         (ACCOUNT, 18_000, 1_000, 0, "a key of 0 bits"),
