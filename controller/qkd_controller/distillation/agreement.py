@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from qkd_controller.distillation import cascading, decoding
 from qkd_controller.distillation.bits import Bits, pack_bits, unpack_bits
 from qkd_controller.distillation.confirmation import (
-    CHECK_BYTES,
     KEY_BYTES,
     confirmation_tag,
     failing_frames,
@@ -18,6 +17,7 @@ from qkd_controller.distillation.method import Method
 from qkd_controller.distillation.reconciliation import Frames, repair_sizes
 from qkd_controller.distillation.threads import aside, in_thread
 from qkd_controller.link.block_messages import (
+    CHECK_BYTES,
     TAG_BYTES,
     CascadeBegun,
     Confirmation,

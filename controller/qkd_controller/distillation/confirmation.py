@@ -4,10 +4,10 @@ import numpy as np
 
 from qkd_controller.distillation.bits import Bits, pack_bits
 from qkd_controller.distillation.reconciliation import Frames
+from qkd_controller.link.block_messages import CHECK_BYTES
 from qkd_native.mac import collision_bound, frame_hashes, poly_hash
 
 KEY_BYTES = 16
-CHECK_BYTES = 4
 
 
 def confirmation_tag(key: bytes, string: Bits) -> bytes:

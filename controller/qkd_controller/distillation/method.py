@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from qkd_controller.distillation.syndrome import entropy
+from qkd_controller.security.bounds import binary_entropy
 
 Method = Literal["cascade", "ldpc"]
 
@@ -94,7 +94,7 @@ def choose_method(
         return forced
     if string_bits < LEAST_LDPC_BITS:
         return "cascade"
-    if LDPC_RESERVE * _at("ldpc", qber).efficiency * string_bits * entropy(qber) > (
+    if LDPC_RESERVE * _at("ldpc", qber).efficiency * string_bits * binary_entropy(qber) > (
         leakage_budget_bits
     ):
         return "cascade"
@@ -106,7 +106,7 @@ def secret_bits_per_s(method: Method, qber: float, load: Load) -> float:
     """Secret bits a second: sifted bits that get through, less 1 - h for phase errors and f h."""
     point = _at(method, qber)
     demand = load.arriving_bits_per_s + load.waiting_bits / CATCH_UP_S
-    secret_share = 1 - (1 + point.efficiency) * entropy(qber)
+    secret_share = 1 - (1 + point.efficiency) * binary_entropy(qber)
     return min(demand, _throughput(point, load)) * max(secret_share, 0.0)
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qkd_controller.distillation.bits import Bits, pack_bits, unpack_bits
+from qkd_controller.security.bounds import binary_entropy
 from qkd_native.ldpc import MAX_FRAME_BITS, Code, Decoder, base_rows
 
 ROUND_TRIPS = 4
@@ -112,7 +113,7 @@ def _most_frames(fewest: int) -> int:
 
 def _plan(string_bits: int, frames: int, qber: float) -> SyndromePlan:
     frame_bits = -(-string_bits // frames)
-    leak = starting_efficiency(frame_bits, qber) * entropy(qber) * frame_bits
+    leak = starting_efficiency(frame_bits, qber) * binary_entropy(qber) * frame_bits
     blocks = leak / Code(frame_bits, base_rows()[0]).size
     rows = max((rows for rows in base_rows() if rows <= blocks), default=base_rows()[0])
     blocks *= 1 + _SPLIT_LOSS * max(blocks / rows - 1, 0)
@@ -124,17 +125,12 @@ def starting_efficiency(frame_bits: int, qber: float) -> float:
     return _NEAREST + _MARGIN / math.sqrt(max(qber * frame_bits, 100))
 
 
-def entropy(p: float) -> float:
-    """The binary entropy h(p), in bits."""
-    return -p * math.log2(p) - (1 - p) * math.log2(1 - p) if 0 < p < 1 else 0.0
-
-
 def _error_rate(bits: float) -> float:
     """The p below 1/4 with h(p) nearest bits."""
     low, high = 1e-4, 0.25
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if entropy(middle) < bits else (low, middle)
+        low, high = (middle, high) if binary_entropy(middle) < bits else (low, middle)
     return low
 
 

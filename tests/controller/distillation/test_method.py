@@ -12,7 +12,7 @@ from qkd_controller.distillation.method import (
     choose_method,
     secret_bits_per_s,
 )
-from qkd_controller.distillation.syndrome import entropy
+from qkd_controller.security.bounds import binary_entropy
 
 STRING_BITS = 4 * LEAST_LDPC_BITS
 qbers = st.floats(0, MOST_LDPC_QBER)
@@ -86,9 +86,9 @@ def test_a_long_line_with_little_memory_takes_ldpc_and_a_short_one_cascade():
 def test_codes_are_not_chosen_where_the_budget_cannot_carry_them() -> None:
     far = Load(1e9, 1e9, in_conversation_bits=STRING_BITS, round_trip_s=0.1)
     assert choose_method(0.02, STRING_BITS, far) == "ldpc"
-    tight = 1.08 * STRING_BITS * entropy(0.02)
+    tight = 1.08 * STRING_BITS * binary_entropy(0.02)
     assert choose_method(0.02, STRING_BITS, far, leakage_budget_bits=tight) == "cascade"
-    ample = 1.25 * STRING_BITS * entropy(0.02)
+    ample = 1.25 * STRING_BITS * binary_entropy(0.02)
     assert choose_method(0.02, STRING_BITS, far, leakage_budget_bits=ample) == "ldpc"
 
 

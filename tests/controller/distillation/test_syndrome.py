@@ -11,9 +11,9 @@ from qkd_controller.distillation.syndrome import (
     SyndromeCorrector,
     SyndromePlan,
     SyndromeReference,
-    entropy,
     syndrome_plan,
 )
+from qkd_controller.security.bounds import binary_entropy
 from qkd_native.ldpc import MAX_FRAME_BITS, base_rows
 
 
@@ -43,7 +43,7 @@ def test_strings_become_equal_near_the_limit_in_few_round_trips(qber):
     corrector, _ = reconcile(syndrome_plan(truth.size, qber), truth, noisy)
     assert not corrector.failing
     assert np.array_equal(truth, noisy)
-    assert corrector.leaked_bits < 1.19 * truth.size * entropy(actual)
+    assert corrector.leaked_bits < 1.19 * truth.size * binary_entropy(actual)
 
 
 @pytest.mark.soak
@@ -53,7 +53,7 @@ def test_a_thousand_frames_leak_little_and_nearly_all_are_decoded(qber):
     limit = 0.0
     for seed in range(25):
         truth, noisy = noisy_pair(40 * MAX_FRAME_BITS, qber, seed)
-        limit += truth.size * entropy(float(np.mean(truth ^ noisy)))
+        limit += truth.size * binary_entropy(float(np.mean(truth ^ noisy)))
         plan = syndrome_plan(truth.size, qber)
         corrector, _ = reconcile(plan, truth, noisy)
         leaked += corrector.leaked_bits
@@ -98,7 +98,7 @@ def test_the_first_syndrome_is_as_long_as_the_error_rate_calls_for(string_bits):
     for qber in (0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.12):
         plan = syndrome_plan(string_bits, qber)
         leak = plan.frames * plan.first_blocks * plan.code.size
-        assert 1.06 < leak / (string_bits * entropy(qber)) < 1.16
+        assert 1.06 < leak / (string_bits * binary_entropy(qber)) < 1.16
 
 
 def test_what_no_honest_peer_asks_is_refused():
