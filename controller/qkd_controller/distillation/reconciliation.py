@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from qkd_controller.distillation.bits import Bits
+from qkd_native.bits import WORD_BITS, BitString, Words, words_for
 from qkd_native.cascade import (
     FRAME_SHIFT,
     LEAST_SHUFFLED_BITS,
@@ -26,19 +26,25 @@ from qkd_native.cascade import (
 )
 
 SEED_BYTES = 32
+Parities = NDArray[np.uint8]
+"""One a byte."""
+
 HALVING_PASSES = 3
 DEVIATIONS = 2.0
 """So far above what was seen the error rate is allowed for while it is sought."""
 
 
 class Frames:
-    """A string cut into as few frames as can be, of equal length but for a shorter last one."""
+    """A string cut into as few frames as can be, of equal length but for a shorter last one.
+
+    Frames of a string that has several are whole words.
+    """
 
     def __init__(self, string_bits: int) -> None:
         if string_bits < 1:
             raise ValueError("a string has at least one bit")
         self.string_bits = string_bits
-        self.frame_bits = -(-string_bits // -(-string_bits // MAX_FRAME_BITS))
+        self.frame_bits = frame_length(string_bits, -(-string_bits // MAX_FRAME_BITS))
         self.count = -(-string_bits // self.frame_bits)
 
     @property
@@ -46,22 +52,29 @@ class Frames:
         """All frames' numbers."""
         return tuple(range(self.count))
 
-    def span(self, frame: int) -> slice:
-        """Where a frame lies in the string."""
+    def part(self, string: BitString, frame: int) -> BitString:
+        """A frame's bits, where they are."""
         begin = frame * self.frame_bits
-        return slice(begin, min(begin + self.frame_bits, self.string_bits))
+        return string.part(begin, min(begin + self.frame_bits, self.string_bits))
 
-    def gather(self, string: Bits, chosen: tuple[int, ...]) -> Bits:
-        """The chosen frames' bits, one frame after another."""
-        return np.concatenate([string[self.span(frame)] for frame in chosen])
+    def gather(self, string: BitString, chosen: tuple[int, ...]) -> BitString:
+        """A copy of the chosen frames' bits, one frame after another."""
+        return BitString.joined([self.part(string, frame) for frame in chosen])
 
-    def scatter(self, string: Bits, chosen: tuple[int, ...], bits: Bits) -> None:
+    def scatter(self, string: BitString, chosen: tuple[int, ...], bits: BitString) -> None:
         """Puts bits from gather() back in their places."""
         begin = 0
         for frame in chosen:
-            place = string[self.span(frame)]
-            place[:] = bits[begin : begin + place.size]
-            begin += place.size
+            words = self.part(string, frame).words
+            words[:] = bits.words[begin : begin + words.size]
+            begin += words.size
+
+
+def frame_length(string_bits: int, frames: int) -> int:
+    """The length of all frames but the last, if a string is cut into about so many."""
+    if frames == 1:
+        return string_bits
+    return WORD_BITS * -(-words_for(string_bits) // frames)
 
 
 def block_sizes(expected_qber: float, frame_bits: int) -> tuple[int, ...]:
@@ -110,12 +123,15 @@ class FirstBlocks:
     with ``parities``, and the reference answers opening_questions() to nobody.
     """
 
-    def __init__(self, seed: bytes, bits: Bits, frame_bits: int, expected_qber: float) -> None:
-        self.block_log2 = block_sizes(expected_qber / 4, frame_bits)[0]
-        self.plan = cascade_plan(seed, bits.size, frame_bits, (self.block_log2,))
+    def __init__(
+        self, plan: Plan, bits: BitString, expected_qber: float, memory: Words | None = None
+    ) -> None:
+        """Plan by first_blocks_plan(), in memory of plan.state_words, by default in new."""
+        self.plan = plan
+        (self.block_log2,) = plan.block_log2
         self.qber = expected_qber
-        self._own = Reference(self.plan, bits)
-        self._asked = opening_questions(self.plan)
+        self._own = Reference(plan, bits, memory)
+        self._asked = opening_questions(plan)
         self._parities = np.empty((self.plan.frames, 0), np.uint8)
         self._errors = self._parities
         self._settled = False
@@ -165,7 +181,7 @@ class FirstBlocks:
         self._parities.fill(0)
         self._errors.fill(0)
 
-    def _unpacked(self, parities: bytes) -> Bits:
+    def _unpacked(self, parities: bytes) -> Parities:
         bits = np.unpackbits(np.frombuffer(parities, np.uint8), bitorder="little")
         return bits[: self._asked.size].reshape(self.plan.frames, -1)
 
@@ -177,7 +193,7 @@ class FirstBlocks:
         return (frames[:, None] | names).ravel()
 
 
-def _halves(wholes: Bits, lefts: Bits) -> Bits:
+def _halves(wholes: Parities, lefts: Parities) -> Parities:
     """The sums of left and right halves by turns, from those of the wholes and the left halves."""
     return np.stack([lefts, wholes ^ lefts], axis=2).reshape(wholes.shape[0], -1)
 
@@ -187,6 +203,12 @@ def repair_sizes(frame_bits: int) -> tuple[int, ...]:
     depth = tree_depth(frame_bits)
     sizes = (depth - 6, depth - 3, *[depth - 1] * HALVING_PASSES)
     return tuple(min(max(size, 1), depth - 1) for size in sizes)
+
+
+def first_blocks_plan(seed: bytes, string_bits: int, frame_bits: int, expected_qber: float) -> Plan:
+    """The plan by which FirstBlocks begins."""
+    first = block_sizes(expected_qber / 4, frame_bits)[0]
+    return cascade_plan(seed, string_bits, frame_bits, (first,))
 
 
 def cascade_plan(seed: bytes, string_bits: int, frame_bits: int, sizes: tuple[int, ...]) -> Plan:
