@@ -15,6 +15,14 @@ from qkd_native.tier import current
 WORD_BITS = 64
 Words = NDArray[np.uint64]
 
+_EVEN_PLACES = (
+    (16, 0x0000FFFF0000FFFF),
+    (8, 0x00FF00FF00FF00FF),
+    (4, 0x0F0F0F0F0F0F0F0F),
+    (2, 0x3333333333333333),
+    (1, 0x5555555555555555),
+)
+
 if sys.byteorder != "little":
     raise ImportError("words are read as bytes: this needs a little-endian machine")
 
@@ -111,6 +119,13 @@ class BitString:
         )
         return count
 
+    def woven(self, other: "BitString") -> "BitString":
+        """The bits of this string and of another one by turns; ValueError if one is longer."""
+        if other.size != self.size:
+            raise ValueError(f"strings of {self.size} and {other.size} bits")
+        words = _spread(self.words) | _spread(other.words) << np.uint64(1)
+        return BitString(words[: words_for(2 * self.size)], 2 * self.size)
+
     def keep(self, listed: NDArray[np.int64], *, rest: bool = False) -> None:
         """Shortens the string to the bits at these indices, or to the rest of them, in place.
 
@@ -133,3 +148,12 @@ class BitString:
     def wipe(self) -> None:
         """Overwrites the bits."""
         wipe(self.words)
+
+
+def _spread(words: Words) -> Words:
+    """Half a word's bits in the even places of a word, the low half first."""
+    spread = words.view(np.uint32).astype(np.uint64)
+    for shift, mask in _EVEN_PLACES:
+        spread |= spread << np.uint64(shift)
+        spread &= np.uint64(mask)
+    return spread

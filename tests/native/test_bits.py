@@ -72,6 +72,13 @@ def test_differing_bits_are_counted(seed, size):
             assert BitString.of(a).differing(BitString.of(b)) == np.count_nonzero(a != b)
 
 
+@given(st.integers(0, 2**32), st.integers(0, 300))
+def test_two_strings_are_woven_by_turns(seed, size):
+    pair = np.random.default_rng(seed).integers(0, 2, (size, 2), np.uint8)
+    woven = BitString.of(pair[:, 0]).woven(BitString.of(pair[:, 1]))
+    assert np.array_equal(woven.unpacked(), pair.ravel())
+
+
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 4), max_size=5), st.integers(0, 200))
 def test_parts_share_their_words_and_are_joined_again(seed, lengths, last):
     draw = np.random.default_rng(seed)
@@ -111,5 +118,7 @@ def test_what_is_no_packed_string_is_refused():
         BitString.joined([string, string])
     with pytest.raises(ValueError, match="130 and 1 bits"):
         string.differing(BitString.zeros(1))
+    with pytest.raises(ValueError, match="130 and 1 bits"):
+        string.woven(BitString.zeros(1))
     with pytest.raises(ValueError, match="int64"):
         string.keep(np.zeros(1, np.int32))  # type: ignore[arg-type]

@@ -47,7 +47,6 @@ from qkd_controller.security.check import check_release
 from qkd_controller.security.errors import AccountsDisagree, SecurityError
 from qkd_controller.security.leakage import LeakageMonitor, check_leakage
 from qkd_native.bits import BitString, Words, words_for
-from qkd_native.gf2x import toeplitz_words
 from qkd_native.sifting import sift, take_apart
 
 SEED_BYTES = 32
@@ -136,20 +135,6 @@ async def distil(
         raise BlockDiscarded(str(error), by_peer=by_peer) from error
     finally:
         matched.wipe()
-
-
-def state_bytes(plan: BlockPlan) -> int:
-    """About the memory that a block takes at each end, messages included.
-
-    The codes, one a byte, and once they are taken apart two strings of as many bits; Cascade's
-    trees, up to two bytes a bit, and its questions.
-    """
-    return max(plan.pairs, 5 * plan.key_bits // 2) + plan.pairs // 4
-
-
-def shared_bytes(plan: BlockPlan) -> int:
-    """What one block at a time needs beside, to be amplified."""
-    return 8 * toeplitz_words(plan.key_bits, plan.key_bits)
 
 
 class _Distillation:

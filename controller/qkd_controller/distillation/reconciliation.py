@@ -26,9 +26,6 @@ from qkd_native.cascade import (
 )
 
 SEED_BYTES = 32
-Parities = NDArray[np.uint8]
-"""One a byte."""
-
 HALVING_PASSES = 3
 DEVIATIONS = 2.0
 """So far above what was seen the error rate is allowed for while it is sought."""
@@ -132,8 +129,8 @@ class FirstBlocks:
         self.qber = expected_qber
         self._own = Reference(plan, bits, memory)
         self._asked = opening_questions(plan)
-        self._parities = np.empty((self.plan.frames, 0), np.uint8)
-        self._errors = self._parities
+        self._parities = self._errors = BitString.zeros(0)
+        """The reference's parities of all blocks, and where they differ from our own."""
         self._settled = False
 
     def ask(self) -> Questions:
@@ -144,26 +141,26 @@ class FirstBlocks:
         """Takes in the answers to exactly the questions last asked, packed bit 0 first."""
         if not np.array_equal(questions, self._asked):
             raise ValueError("these are not the questions last asked")
-        if len(parities) != -(-questions.size // 8):
-            raise ValueError(f"{questions.size} answers do not have {len(parities)} bytes")
-        own = self._unpacked(self._own.answer(self._asked))
-        theirs = self._unpacked(parities)
+        own = BitString.from_bytes(self._own.answer(self._asked), self._asked.size)
+        theirs = BitString.from_bytes(parities, self._asked.size)
+        errors = _sum(own, theirs)
         if self._parities.size:
             self.block_log2 -= 1
-            self._errors = _halves(self._errors, own ^ theirs)
-            self._parities = _halves(self._parities, theirs)
+            self._errors = errors.woven(_sum(self._errors, errors))
+            self._parities = theirs.woven(_sum(self._parities, theirs))
         else:
-            self._errors = own ^ theirs
-            self._parities = theirs
+            self._errors, self._parities = errors, theirs
         frame_bits = self.plan.frame_bits
-        odd, blocks = int(self._errors.sum()), self._errors.size
+        blocks = self._errors.size
+        odd = self._errors.differing(BitString.zeros(blocks))
         block_bits = self.plan.string_bits / blocks
         self.qber = estimated_qber(odd, blocks, block_bits)
         # Where blocks are few, more of them may have been meant to be odd than came out so.
         more = math.ceil(odd + DEVIATIONS * math.sqrt(blocks) / 2)
         most = estimated_qber(more, blocks, block_bits)
         self._settled = block_sizes(most, frame_bits)[0] >= self.block_log2
-        self._asked = self._halving_questions()
+        if not self._settled:
+            self._asked = self._halving_questions()
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -173,29 +170,24 @@ class FirstBlocks:
     @property
     def parities(self) -> bytes:
         """The answers to the questions that open the full run."""
-        return np.packbits(self._parities, bitorder="little").tobytes()
+        return self._parities.to_bytes()
 
     def wipe(self) -> None:
         """Overwrites what is known of the string; the object is of no use afterwards."""
         self._own.wipe()
-        self._parities.fill(0)
-        self._errors.fill(0)
-
-    def _unpacked(self, parities: bytes) -> Parities:
-        bits = np.unpackbits(np.frombuffer(parities, np.uint8), bitorder="little")
-        return bits[: self._asked.size].reshape(self.plan.frames, -1)
+        self._parities.wipe()
+        self._errors.wipe()
 
     def _halving_questions(self) -> Questions:
         """One for each block: the node whose halves meet in its middle."""
-        blocks = np.arange(self._errors.shape[1], dtype=np.uint32)
+        blocks = np.arange(self._errors.size // self.plan.frames, dtype=np.uint32)
         names = (2 * blocks + 1) << np.uint32(self.block_log2 - 1)
         frames = np.arange(self.plan.frames, dtype=np.uint32) << np.uint32(FRAME_SHIFT)
         return (frames[:, None] | names).ravel()
 
 
-def _halves(wholes: Parities, lefts: Parities) -> Parities:
-    """The sums of left and right halves by turns, from those of the wholes and the left halves."""
-    return np.stack([lefts, wholes ^ lefts], axis=2).reshape(wholes.shape[0], -1)
+def _sum(a: BitString, b: BitString) -> BitString:
+    return BitString(a.words ^ b.words, a.size)
 
 
 def repair_sizes(frame_bits: int) -> tuple[int, ...]:

@@ -10,11 +10,27 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
+from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.threads import aside
 from qkd_native.bits import Words, wipe
+from qkd_native.gf2x import toeplitz_words
 
 _WIPING = 16
 """So many times quicker than other work on as many bytes."""
+
+
+def state_bytes(plan: BlockPlan) -> int:
+    """About the memory that a block takes at each end, messages included.
+
+    The codes, one a byte, and once they are taken apart two strings of as many bits; Cascade's
+    trees, up to two bytes a bit, and its questions.
+    """
+    return max(plan.pairs, 5 * plan.key_bits // 2) + plan.pairs // 4
+
+
+def shared_bytes(plan: BlockPlan) -> int:
+    """What one block at a time needs beside, to be amplified."""
+    return 8 * toeplitz_words(plan.key_bits, plan.key_bits)
 
 
 class Workspace:

@@ -15,11 +15,9 @@ from qkd_controller.distillation.block import (
     DistilledBlock,
     MatchedBlock,
     distil,
-    shared_bytes,
-    state_bytes,
 )
 from qkd_controller.distillation.report import BlockReport
-from qkd_controller.distillation.workspace import Workspace
+from qkd_controller.distillation.workspace import Workspace, shared_bytes, state_bytes
 from qkd_controller.keys.contract import AmplifiedBlock
 from qkd_controller.link.authentication import block_epsilon
 from qkd_controller.link.channel import BlockChannel, Discard

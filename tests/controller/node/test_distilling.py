@@ -10,7 +10,8 @@ import pytest
 from link_ends import MemoryPipe, MemoryStore, inline, link_file, open_session
 
 from qkd_controller.config.link import BlockPlan
-from qkd_controller.distillation.block import BlockPart, MatchedBlock, shared_bytes, state_bytes
+from qkd_controller.distillation.block import BlockPart, MatchedBlock
+from qkd_controller.distillation.workspace import shared_bytes, state_bytes
 from qkd_controller.link.block_messages import BLOCK_MESSAGES, ErrorCounts
 from qkd_controller.link.durable import DurableStore
 from qkd_controller.link.errors import LinkError, ProtocolError
