@@ -112,8 +112,8 @@ def spoil_answers(runs: int):
 
 
 async def test_a_wrong_frame_is_found_and_repaired(pair_of_channels, monkeypatch) -> None:
-    monkeypatch.setattr(reconciliation, "MAX_FRAME_BITS", 1_000)
-    truth, noisy = make_strings(1, 8_000, 0.01)
+    monkeypatch.setattr(reconciliation, "MAX_FRAME_BITS", 1_024)
+    truth, noisy = make_strings(1, 8_192, 0.01)
     pair = pair_of_channels(spoil_answers(1))
     tally, _ = await agree(pair, truth, noisy)
     assert noisy.differing(truth) == 0
@@ -130,8 +130,8 @@ async def test_a_wrong_frame_is_found_and_repaired(pair_of_channels, monkeypatch
 async def test_a_frame_beyond_repair_is_disclosed_and_charged_whole(
     pair_of_channels, monkeypatch
 ) -> None:
-    monkeypatch.setattr(reconciliation, "MAX_FRAME_BITS", 1_000)
-    truth, noisy = make_strings(2, 4_000, 0.01)
+    monkeypatch.setattr(reconciliation, "MAX_FRAME_BITS", 1_024)
+    truth, noisy = make_strings(2, 4_096, 0.01)
 
     def spoil_frame_two_and_its_repairs(sender: str, message: BlockMessage) -> BlockMessage:
         nonlocal questions, repairing
