@@ -11,11 +11,12 @@ from qkd_controller.distillation.reconciliation import (
     FirstBlocks,
     block_sizes,
     cascade_plan,
+    first_blocks_plan,
 )
 from qkd_controller.link.block_messages import CHECK_BYTES, TAG_BYTES
+from qkd_native.bits import BitString
 from qkd_native.cascade import (
     MAX_FRAME_BITS,
-    Bits,
     Corrector,
     Plan,
     Questions,
@@ -40,16 +41,17 @@ def cases() -> Iterator[Case]:
 def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
     count = FRAMES * MAX_FRAME_BITS
     rng = np.random.default_rng(int(1000 * qber))
-    truth = rng.integers(0, 2, count, np.uint8)
-    noisy = truth ^ (rng.random(count) < qber).astype(np.uint8)
+    bits = rng.integers(0, 2, count, np.uint8)
+    truth = BitString.of(bits)
+    noisy = BitString.of(bits ^ (rng.random(count) < qber).astype(np.uint8))
     sizes = block_sizes(qber, MAX_FRAME_BITS)
     plan = cascade_plan(bytes(SEED_BYTES), count, MAX_FRAME_BITS, sizes)
     mended = noisy.copy()
     rounds = _reconcile(plan, truth, mended)
-    rate = float((truth ^ noisy).mean())
+    rate = truth.differing(noisy) / count
     leaked = sum(questions.size for questions, _ in rounds)
     efficiency = leaked / count / -(rate * log2(rate) + (1 - rate) * log2(1 - rate))
-    failed = int((truth ^ mended).reshape(FRAMES, -1).any(axis=1).sum())
+    failed = int((truth.words ^ mended.words).reshape(FRAMES, -1).any(axis=1).sum())
     unknowing = [_reconcile_unknowing(truth, noisy.copy(), wrong * qber) for wrong in (0.25, 4)]
     coded = [encode(questions) for questions, _ in rounds]
     locating = 8 * (TAG_BYTES + CHECK_BYTES * FRAMES) / leaked
@@ -67,7 +69,7 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
     )
 
     def correct() -> None:
-        np.copyto(mended, noisy)
+        noisy.copy(mended.words)
         corrector = Corrector(plan, mended)
         for questions, parities in rounds:
             corrector.ask()
@@ -90,11 +92,11 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
             decode(data, questions.size)
 
     def both() -> None:
-        np.copyto(mended, noisy)
+        noisy.copy(mended.words)
         _reconcile(plan, truth, mended)
 
     def both_unknowing() -> None:
-        np.copyto(mended, noisy)
+        noisy.copy(mended.words)
         _reconcile_unknowing(truth, mended, qber / 4)
 
     peer = Peer("cascade-cpp", quoted=quoted)
@@ -114,7 +116,7 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
     yield Case("cascade, both, QBER unknown", unknown, both_unknowing, (), "bit", count)
 
 
-def _reconcile(plan: Plan, truth: Bits, noisy: Bits) -> list[Round]:
+def _reconcile(plan: Plan, truth: BitString, noisy: BitString) -> list[Round]:
     """Corrects noisy in place; returns what was said."""
     corrector, reference = Corrector(plan, noisy), Reference(plan, truth)
     rounds: list[Round] = []
@@ -127,9 +129,12 @@ def _reconcile(plan: Plan, truth: Bits, noisy: Bits) -> list[Round]:
     return rounds
 
 
-def _reconcile_unknowing(truth: Bits, noisy: Bits, expected_qber: float) -> tuple[int, int]:
+def _reconcile_unknowing(
+    truth: BitString, noisy: BitString, expected_qber: float
+) -> tuple[int, int]:
     """The same with first blocks as they turn out to be fit; parities answered, and rounds."""
-    first = FirstBlocks(bytes(SEED_BYTES), noisy, MAX_FRAME_BITS, expected_qber)
+    begun = first_blocks_plan(bytes(SEED_BYTES), noisy.size, MAX_FRAME_BITS, expected_qber)
+    first = FirstBlocks(begun, noisy, expected_qber)
     reference = Reference(first.plan, truth)
     leaked = rounds = 0
     while (questions := first.ask()).size:

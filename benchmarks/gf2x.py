@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.harness import Case, Peer, optional, seconds
 from numpy.typing import NDArray
 
-from qkd_native.gf2x import toeplitz_hash
+from qkd_native.bits import BitString
+from qkd_native.gf2x import toeplitz_hash, toeplitz_words
 from qkd_native.mac import poly_hash
 from qkd_native.tier import Tier, forced, supported
 
@@ -35,11 +36,14 @@ def cases() -> Iterator[Case]:
 
 
 def _case(n: int, tier: Tier, peers: tuple[Peer, ...]) -> Case:
-    key, seed = _random(n), _random(n + n // 2 - 1)
+    key = BitString.from_bytes(_random(n).data, n)
+    output = bytearray(n // 16)
+    seed = _random(n + 8 * len(output) - 1).tobytes()
+    memory = np.zeros(toeplitz_words(n, 8 * len(output)), np.uint64)
 
     def ours() -> None:
         with forced(tier):
-            toeplitz_hash(key, n, seed, n // 2)
+            toeplitz_hash(key, seed, output, memory)
 
     workload = f"10^{len(str(n)) - 1} bits to half"
     return Case(

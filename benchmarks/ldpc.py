@@ -12,7 +12,6 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.harness import Case, Peer
 
-from qkd_controller.distillation.bits import Bits
 from qkd_controller.distillation.syndrome import (
     ParityRequest,
     SyndromeCorrector,
@@ -20,6 +19,7 @@ from qkd_controller.distillation.syndrome import (
     SyndromeReference,
     syndrome_plan,
 )
+from qkd_native.bits import BitString
 from qkd_native.ldpc import MAX_FRAME_BITS, Decoder
 
 BITS = 24 * MAX_FRAME_BITS
@@ -92,7 +92,9 @@ def _small(qber: float) -> Case:
     return Case("LDPC, one syndrome", workload, ours, (peer,), "bit", SMALL_BITS)
 
 
-def _belief_propagation(plan: SyndromePlan, truth: Bits, noisy: Bits, qber: float) -> Peer:
+def _belief_propagation(
+    plan: SyndromePlan, truth: BitString, noisy: BitString, qber: float
+) -> Peer:
     module, missing = harness.optional("ldpc")
     sparse, unfound = harness.optional("scipy.sparse")
     if module is None or sparse is None:
@@ -111,18 +113,20 @@ def _belief_propagation(plan: SyndromePlan, truth: Bits, noisy: Bits, qber: floa
         bp_method="product_sum",
         input_vector_type="syndrome",
     )
-    odd = code.syndrome(code.parities(truth ^ noisy, 0, blocks))
-    found = np.array_equal(peer.decode(odd), truth ^ noisy)
+    wrong = BitString(truth.words ^ noisy.words, SMALL_BITS)
+    odd = code.syndrome(code.parities(wrong, 0, blocks)).unpacked()
+    found = np.array_equal(peer.decode(odd), wrong.unpacked())
     name = f"ldpc product-sum, {peer.iter} iterations, {'decoded' if found else 'failed'}"
     return Peer(name, lambda: peer.decode(odd))
 
 
-def _strings(bits: int, qber: float) -> tuple[Bits, Bits]:
+def _strings(bits: int, qber: float) -> tuple[BitString, BitString]:
     rng = np.random.default_rng(int(1000 * qber))
     truth = rng.integers(0, 2, bits, np.uint8)
-    return truth, truth ^ (rng.random(bits) < qber).astype(np.uint8)
+    noisy = truth ^ (rng.random(bits) < qber).astype(np.uint8)
+    return BitString.of(truth), BitString.of(noisy)
 
 
-def _limit(truth: Bits, noisy: Bits) -> float:
-    rate = float((truth ^ noisy).mean())
+def _limit(truth: BitString, noisy: BitString) -> float:
+    rate = truth.differing(noisy) / truth.size
     return -truth.size * (rate * log2(rate) + (1 - rate) * log2(1 - rate))

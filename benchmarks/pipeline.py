@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import harness, pipeline_tags
-from benchmarks.pipeline_meter import NATIVE, TLS
+from benchmarks.pipeline_meter import NATIVE, OWN, TLS
 from benchmarks.pipeline_node import Job, Outcome
 from benchmarks.pipeline_pair import NODES, Post, run_pair
 
@@ -53,8 +53,8 @@ def main() -> None:
     parser.add_argument("--z-share", type=float, default=0.9, help="of the bases at both ends")
     parser.add_argument("--method", nargs="+", default=["auto"], choices=("auto", *METHODS))
     parser.add_argument("--rtt-ms", type=float, nargs="+", default=[0.0, 10.0, 100.0])
-    parser.add_argument("--window-mib", type=int, default=2048, help="for blocks in flight, an end")
-    parser.add_argument("--blocks", type=int, default=40, help="measured at each round trip")
+    parser.add_argument("--window-mib", type=int, default=600, help="for blocks in flight, an end")
+    parser.add_argument("--windows", type=int, default=3, help="measured at each round trip")
     parser.add_argument("--state-dir", type=Path, default=Path("/dev/shm"))
     parser.add_argument("--plot", type=Path, help="a PNG or SVG of key rate over round-trip time")
     arguments = parser.parse_args()
@@ -103,9 +103,10 @@ def measure(plan: BlockPlan, rtt_ms: float, arguments: argparse.Namespace) -> Ru
     link = LinkFile("bench", "bbm92", NODES, Roles(*[NODES[0]] * 4), plan)
 
     def job(post: Post) -> Job:
-        # A window's worth goes through first: blocks no longer march in step then.
-        warm = window_blocks(plan) + 1
-        return Job(post, arguments.qber, arguments.z_share, warm, arguments.blocks)
+        # Blocks in flight move in step and are released in bursts: only whole windows are even.
+        window = window_blocks(plan)
+        measured = arguments.windows * window
+        return Job(post, arguments.qber, arguments.z_share, window + 1, measured)
 
     node, state_dir = "benchmarks.pipeline_node", arguments.state_dir
     return Run(rtt_ms, plan, run_pair(link, rtt_ms, state_dir, node, job, Outcome))
@@ -130,18 +131,24 @@ def report(run: Run) -> str:
         costs = [1e3 * run.outcomes[n].cpu_s.get(key, 0.0) / run.secret_mbit(n) for n in NODES]
         if max(costs) >= 0.005:
             lines.append(f"| {key.replace('/', ', ')} | " + _cells(costs, "{:.2f}"))
-    totals = {name: sum(run.outcomes[name].cpu_s.values()) for name in NODES}
+    own = {name: _spent_in(run.outcomes[name], OWN) for name in NODES}
+    totals = {name: sum(run.outcomes[name].cpu_s.values()) - own[name] for name in NODES}
     whole = [1e3 * totals[name] / run.secret_mbit(name) for name in NODES]
-    lines.append("| all | " + _cells(whole, "{:.2f}"))
+    lines.append("| all but the benchmark's | " + _cells(whole, "{:.2f}"))
+    meter = [1e3 * run.outcomes[name].meter_s / run.secret_mbit(name) for name in NODES]
+    lines.append("| of it the meter, about | " + _cells(meter, "{:.2f}"))
     shares = {
         category: [_spent_in(run.outcomes[name], category) / totals[name] for name in NODES]
         for category in (NATIVE, TLS)
     }
     shares["neither"] = [1 - native - tls for native, tls in zip(*shares.values(), strict=True)]
     lines += [f"| share in {title} | " + _cells(part, "{:.1%}") for title, part in shares.items()]
-    lines.append("| core busy | " + _cells([totals[n] / run.span_s for n in NODES], "{:.0%}"))
+    busy = [(totals[n] + own[n]) / run.span_s for n in NODES]
+    lines.append("| core busy | " + _cells(busy, "{:.0%}"))
     rss = [run.outcomes[n].peak_rss_bytes / 2**20 for n in NODES]
     lines.append("| peak RSS, MiB | " + _cells(rss, "{:.0f}"))
+    codes = [run.outcomes[n].codes_bytes / 2**20 for n in NODES]
+    lines.append("| of it the benchmark's codes, MiB | " + _cells(codes, "{:.0f}"))
     discarded = [len(run.outcomes[n].discarded) for n in NODES]
     lines.append("| blocks discarded | " + _cells(discarded, "{}"))
     return "\n".join(lines)

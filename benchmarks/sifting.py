@@ -7,8 +7,9 @@ import numpy as np
 from benchmarks import matching
 from benchmarks.harness import Case, Peer
 
+from qkd_native.bits import BitString
 from qkd_native.matching import match
-from qkd_native.sifting import pack_bases, sift, sift_packed, take
+from qkd_native.sifting import sift, take, take_apart
 
 _WINDOW_PS = 1000
 _EVENTS = 1 << 20
@@ -34,22 +35,20 @@ def cases() -> Iterator[Case]:
             len(a) + len(b),
         )
     codes = draw.integers(0, 4, _EVENTS, np.uint8)
-    peer_bases = pack_bases(draw.integers(0, 4, _EVENTS, np.uint8))
-    unpacked = np.unpackbits(np.frombuffer(peer_bases, np.uint8), bitorder="little")
-    workload = f"{_EVENTS} events of two even bases, strings"
+    peer = draw.integers(0, 2, _EVENTS, np.uint8)
+    peer_bases = BitString.of(peer).to_bytes()
+    used, bits, bases = codes.copy(), BitString.zeros(_EVENTS), BitString.zeros(_EVENTS)
+
+    def from_codes() -> None:
+        np.copyto(used, codes)
+        take_apart(used, bits, bases)
+        sift(bits, bases, peer_bases)
+
     yield Case(
         "sift",
-        f"{workload} of one bit a byte",
-        lambda: sift(codes, peer_bases),
-        (Peer("NumPy", lambda: numpy_sift(codes, unpacked)),),
-        "event",
-        _EVENTS,
-    )
-    yield Case(
-        "sift",
-        f"{workload} of packed bits",
-        lambda: sift_packed(codes, peer_bases),
-        (Peer("NumPy", lambda: [_packed(s) for s in numpy_sift(codes, unpacked)]),),
+        f"{_EVENTS} events of two even bases, codes copied and wiped, packed strings",
+        from_codes,
+        (Peer("NumPy", lambda: [_packed(s) for s in numpy_sift(codes, peer)]),),
         "event",
         _EVENTS,
     )
@@ -60,10 +59,15 @@ def ours(
 ) -> list[np.ndarray]:
     """Packed z and x string of a, then of b."""
     pairs = match(a, b, _WINDOW_PS)
-    matched_a, matched_b = take(codes_a, pairs.ia), take(codes_b, pairs.ib)
-    bases_a, bases_b = pack_bases(matched_a), pack_bases(matched_b)
-    strings = (*sift_packed(matched_a, bases_b), *sift_packed(matched_b, bases_a))
-    return [string.data for string in strings]
+    count = len(pairs.ia)
+    ends = [(BitString.zeros(count), BitString.zeros(count)) for _ in "ab"]
+    for codes, (bits, bases) in zip(
+        (take(codes_a, pairs.ia), take(codes_b, pairs.ib)), ends, strict=True
+    ):
+        take_apart(codes, bits, bases)
+    bases_a, bases_b = (bases.to_bytes() for _, bases in ends)
+    strings = (*sift(*ends[0], bases_b), *sift(*ends[1], bases_a))
+    return [string.packed for string in strings]
 
 
 def numpy(

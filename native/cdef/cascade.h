@@ -7,7 +7,7 @@
  * squares are transposed). scatter is the inverse: at each word taken, w << 6 | rotation. */
 typedef struct {
   uint32_t frames;
-  uint32_t frame_bits;      /* of every frame but the last */
+  uint32_t frame_bits;      /* of every frame but the last; a multiple of 64, if there are several */
   uint32_t last_frame_bits; /* 1 .. frame_bits */
   uint32_t depth;           /* 2 .. 16 */
   uint32_t passes;          /* 1 .. 8 */
@@ -35,8 +35,8 @@ size_t qkd_cascade_state_words(const qkd_cascade_plan *plan);
 /* The most questions one round can ask. */
 size_t qkd_cascade_round_questions(const qkd_cascade_plan *plan);
 
-/* Takes in a string, one bit a byte. */
-void qkd_cascade_begin(const qkd_cascade_plan *plan, const uint8_t *bits, uint64_t *state,
+/* Takes in a string, packed as bits.h says. */
+void qkd_cascade_begin(const qkd_cascade_plan *plan, const uint64_t *bits, uint64_t *state,
                        int tier);
 
 /* Overwrites with zeros what a state holds of its string. */
@@ -47,7 +47,7 @@ void qkd_cascade_wipe(const qkd_cascade_plan *plan, uint64_t *state);
  * as far as the known parities lead, and writes one question for each block still odd, ascending.
  * Returns their number; 0 once no question is left. A frame with nothing left to ask has its wrong bits
  * flipped. asked and questions must not overlap. */
-size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
+size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint64_t *bits, uint64_t *state,
                        const uint32_t *asked, const uint8_t *parities, size_t count,
                        uint32_t *questions, int tier);
 

@@ -15,17 +15,19 @@ typedef struct {
   const qkd_ldpc_edge *edges;
 } qkd_ldpc_code;
 
-/* What the decoder needs beside: posteriors, int16, and messages, bytes. */
+/* What the decoder needs beside: posteriors, int16, and messages with the syndrome's signs, bytes. */
 size_t qkd_ldpc_posteriors(const qkd_ldpc_code *code);
 size_t qkd_ldpc_messages(const qkd_ldpc_code *code);
 
-/* syndrome[rows * size] of bits[columns * size], both one a byte. */
-void qkd_ldpc_syndrome(const qkd_ldpc_code *code, const uint8_t *bits, uint8_t *syndrome);
+/* syndrome[rows * size / 64] of count bits, at most columns * size; those that lack are zero. Both
+ * are packed as bits.h says. */
+void qkd_ldpc_syndrome(const qkd_ldpc_code *code, const uint64_t *bits, size_t count,
+                       uint64_t *syndrome);
 
-/* Looks for the string near bits that has this syndrome. The first `unknown` bits are wrong with
- * the probability 1 / (1 + exp(reliability / 6)), reliability 1 to 127; the others are right.
- * Returns after how many iterations it found one, which then stands in bits, or -1 if none was
- * found in so many, bits left as they were. */
-int qkd_ldpc_decode(int tier, const qkd_ldpc_code *code, const uint8_t *syndrome, uint8_t *bits,
-                    size_t unknown, int reliability, int iterations, int16_t *posteriors,
+/* Looks for the string near bits that has this syndrome. The count bits are wrong with the
+ * probability 1 / (1 + exp(reliability / 6)), reliability 1 to 127. Returns after how many
+ * iterations it found one, which then stands in bits, or -1 if none was found in so many, bits left
+ * as they were. */
+int qkd_ldpc_decode(int tier, const qkd_ldpc_code *code, const uint64_t *syndrome, uint64_t *bits,
+                    size_t count, int reliability, int iterations, int16_t *posteriors,
                     uint8_t *messages);

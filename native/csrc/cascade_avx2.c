@@ -6,27 +6,6 @@
 #include "cascade_corrector.h"
 #include "cascade_reference.h"
 
-void cascade_pack_avx2(const uint8_t *restrict bits, size_t count, uint64_t *restrict words) {
-  const size_t whole = count & ~(size_t)63;
-  for (size_t i = 0; i < whole; i += 64) {
-    const __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)(bits + i));
-    const __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)(bits + i + 32));
-    const uint32_t low_bits = (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(low, 7));
-    const uint32_t high_bits = (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(high, 7));
-    words[i / 64] = (uint64_t)high_bits << 32 | low_bits;
-  }
-  cascade_pack_portable(bits + whole, count - whole, words + whole / 64);
-}
-
-void cascade_unpack_avx2(const uint64_t *restrict words, size_t count, uint8_t *restrict bits) {
-  const size_t whole = count & ~(size_t)63;
-  for (size_t i = 0; i < whole; i += 8) {
-    const uint64_t eight = _pdep_u64(words[i / 64] >> (i % 64), UINT64_C(0x0101010101010101));
-    memcpy(bits + i, &eight, sizeof eight);
-  }
-  cascade_unpack_portable(words + whole / 64, count - whole, bits + whole);
-}
-
 void cascade_shuffle_avx2(const uint64_t *words, uint64_t *shuffled, uint64_t *spare,
                           const uint16_t *gather) {
   cascade_shuffle(words, shuffled, spare, gather);
@@ -61,7 +40,7 @@ void cascade_hang_avx2(const uint64_t *leaves, const uint64_t *split, size_t cou
 unsigned cascade_overlap_avx2(const uint64_t *a, const uint64_t *b, size_t count) {
   return cascade_overlap(a, b, count);
 }
-size_t cascade_ask_avx2(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
+size_t cascade_ask_avx2(const qkd_cascade_plan *plan, uint64_t *bits, uint64_t *state,
                         const uint32_t *asked, const uint8_t *parities, size_t count,
                         uint32_t *questions, int tier) {
   return cascade_ask(plan, bits, state, asked, parities, count, questions, tier);

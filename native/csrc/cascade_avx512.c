@@ -5,21 +5,6 @@
 
 #include "cascade_leaves.h"
 
-void cascade_pack_avx512(const uint8_t *restrict bits, size_t count, uint64_t *restrict words) {
-  const __m512i ones = _mm512_set1_epi8(1);
-  for (size_t i = 0; i < count; i += 64) {
-    const __mmask64 present = count - i < 64 ? (UINT64_C(1) << (count - i)) - 1 : ~UINT64_C(0);
-    words[i / 64] = _mm512_test_epi8_mask(_mm512_maskz_loadu_epi8(present, bits + i), ones);
-  }
-}
-
-void cascade_unpack_avx512(const uint64_t *restrict words, size_t count, uint8_t *restrict bits) {
-  for (size_t i = 0; i < count; i += 64) {
-    const __mmask64 present = count - i < 64 ? (UINT64_C(1) << (count - i)) - 1 : ~UINT64_C(0);
-    _mm512_mask_storeu_epi8(bits + i, present, _mm512_maskz_set1_epi8(words[i / 64], 1));
-  }
-}
-
 void cascade_shuffle_avx512(const uint64_t *words, uint64_t *shuffled, uint64_t *spare,
                             const uint16_t *gather) {
   cascade_shuffle(words, shuffled, spare, gather);

@@ -298,7 +298,7 @@ static void ask_blocks(visit *v) {
   v->f.head->opening = 1;
 }
 
-static inline size_t cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
+static inline size_t cascade_ask(const qkd_cascade_plan *plan, uint64_t *bits, uint64_t *state,
                                  const uint32_t *asked, const uint8_t *parities, size_t count,
                                  uint32_t *questions, int tier) {
   const cascade_layout l = cascade_lay_out(plan);
@@ -333,8 +333,7 @@ static inline size_t cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, ui
     settle(&v);
     if (v.count == 0 && v.f.head->begun < plan->passes) ask_blocks(&v);
     if (v.count == 0) {
-      CASCADE_IN_TIER(tier, cascade_unpack, v.f.bits, v.f.length,
-                      bits + (size_t)index * plan->frame_bits);
+      memcpy(bits + cascade_begin_of(plan, index), v.f.bits, cascade_bytes_of(&v.f));
     }
     v.questions += v.count;
   }

@@ -1,7 +1,7 @@
 #include "cascade_corrector.h"
 #include "cascade_reference.h"
 
-size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
+size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint64_t *bits, uint64_t *state,
                        const uint32_t *asked, const uint8_t *parities, size_t count,
                        uint32_t *questions, int tier) {
 #if defined(__x86_64__)

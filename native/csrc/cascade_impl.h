@@ -82,7 +82,7 @@ typedef struct {
 typedef enum { CASCADE_CORRECTOR, CASCADE_REFERENCE } cascade_role;
 
 /* The two ends as compiled for AVX2 and later, which have quicker shifts. */
-size_t cascade_ask_avx2(const qkd_cascade_plan *plan, uint8_t *bits, uint64_t *state,
+size_t cascade_ask_avx2(const qkd_cascade_plan *plan, uint64_t *bits, uint64_t *state,
                         const uint32_t *asked, const uint8_t *parities, size_t count,
                         uint32_t *questions, int tier);
 size_t cascade_answer_avx2(const qkd_cascade_plan *plan, uint64_t *state,
@@ -159,6 +159,15 @@ static inline void cascade_expect(const cascade_layout *l, const uint64_t *state
 /* The bit in a leaf of a pass, or the frame's length if there is none. */
 uint32_t cascade_bit_at(const qkd_cascade_plan *plan, const cascade_frame *f, uint32_t pass,
                         uint32_t leaf);
+
+/* A frame's part of the packed string. */
+static inline size_t cascade_begin_of(const qkd_cascade_plan *plan, uint32_t index) {
+  return index * (size_t)(plan->frame_bits / 64);
+}
+
+static inline size_t cascade_bytes_of(const cascade_frame *f) {
+  return (f->length + 63) / 64 * sizeof *f->bits;
+}
 
 /* The leaf of a bit. */
 uint32_t cascade_leaf_of(const qkd_cascade_plan *plan, const cascade_frame *f, uint32_t pass,

@@ -1,4 +1,4 @@
-/* From a string's bits to the words of Cascade's trees and back, a version for each tier. */
+/* From a string's words to those of Cascade's trees, a version for each tier. */
 #ifndef QKD_CASCADE_LEAVES_H
 #define QKD_CASCADE_LEAVES_H
 
@@ -15,17 +15,13 @@ typedef struct {
   uint64_t odd, split;
 } cascade_word;
 
-/* pack: one bit a byte into words, bit 0 of word 0 first, zeros after the last; unpack: back.
- *
- * shuffle: 1024 words, the ones in, the others out, by gather[2][1024].
+/* shuffle: 1024 words, the ones in, the others out, by gather[2][1024].
  *
  * hang: count words of leaves below as many words of nodes, split as given or, for NULL, nowhere;
  * the parities of every 2^sum_log2 leaves, 1 .. 6, side by side into words of sums.
  *
  * overlap: the parity of the bits that both of count words have. */
 #define CASCADE_LEAVES(version)                                                              \
-  void cascade_pack_##version(const uint8_t *bits, size_t count, uint64_t *words);          \
-  void cascade_unpack_##version(const uint64_t *words, size_t count, uint8_t *bits);        \
   void cascade_shuffle_##version(const uint64_t *words, uint64_t *shuffled, uint64_t *spare, \
                                  const uint16_t *gather);                                    \
   void cascade_hang_##version(const uint64_t *leaves, const uint64_t *split, size_t count,  \

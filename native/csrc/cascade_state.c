@@ -85,7 +85,7 @@ size_t qkd_cascade_round_questions(const qkd_cascade_plan *plan) {
   return plan->frames * blocks;
 }
 
-void qkd_cascade_begin(const qkd_cascade_plan *plan, const uint8_t *bits, uint64_t *state,
+void qkd_cascade_begin(const qkd_cascade_plan *plan, const uint64_t *bits, uint64_t *state,
                        int tier) {
   const cascade_layout l = cascade_lay_out(plan);
   uint64_t *scratch = state + l.shared;
@@ -93,8 +93,7 @@ void qkd_cascade_begin(const qkd_cascade_plan *plan, const uint8_t *bits, uint64
   for (uint32_t index = 0; index < plan->frames; index++) {
     const cascade_frame f = cascade_frame_at(plan, &l, state, index);
     memset(f.words, 0, (l.bits + l.leaf_words) * sizeof *state);
-    CASCADE_IN_TIER(tier, cascade_pack, bits + (size_t)index * plan->frame_bits, f.length,
-                    f.bits);
+    memcpy(f.bits, bits + cascade_begin_of(plan, index), cascade_bytes_of(&f));
   }
   cascade_prepare(plan, &l, state, tier);
 }

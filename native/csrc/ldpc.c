@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "bits_impl.h"
 #include "ldpc_impl.h"
 
 /* A posterior that no message outweighs. */
@@ -15,19 +16,31 @@ size_t qkd_ldpc_posteriors(const qkd_ldpc_code *code) {
 }
 
 size_t qkd_ldpc_messages(const qkd_ldpc_code *code) {
-  return (size_t)code->row_start[code->rows] * code->size;
+  return ((size_t)code->row_start[code->rows] + code->rows) * code->size;
 }
 
-void qkd_ldpc_syndrome(const qkd_ldpc_code *code, const uint8_t *bits, uint8_t *syndrome) {
-  const size_t size = code->size;
-  memset(syndrome, 0, code->rows * size);
-  for (uint32_t r = 0; r < code->rows; r++) {
-    uint8_t *restrict parities = syndrome + r * size;
+/* 64 bits of a string that goes on with zeros. */
+static uint64_t word_at(const uint64_t *bits, size_t words, size_t at) {
+  return at < words ? bits[at] : 0;
+}
+
+/* Sixty-four checks at a time: the bits they take from a column are neighbours, but for the wrap. */
+void qkd_ldpc_syndrome(const qkd_ldpc_code *code, const uint64_t *bits, size_t count,
+                       uint64_t *syndrome) {
+  const size_t size = code->size / WORD_BITS, words = qkd_bits_words(count);
+  memset(syndrome, 0, code->rows * size * sizeof *syndrome);
+  for (uint32_t r = 0; r < code->rows; r++, syndrome += size) {
     for (uint32_t e = code->row_start[r]; e < code->row_start[r + 1]; e++) {
-      const size_t shift = code->edges[e].shift;
-      const uint8_t *column = bits + code->edges[e].column * size;
-      for (size_t k = 0; k < size - shift; k++) parities[k] ^= column[k + shift];
-      for (size_t k = 0; k < shift; k++) parities[size - shift + k] ^= column[k];
+      const size_t column = code->edges[e].column * size;
+      const unsigned shift = code->edges[e].shift % WORD_BITS;
+      size_t from = code->edges[e].shift / WORD_BITS;
+      uint64_t low = word_at(bits, words, column + from);
+      for (size_t w = 0; w < size; w++) {
+        if (++from == size) from = 0;
+        const uint64_t high = word_at(bits, words, column + from);
+        syndrome[w] ^= low >> shift | high << 1 << (WORD_BITS - 1 - shift);
+        low = high;
+      }
     }
   }
 }
@@ -98,31 +111,51 @@ static int satisfied(const qkd_ldpc_code *code, const uint8_t *syndrome, int16_t
   return 1;
 }
 
-static void begin(const qkd_ldpc_code *code, const uint8_t *bits, size_t unknown, int reliability,
+/* Packed bits, one a byte. */
+static void spread(const uint64_t *bits, size_t count, uint8_t *bytes) {
+  for (size_t i = 0; i < count; i += 8) {
+    const uint64_t eight = qkd_bits_spread((uint8_t)(bits[i / WORD_BITS] >> i % WORD_BITS));
+    memcpy(bytes + i, &eight, sizeof eight);
+  }
+}
+
+static void begin(const qkd_ldpc_code *code, const uint64_t *bits, size_t count, int reliability,
                   int16_t *posteriors) {
-  const size_t size = code->size;
+  const size_t size = code->size, words = qkd_bits_words(count);
   for (uint32_t c = 0; c < code->columns; c++) {
     int16_t *column = qkd_ldpc_column(code, posteriors, c);
-    const uint8_t *of_column = bits + c * size;
-    const size_t left = unknown > c * size ? unknown - c * size : 0;
-    const size_t guessed = left < size ? left : size;
-    for (size_t k = 0; k < guessed; k++)
-      column[k] = (int16_t)(LDPC_BIAS + reliability - 2 * reliability * of_column[k]);
-    for (size_t k = guessed; k < size; k++)
-      column[k] = (int16_t)(LDPC_BIAS + CERTAIN - 2 * CERTAIN * of_column[k]);
+    for (size_t k = 0; k < size; k += WORD_BITS) {
+      const size_t at = c * size + k, left = count > at ? count - at : 0;
+      const uint64_t word = word_at(bits, words, at / WORD_BITS);
+      uint8_t byte[WORD_BITS];
+      spread(&word, WORD_BITS, byte);
+      for (size_t i = 0; i < WORD_BITS; i++)
+        column[k + i] = (int16_t)(LDPC_BIAS + reliability - 2 * reliability * byte[i]);
+      for (size_t i = left; i < WORD_BITS; i++) column[k + i] = LDPC_BIAS + CERTAIN;
+    }
     memcpy(column + size, column, LDPC_PAD * sizeof *column);
   }
 }
 
-static void write_bits(const qkd_ldpc_code *code, int16_t *posteriors, uint8_t *bits) {
-  for (uint32_t c = 0; c < code->columns; c++) {
-    const int16_t *column = qkd_ldpc_column(code, posteriors, c);
-    for (size_t k = 0; k < code->size; k++) bits[c * code->size + k] = column[k] < LDPC_BIAS;
+static void write_bits(const qkd_ldpc_code *code, int16_t *posteriors, size_t count,
+                       uint64_t *bits) {
+  for (size_t at = 0; at < count; at += WORD_BITS) {
+    const uint32_t c = (uint32_t)(at / code->size);
+    const int16_t *column = qkd_ldpc_column(code, posteriors, c) + at % code->size;
+    uint8_t byte[WORD_BITS];
+    uint64_t word = 0;
+    for (size_t i = 0; i < WORD_BITS; i++) byte[i] = column[i] < LDPC_BIAS;
+    for (size_t i = 0; i < WORD_BITS; i += 8) {
+      uint64_t eight;
+      memcpy(&eight, byte + i, sizeof eight);
+      word |= (uint64_t)qkd_bits_gather(eight) << i;
+    }
+    bits[at / WORD_BITS] = word;
   }
 }
 
-int qkd_ldpc_decode(int tier, const qkd_ldpc_code *code, const uint8_t *syndrome, uint8_t *bits,
-                    size_t unknown, int reliability, int iterations, int16_t *posteriors,
+int qkd_ldpc_decode(int tier, const qkd_ldpc_code *code, const uint64_t *syndrome, uint64_t *bits,
+                    size_t count, int reliability, int iterations, int16_t *posteriors,
                     uint8_t *messages) {
 #if defined(__x86_64__)
   qkd_ldpc_layer *const layers[] = {layer_portable, qkd_ldpc_layer_avx2, qkd_ldpc_layer_avx512};
@@ -131,15 +164,17 @@ int qkd_ldpc_decode(int tier, const qkd_ldpc_code *code, const uint8_t *syndrome
   qkd_ldpc_layer *const layer = layer_portable;
   (void)tier;
 #endif
-  begin(code, bits, unknown, reliability, posteriors);
-  memset(messages, LDPC_BIAS, qkd_ldpc_messages(code));
+  const size_t rows = code->rows, size = code->size;
+  uint8_t *signs = messages + code->row_start[rows] * size;
+  begin(code, bits, count, reliability, posteriors);
+  memset(messages, LDPC_BIAS, code->row_start[rows] * size);
+  spread(syndrome, rows * size, signs);
   for (int done = 0;; done++) {
-    if (satisfied(code, syndrome, posteriors)) {
-      write_bits(code, posteriors, bits);
+    if (satisfied(code, signs, posteriors)) {
+      write_bits(code, posteriors, count, bits);
       return done;
     }
     if (done == iterations) return -1;
-    for (uint32_t r = 0; r < code->rows; r++)
-      layer(code, r, syndrome + (size_t)r * code->size, posteriors, messages);
+    for (uint32_t r = 0; r < rows; r++) layer(code, r, signs + r * size, posteriors, messages);
   }
 }

@@ -1,73 +1,55 @@
 /* Basis sift. What is kept and what is not takes the same time: no branch looks at a bit, and
  * those on bases follow what both ends have announced. */
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
 #include "sifting_impl.h"
 
-static unsigned basis_of(uint8_t code) { return (code & 2u) >> 1; }
-
-static unsigned peer_basis(const uint8_t *peer_bases, size_t i) {
-  return (unsigned)peer_bases[i / 8] >> i % 8 & 1u;
-}
-
-void qkd_sift_bases(int tier, const uint8_t *codes, size_t count, uint8_t *bases) {
-  size_t i = 0;
-#if defined(__x86_64__)
-  if (tier) i = (tier > 1 ? qkd_sift_bases_avx512 : qkd_sift_bases_avx2)(codes, count, bases);
-#else
-  (void)tier;
-#endif
-  for (; i < count; i += 8) {
-    unsigned byte = 0;
-    for (size_t bit = 0; bit < 8 && i + bit < count; bit++) byte |= basis_of(codes[i + bit]) << bit;
-    bases[i / 8] = (uint8_t)byte;
-  }
-}
-
-void qkd_sift(int tier, const uint8_t *codes, const uint8_t *peer_bases, size_t count, uint8_t *z,
-              uint8_t *x, size_t kept[2]) {
-  size_t i = 0;
-  kept[0] = kept[1] = 0;
+size_t qkd_sift_codes(int tier, uint8_t *codes, size_t count, uint64_t *bits, uint64_t *bases) {
+  size_t i = 0, several = 0;
 #if defined(__x86_64__)
   if (tier)
-    i = (tier > 1 ? qkd_sift_avx512 : qkd_sift_avx2)(codes, peer_bases, count, z, x, kept);
+    i = (tier > 1 ? qkd_sift_codes_avx512 : qkd_sift_codes_avx2)(codes, count, bits, bases,
+                                                                &several);
 #else
   (void)tier;
 #endif
-  size_t in_z = kept[0], in_x = kept[1];
-  for (; i < count; i++) {
-    const unsigned own = basis_of(codes[i]), agree = own ^ peer_basis(peer_bases, i) ^ 1u;
-    const unsigned keep_z = agree & ~own, keep_x = agree & own;
-    z[in_z] = (uint8_t)(codes[i] & keep_z);
-    x[in_x] = (uint8_t)(codes[i] & keep_x);
-    in_z += keep_z;
-    in_x += keep_x;
+  for (; i < count; i += WORD_BITS) {
+    uint64_t bit_word = 0, basis_word = 0;
+    for (size_t k = 0; k < WORD_BITS && i + k < count; k++) {
+      const uint64_t code = codes[i + k];
+      bit_word |= (code >> BIT & 1u) << k;
+      basis_word |= (code >> BASIS & 1u) << k;
+      several += code >> SEVERAL & 1u;
+      codes[i + k] = 0;
+    }
+    bits[i / WORD_BITS] = bit_word;
+    bases[i / WORD_BITS] = basis_word;
   }
-  kept[0] = in_z;
-  kept[1] = in_x;
+  __asm__ volatile("" : : "r"(codes) : "memory"); /* so that no code is left */
+  return several;
 }
 
-void qkd_sift_packed(int tier, const uint8_t *codes, const uint8_t *peer_bases, size_t count,
-                     uint8_t *z, uint8_t *x, size_t kept[2]) {
-  qkd_sifted string[2] = {{z, 0, 0}, {x, 0, 0}};
+void qkd_sift(int tier, uint64_t *bits, uint64_t *bases, const uint8_t *peer_bases, size_t count,
+              size_t kept[2]) {
+  const size_t words = qkd_bits_words(count);
+  qkd_bits_writer z = {bits, 0, 0}, x = {bases, 0, 0};
   size_t i = 0;
 #if defined(__x86_64__)
-  if (tier)
-    i = (tier > 1 ? qkd_sift_packed_avx512 : qkd_sift_packed_avx2)(codes, peer_bases, count,
-                                                                  &string[0], &string[1]);
+  if (tier) i = qkd_sift_avx2(bits, bases, peer_bases, count, &z, &x);
 #else
   (void)tier;
 #endif
-  for (; i < count; i++) {
-    const unsigned own = basis_of(codes[i]), agree = own ^ peer_basis(peer_bases, i) ^ 1u;
-    qkd_sifted_append(&string[own], codes[i] & agree, agree);
+  /* Neither string gets ahead of what is read. */
+  for (; i < count; i += WORD_BITS) {
+    const size_t word = i / WORD_BITS, left = (count - i + 7) / 8;
+    const uint64_t within = qkd_bits_within(count, word), bit = bits[word], own = bases[word];
+    const uint64_t peer = qkd_sift_load(peer_bases + i / 8, left < 8 ? left : 8);
+    const uint64_t keep_z = ~(own | peer) & within, keep_x = own & peer & within;
+    qkd_bits_append(&z, qkd_bits_extract(bit, keep_z), (unsigned)__builtin_popcountll(keep_z));
+    qkd_bits_append(&x, qkd_bits_extract(bit, keep_x), (unsigned)__builtin_popcountll(keep_x));
   }
-  for (int basis = 0; basis < 2; basis++) {
-    kept[basis] = string[basis].count;
-    qkd_sifted_store(&string[basis], string[basis].pending, (kept[basis] % WORD + 7) / 8);
-  }
+  kept[0] = z.count;
+  kept[1] = x.count;
+  qkd_bits_end(&z, bits + words);
+  qkd_bits_end(&x, bases + words);
 }
 
 int qkd_sift_take(const uint8_t *codes, size_t codes_count, const int64_t *indices, size_t count,
@@ -77,19 +59,5 @@ int qkd_sift_take(const uint8_t *codes, size_t codes_count, const int64_t *indic
     if (at >= codes_count) return -1;
     taken[i] = codes[at];
   }
-  return 0;
-}
-
-int qkd_sift_drop(const uint8_t *codes, size_t codes_count, const int64_t *dropped,
-                  size_t dropped_count, uint8_t *kept) {
-  size_t from = 0;
-  for (size_t i = 0; i < dropped_count; i++) {
-    const uint64_t at = (uint64_t)dropped[i];
-    if (at < from || at >= codes_count) return -1;
-    memcpy(kept, codes + from, at - from);
-    kept += at - from;
-    from = at + 1;
-  }
-  memcpy(kept, codes + from, codes_count - from);
   return 0;
 }

@@ -1,4 +1,4 @@
-/* Basis sift, 64 events at a time (AVX2 with BMI2). */
+/* Basis sift, 64 events at a time (AVX2 with BMI2; what is packed already, for AVX-512, too). */
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -7,70 +7,38 @@
 #define TARGET __attribute__((target("avx2,bmi2,popcnt")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
-static const uint64_t each_byte = UINT64_C(0x0101010101010101);
-
-/* Bit 0 or bit 1 of each of 64 codes. */
-INLINE uint64_t ones(const uint8_t *codes, int bit) {
-  uint32_t half[2];
-  for (int i = 0; i < 2; i++) {
-    const __m256i events = _mm256_loadu_si256((const __m256i *)(codes + 32 * i));
-    half[i] = (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(events, 7 - bit));
-  }
-  return half[0] | (uint64_t)half[1] << 32;
+/* One bit of each of 64 codes. */
+INLINE uint64_t ones(__m256i low, __m256i high, int bit) {
+  const uint32_t first = (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(low, 7 - bit));
+  const uint32_t second = (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(high, 7 - bit));
+  return first | (uint64_t)second << 32;
 }
 
-INLINE uint64_t load_word(const uint8_t *bytes) {
-  uint64_t word;
-  memcpy(&word, bytes, sizeof word);
-  return word;
-}
-
-TARGET size_t qkd_sift_bases_avx2(const uint8_t *restrict codes, size_t count,
-                                  uint8_t *restrict bases) {
+TARGET size_t qkd_sift_codes_avx2(uint8_t *codes, size_t count, uint64_t *bits, uint64_t *bases,
+                                  size_t *several) {
   size_t i = 0;
-  for (; count - i >= WORD; i += WORD) {
-    const uint64_t word = ones(codes + i, 1);
-    memcpy(bases + i / 8, &word, sizeof word);
+  for (; count - i >= WORD_BITS; i += WORD_BITS) {
+    __m256i *at = (__m256i *)(void *)(codes + i);
+    const __m256i low = _mm256_loadu_si256(at), high = _mm256_loadu_si256(at + 1);
+    bits[i / WORD_BITS] = ones(low, high, BIT);
+    bases[i / WORD_BITS] = ones(low, high, BASIS);
+    *several += (size_t)_mm_popcnt_u64(ones(low, high, SEVERAL));
+    _mm256_storeu_si256(at, _mm256_setzero_si256());
+    _mm256_storeu_si256(at + 1, _mm256_setzero_si256());
   }
   return i;
 }
 
-/* Stores the bits kept of eight, one a byte; returns how many. */
-INLINE size_t keep(uint64_t bits, uint64_t kept, uint8_t *at) {
-  const uint64_t lanes = _pdep_u64(kept, each_byte) * 0xFF;
-  const uint64_t string = _pext_u64(bits, lanes);
-  memcpy(at, &string, sizeof string);
-  return (size_t)__builtin_popcountll(kept & 0xFF);
-}
-
-TARGET size_t qkd_sift_avx2(const uint8_t *restrict codes, const uint8_t *restrict peer_bases,
-                            size_t count, uint8_t *restrict z, uint8_t *restrict x,
-                            size_t kept[restrict 2]) {
-  size_t i = 0, in_z = 0, in_x = 0;
-  for (; count - i >= WORD; i += WORD) {
-    const uint64_t bases = ones(codes + i, 1), peer = load_word(peer_bases + i / 8);
-    const uint64_t keep_z = ~(bases | peer), keep_x = bases & peer;
-    for (size_t at = 0; at < WORD; at += 8) {
-      const uint64_t bits = load_word(codes + i + at) & each_byte;
-      in_z += keep(bits, keep_z >> at & 0xFF, z + in_z);
-      in_x += keep(bits, keep_x >> at & 0xFF, x + in_x);
-    }
-  }
-  kept[0] = in_z;
-  kept[1] = in_x;
-  return i;
-}
-
-TARGET size_t qkd_sift_packed_avx2(const uint8_t *restrict codes,
-                                   const uint8_t *restrict peer_bases, size_t count,
-                                   qkd_sifted *restrict z, qkd_sifted *restrict x) {
+TARGET size_t qkd_sift_avx2(const uint64_t *bits, const uint64_t *bases, const uint8_t *peer_bases,
+                            size_t count, qkd_bits_writer *z, qkd_bits_writer *x) {
   size_t i = 0;
-  for (; count - i >= WORD; i += WORD) {
-    const uint64_t bits = ones(codes + i, 0), bases = ones(codes + i, 1);
-    const uint64_t peer = load_word(peer_bases + i / 8);
-    const uint64_t keep_z = ~(bases | peer), keep_x = bases & peer;
-    qkd_sifted_append(z, _pext_u64(bits, keep_z), (unsigned)__builtin_popcountll(keep_z));
-    qkd_sifted_append(x, _pext_u64(bits, keep_x), (unsigned)__builtin_popcountll(keep_x));
+  for (; count - i >= WORD_BITS; i += WORD_BITS) {
+    const uint64_t bit = bits[i / WORD_BITS], own = bases[i / WORD_BITS];
+    uint64_t peer;
+    memcpy(&peer, peer_bases + i / 8, sizeof peer);
+    const uint64_t keep_z = ~(own | peer), keep_x = own & peer;
+    qkd_bits_append(z, _pext_u64(bit, keep_z), (unsigned)_mm_popcnt_u64(keep_z));
+    qkd_bits_append(x, _pext_u64(bit, keep_x), (unsigned)_mm_popcnt_u64(keep_x));
   }
   return i;
 }

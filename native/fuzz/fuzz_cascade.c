@@ -4,14 +4,15 @@
 #include "cascade.h"
 #include "tier.h"
 
-enum { DEPTH = 6, PASSES = 4, FRAME = 60, LAST = 41, FRAMES = 3, BITS = 2 * FRAME + LAST };
+enum { DEPTH = 6, PASSES = 4, FRAME = 64, LAST = 41, FRAMES = 3, BITS = 2 * FRAME + LAST };
+enum { WORDS = (BITS + 63) / 64 };
 enum { ROUNDS = 40 };
 
 /* A pass's order: bit i times an odd step, modulo a prime above the length. */
 static void permute(uint16_t *leaf_of_bit, uint16_t *bit_of_leaf, uint32_t length, uint32_t step) {
   uint32_t place = 0;
-  for (uint32_t i = 0; i < 61; i++) {
-    const uint32_t bit = i * step % 61;
+  for (uint32_t i = 0; i < 67; i++) {
+    const uint32_t bit = i * step % 67;
     if (bit >= length) continue;
     const uint16_t leaf = (uint16_t)((place++ << DEPTH) / length);
     leaf_of_bit[bit] = leaf;
@@ -22,8 +23,8 @@ static void permute(uint16_t *leaf_of_bit, uint16_t *bit_of_leaf, uint32_t lengt
 static void hostile_questions(const qkd_cascade_plan *plan, input in) {
   static uint32_t questions[4096];
   const size_t count = in.left / 4 < 4096 ? in.left / 4 : 4096;
-  uint8_t bits[BITS];
-  for (size_t i = 0; i < BITS; i++) bits[i] = i * i % 7 % 2;
+  uint64_t bits[WORDS] = {0};
+  for (size_t i = 0; i < BITS; i++) bits[i / 64] |= (uint64_t)(i * i % 7 % 2) << (i % 64);
   for (size_t i = 0; i < count; i++) questions[i] = (uint32_t)take(&in, 4);
   uint8_t *portable = NULL;
   size_t answered = 0;
@@ -50,8 +51,8 @@ static void noisy_answers(const qkd_cascade_plan *plan, input in) {
   uint64_t seen = 0;
   for (int tier = 0; tier <= qkd_tier_best(); tier++) {
     input answers = in;
-    uint8_t bits[BITS];
-    for (size_t i = 0; i < BITS; i++) bits[i] = i * i % 5 % 2;
+    uint64_t bits[WORDS] = {0};
+    for (size_t i = 0; i < BITS; i++) bits[i / 64] |= (uint64_t)(i * i % 5 % 2) << (i % 64);
     uint64_t *state = room(qkd_cascade_state_words(plan), 8);
     const size_t most = qkd_cascade_round_questions(plan);
     uint32_t *asked = room(most, 4), *questions = room(most, 4);
@@ -69,10 +70,8 @@ static void noisy_answers(const qkd_cascade_plan *plan, input in) {
       memcpy(asked, questions, 4 * count);
       answered = count;
     }
-    for (size_t i = 0; i < BITS; i++) {
-      require(bits[i] < 2);
-      trace = (trace ^ bits[i]) * 1099511628211u;
-    }
+    for (size_t i = 0; i < WORDS; i++) trace = (trace ^ bits[i]) * 1099511628211u;
+    require(bits[WORDS - 1] >> (BITS % 64) == 0);
     if (tier == 0) seen = trace;
     require(trace == seen);
     free(parities);

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from qkd_native import deltas
 from qkd_native._kernels import ffi, lib
+from qkd_native.bits import WORD_BITS, BitString, Words
 from qkd_native.tier import current
 
 MAX_FRAME_BITS = 1 << 16
@@ -17,7 +18,6 @@ FRAME_SHIFT = 20
 SHUFFLE_STAGES = 2
 SHUFFLE_WORDS = 1 << 10
 
-Bits = NDArray[np.uint8]
 Questions = NDArray[np.uint32]
 
 
@@ -31,7 +31,8 @@ class Plan:
     its two stages gives word w of 64 bits the word entry[w] >> 6, rotated left by entry[w] & 63,
     and then transposes sixteen squares, words s, s + 16, s + 32, ... being one of them.
     block_log2 gives log2 of each pass's block length in leaves of a tree of
-    ``tree_depth(frame_bits)`` levels. Raises ValueError for shapes or sizes out of range.
+    ``tree_depth(frame_bits)`` levels. Frames are whole words, but for the last one. Raises
+    ValueError for shapes or sizes out of range.
     """
 
     string_bits: int
@@ -42,6 +43,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not 1 <= self.frame_bits <= min(self.string_bits, MAX_FRAME_BITS):
             raise ValueError(f"{self.string_bits} bits cannot have frames of {self.frame_bits}")
+        if self.frames > 1 and self.frame_bits % WORD_BITS:
+            raise ValueError(f"frames of {self.frame_bits} bits are not whole words")
         if self.frames > MAX_FRAMES:
             raise ValueError(f"{self.frames} frames are more than {MAX_FRAMES}")
         if not 1 <= len(self.block_log2) <= MAX_PASSES:
@@ -66,6 +69,27 @@ class Plan:
         return -(-self.string_bits // self.frame_bits)
 
     @property
+    def last_frame_bits(self) -> int:
+        """The length of the last frame."""
+        return self.string_bits - (self.frames - 1) * self.frame_bits
+
+    @property
+    def state_words(self) -> int:
+        """How many words of memory an end needs."""
+        words: int = lib.qkd_cascade_state_words(ffi.new("qkd_cascade_plan *", self._shape()))
+        return words
+
+    def _shape(self) -> dict[str, object]:
+        return {
+            "frames": self.frames,
+            "frame_bits": self.frame_bits,
+            "last_frame_bits": self.last_frame_bits,
+            "depth": tree_depth(self.frame_bits),
+            "passes": len(self.block_log2),
+            "block_log2": list(self.block_log2),
+        }
+
+    @property
     def shuffled(self) -> bool:
         """Whether orders gives shuffles, not tables."""
         return self.orders.ndim == 3 and self.frame_bits >= LEAST_SHUFFLED_BITS
@@ -84,15 +108,15 @@ def opening_questions(plan: Plan) -> Questions:
 
 
 class _End:
-    """The parity trees of one end's string."""
+    """The parity trees of one end's string, in memory of plan.state_words; by default in new."""
 
-    def __init__(self, plan: Plan, bits: Bits) -> None:
-        if bits.dtype != np.uint8 or bits.shape != (plan.string_bits,):
-            raise ValueError(f"the string must be uint8[{plan.string_bits}], one bit a byte")
-        if not bits.flags.c_contiguous:
-            raise ValueError("the string must be contiguous")
+    def __init__(self, plan: Plan, bits: BitString, memory: Words | None = None) -> None:
+        if bits.size != plan.string_bits:
+            raise ValueError(f"a string of {bits.size} bits for a plan of {plan.string_bits}")
+        self._trees = np.empty(plan.state_words, np.uint64) if memory is None else memory
+        if self._trees.dtype != np.uint64 or self._trees.shape != (plan.state_words,):
+            raise ValueError(f"an end needs {plan.state_words} words of memory")
         self._bits = bits
-        last_bits = plan.string_bits - (plan.frames - 1) * plan.frame_bits
         depth = tree_depth(plan.frame_bits)
         tables: dict[str, NDArray[np.uint16]] = {}
         if plan.shuffled:
@@ -103,28 +127,16 @@ class _End:
                 plan.orders, plan.frame_bits, depth
             )
             tables["last_leaf_of_bit"], tables["last_bit_of_leaf"] = _tables(
-                plan.orders, last_bits, depth
+                plan.orders, plan.last_frame_bits, depth
             )
         self._tables = {
             name: ffi.from_buffer("uint16_t[]", table) for name, table in tables.items()
         }
-        self._plan = ffi.new(
-            "qkd_cascade_plan *",
-            {
-                "frames": plan.frames,
-                "frame_bits": plan.frame_bits,
-                "last_frame_bits": last_bits,
-                "depth": depth,
-                "passes": len(plan.block_log2),
-                "block_log2": list(plan.block_log2),
-                **self._tables,
-            },
-        )
-        self._trees = np.empty(lib.qkd_cascade_state_words(self._plan), np.uint64)
+        self._plan = ffi.new("qkd_cascade_plan *", plan._shape() | self._tables)
         self._state = ffi.from_buffer("uint64_t[]", self._trees)
         self._tier = current()
         lib.qkd_cascade_begin(
-            self._plan, ffi.from_buffer("uint8_t[]", bits), self._state, self._tier
+            self._plan, ffi.from_buffer("uint64_t[]", bits.words), self._state, self._tier
         )
 
     def wipe(self) -> None:
@@ -133,11 +145,11 @@ class _End:
 
 
 class Corrector(_End):
-    """The end whose bits, one a byte, are corrected in place, frame by frame as they finish."""
+    """The end whose bits are corrected in place, frame by frame as they finish."""
 
-    def __init__(self, plan: Plan, bits: Bits) -> None:
-        super().__init__(plan, bits)
-        self._string = ffi.from_buffer("uint8_t[]", bits)
+    def __init__(self, plan: Plan, bits: BitString, memory: Words | None = None) -> None:
+        super().__init__(plan, bits, memory)
+        self._string = ffi.from_buffer("uint64_t[]", bits.words)
         self._room = np.empty(lib.qkd_cascade_round_questions(self._plan), np.uint32)
         self._questions = ffi.from_buffer("uint32_t[]", self._room)
         self._asked = np.empty(0, np.uint32)

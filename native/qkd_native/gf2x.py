@@ -1,67 +1,72 @@
 """Toeplitz hashing as one product of polynomials over GF(2)."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qkd_native._kernels import ffi, lib
+from qkd_native.bits import BitString, Words, wipe, words_for
 from qkd_native.tier import current
 
 
-def toeplitz_hash(
-    key: NDArray[np.uint8],
-    key_bits: int,
-    seed: NDArray[np.uint8],
-    output_bits: int,
-) -> bytearray:
-    """The Toeplitz hash of a key: output bit i is the sum over j of key[j] · seed[n-1+i-j].
+def toeplitz_words(key_bits: int, output_bits: int) -> int:
+    """How many words of memory a hash works in."""
+    window, seed = _sizes(key_bits, output_bits)
+    scratch: int = lib.qkd_gf2x_scratch_words(window, words_for(key_bits), seed)
+    return window + seed + scratch
 
-    key and seed are packed uint8 arrays, bit 0 of byte 0 first, of exactly the bytes that
-    n = key_bits and n + output_bits - 1 bits need, with zero padding; so is the result.
-    These are the coefficients n-1 … n+output_bits-2 of key(x) · seed(x) over GF(2)
-    (Hayashi and Tsurumaru, IEEE Trans. Inf. Theory 62, 2213 (2016)).
-    Raises ValueError for wrong lengths, dtypes or padding.
+
+def toeplitz_hash(
+    key: BitString, seed: bytes, output: bytearray, memory: Words | None = None
+) -> None:
+    """Fills output with the Toeplitz hash of a key: bit i is the sum of key[j] · seed[n-1+i-j].
+
+    seed is packed, bit 0 of byte 0 first, in as few bytes as hold n + m - 1 bits, for n bits of key
+    and m of output; bits after those have no effect. The results are the coefficients n-1 … n+m-2
+    of key(x) · seed(x) over GF(2) (Hayashi and Tsurumaru, IEEE Trans. Inf. Theory 62, 2213
+    (2016)). memory is ``toeplitz_words(n, m)`` words for the caller to wipe; without any, it is
+    made and wiped here. Raises ValueError for wrong lengths.
     """
+    key_bits, output_bits = key.size, 8 * len(output)
     if key_bits < 1 or output_bits < 1:
         raise ValueError("a Toeplitz hash needs at least one bit in and one bit out")
     seed_bits = key_bits + output_bits - 1
-    key_words = _words(key, key_bits, "key")
-    seed_words = _words(seed, seed_bits, "seed")
+    if len(seed) != -(-seed_bits // 8):
+        raise ValueError(f"a seed of {len(seed)} bytes instead of {-(-seed_bits // 8)}")
+    if memory is None:
+        memory = np.empty(toeplitz_words(key_bits, output_bits), np.uint64)
+        try:
+            toeplitz_hash(key, seed, output, memory)
+        finally:
+            wipe(memory)
+        return
+    if memory.dtype != np.uint64 or memory.shape != (toeplitz_words(key_bits, output_bits),):
+        raise ValueError(f"the hash works in {toeplitz_words(key_bits, output_bits)} words")
+    window_words, seed_words = _sizes(key_bits, output_bits)
+    window, rest = memory[:window_words], memory[window_words:]
+    aligned, scratch = rest[:seed_words], rest[seed_words:]
+    aligned[-1] = 0
+    aligned.view(np.uint8)[: len(seed)] = np.frombuffer(seed, np.uint8)
     first = (key_bits - 1) // 64
-    window = np.empty((seed_bits - 1) // 64 - first + 1, np.uint64)
-    sizes = window.size, key_words.size, seed_words.size
-    scratch = np.empty(lib.qkd_gf2x_scratch_words(*sizes), np.uint64)
-    output = bytearray(-(-output_bits // 8))
-    try:
-        lib.qkd_gf2x_window(
-            ffi.from_buffer("uint64_t[]", window),
-            first,
-            window.size,
-            ffi.from_buffer("uint64_t[]", key_words),
-            key_words.size,
-            ffi.from_buffer("uint64_t[]", seed_words),
-            seed_words.size,
-            ffi.from_buffer("uint64_t[]", scratch),
-            int(current()),
-        )
-        lib.qkd_gf2x_extract(
-            ffi.from_buffer("uint8_t[]", output),
-            ffi.from_buffer("uint64_t[]", window),
-            window.size,
-            key_bits - 1 - 64 * first,
-            output_bits,
-        )
-    finally:
-        for secret in (key_words, window, scratch):
-            secret.fill(0)
-    return output
+    lib.qkd_gf2x_window(
+        ffi.from_buffer("uint64_t[]", window),
+        first,
+        window_words,
+        ffi.from_buffer("uint64_t[]", key.words),
+        key.words.size,
+        ffi.from_buffer("uint64_t[]", aligned),
+        seed_words,
+        ffi.from_buffer("uint64_t[]", scratch),
+        int(current()),
+    )
+    lib.qkd_gf2x_extract(
+        ffi.from_buffer("uint8_t[]", output),
+        ffi.from_buffer("uint64_t[]", window),
+        window_words,
+        key_bits - 1 - 64 * first,
+        output_bits,
+    )
 
 
-def _words(packed: NDArray[np.uint8], bits: int, name: str) -> NDArray[np.uint64]:
-    """A copy of packed bits as little-endian 64-bit words."""
-    if packed.dtype != np.uint8 or packed.ndim != 1 or packed.size != -(-bits // 8):
-        raise ValueError(f"the {name} must be uint8[{-(-bits // 8)}] to hold {bits} bits")
-    if bits % 8 and packed[-1] >> (bits % 8):
-        raise ValueError(f"the padding of the {name} is not zero")
-    words = np.zeros(-(-bits // 64), np.uint64)
-    words.view(np.uint8)[: packed.size] = packed
-    return words
+def _sizes(key_bits: int, output_bits: int) -> tuple[int, int]:
+    """Words of the product that hold the output, and of the seed."""
+    seed_bits = key_bits + output_bits - 1
+    return (seed_bits - 1) // 64 - (key_bits - 1) // 64 + 1, words_for(seed_bits)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkd_native._kernels import ffi, lib
+from qkd_native.bits import WORD_BITS, BitString, Words, wipe
 from qkd_native.tier import current
 
 COLUMNS = 512
@@ -27,7 +28,6 @@ MAX_ITERATIONS = 1000
 _FULLEST = 127
 _KEPT = 64
 
-Bits = NDArray[np.uint8]
 _Shape = tuple[int, int, int]
 
 
@@ -63,19 +63,17 @@ class Code:
         """Circulants in a frame, the last one perhaps padded."""
         return -(-self.frame_bits // self.size)
 
-    def parities(self, bits: Bits, first: int, last: int) -> Bits:
-        """Blocks first to last - 1 of the sequence, uint8, one parity a byte.
+    def parities(self, bits: BitString, first: int, last: int) -> BitString:
+        """Blocks first to last - 1 of the sequence, which runs from 0 to 2 * rows.
 
-        bits is uint8, one bit a byte, at most frame_bits of them; a shorter frame is padded with
-        zeros. Blocks run from 0 to 2 * rows.
+        bits are at most frame_bits; a shorter frame is padded with zeros.
         """
         if not 0 <= first <= last <= 2 * self.rows:
             raise ValueError(f"blocks {first} to {last} of {2 * self.rows}")
-        found = np.empty((last - first) * self.size, np.uint8)
-        whole = self._padded(bits)
+        self._check(bits)
+        found = BitString.zeros((last - first) * self.size)
         matrix = _encoder(self._shape, first, last)
-        lib.qkd_ldpc_syndrome(matrix.code, _bytes(whole), _bytes(found))
-        whole.fill(0)
+        lib.qkd_ldpc_syndrome(matrix.code, _words(bits), bits.size, _words(found))
         return found
 
     def checks(self, blocks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -91,68 +89,79 @@ class Code:
         bits = edges[:, :1].astype(np.int64) * self.size + places
         return (rows[:, None] * self.size + check).reshape(-1), bits.reshape(-1)
 
-    def syndrome(self, parities: Bits) -> Bits:
+    def syndrome(self, parities: BitString) -> BitString:
         """The first blocks of parities as the syndrome of that matrix."""
-        blocks = parities.reshape(-1, self.size)
+        blocks = parities.words.reshape(-1, self.size // WORD_BITS)
         whole, halves = blocks[: self.rows], blocks[self.rows :]
-        split = np.stack((halves, whole[: len(halves)] ^ halves), axis=1).reshape(-1, self.size)
-        return np.concatenate((split, whole[len(halves) :])).reshape(-1)
+        split = np.stack((halves, whole[: len(halves)] ^ halves), axis=1)
+        words = np.concatenate((split.reshape(-1), whole[len(halves) :].reshape(-1)))
+        return BitString(words, parities.size)
+
+    @property
+    def decoder_words(self) -> int:
+        """How many words of memory a decoder needs."""
+        matrix = _decoder(self._shape, self.rows).code
+        return -(-_posterior_bytes(matrix) // 8) + -(-int(lib.qkd_ldpc_messages(matrix)) // 8)
 
     @property
     def _shape(self) -> "_Shape":
         return self.rows, self.columns, self.size
 
-    def _padded(self, bits: Bits) -> Bits:
-        if bits.dtype != np.uint8 or bits.ndim != 1 or not 0 < bits.size <= self.frame_bits:
-            raise ValueError(f"a frame must be uint8[{self.frame_bits}] or shorter")
-        whole = np.zeros(self.columns * self.size, np.uint8)
-        whole[: bits.size] = bits
-        return whole
+    def _check(self, bits: BitString) -> None:
+        if not 0 < bits.size <= self.frame_bits:
+            raise ValueError(f"a frame of {bits.size} bits, not 1 to {self.frame_bits}")
 
 
 class Decoder:
-    """Finds strings of one code. It keeps its memory: wipe() when no more are to be found."""
+    """Finds strings of one code in memory of code.decoder_words, by default in new.
 
-    def __init__(self, code: Code) -> None:
-        matrix = _decoder(code._shape, 0).code
+    wipe() when no more are to be found.
+    """
+
+    def __init__(self, code: Code, memory: Words | None = None) -> None:
+        if memory is None:
+            memory = np.empty(code.decoder_words, np.uint64)
+        if memory.dtype != np.uint64 or memory.shape != (code.decoder_words,):
+            raise ValueError(f"a decoder needs {code.decoder_words} words of memory")
         self.code = code
-        self._posteriors = np.zeros(lib.qkd_ldpc_posteriors(matrix), np.int16)
-        self._messages = np.zeros(lib.qkd_ldpc_messages(matrix), np.uint8)
+        self._memory = memory
+        posterior_bytes = _posterior_bytes(_decoder(code._shape, code.rows).code)
+        self._posteriors = memory.view(np.int16)[: posterior_bytes // 2]
+        self._messages = memory[-(-posterior_bytes // 8) :].view(np.uint8)
 
-    def decode(self, bits: Bits, parities: Bits, error_rate: float, iterations: int) -> int:
+    def decode(
+        self, bits: BitString, parities: BitString, error_rate: float, iterations: int
+    ) -> int:
         """Corrects bits in place, by a beginning of the reference's sequence of parities.
 
-        bits is a frame as in ``parities``, parities uint8 of ``rows`` blocks or more, error_rate
-        that of a bit, in (0, 0.5). Returns how many iterations it took, or -1 if no string was
-        found, bits then as before. The string found has the parities; that it is the reference's
-        must be confirmed otherwise.
+        bits is a frame as in ``parities``, parities of ``rows`` blocks or more, error_rate that of
+        a bit, in (0, 0.5). Returns how many iterations it took, or -1 if no string was found, bits
+        then as before. The string found has the parities; that it is the reference's must be
+        confirmed otherwise.
         """
         code = self.code
         blocks, rest = divmod(parities.size, code.size)
-        if rest or not code.rows <= blocks <= 2 * code.rows or parities.dtype != np.uint8:
+        if rest or not code.rows <= blocks <= 2 * code.rows:
             raise ValueError(f"{parities.size} parities of a code of {code.rows} rows")
         if not 0 < error_rate < 0.5 or not 0 <= iterations <= MAX_ITERATIONS:
             raise ValueError(f"an error rate of {error_rate}, {iterations} iterations")
-        whole = code._padded(bits)
+        code._check(bits)
         done: int = lib.qkd_ldpc_decode(
             current(),
             _decoder(code._shape, blocks - code.rows).code,
-            _bytes(code.syndrome(parities)),
-            _bytes(whole),
+            _words(code.syndrome(parities)),
+            _words(bits),
             bits.size,
             min(max(round(6 * float(np.log(1 / error_rate - 1))), 1), _FULLEST),
             iterations,
             ffi.from_buffer("int16_t[]", self._posteriors),
-            _bytes(self._messages),
+            ffi.from_buffer("uint8_t[]", self._messages),
         )
-        bits[:] = whole[: bits.size]
-        whole.fill(0)
         return done
 
     def wipe(self) -> None:
         """Clears what was worked out of strings."""
-        self._posteriors.fill(0)
-        self._messages.fill(0)
+        wipe(self._memory)
 
 
 @dataclass(frozen=True)
@@ -210,5 +219,9 @@ def _native(shape: _Shape, rows: list[NDArray[np.uint16]]) -> _Matrix:
     return _Matrix(native, (edges, row_start))
 
 
-def _bytes(array: NDArray[np.uint8]) -> object:
-    return ffi.from_buffer("uint8_t[]", array)
+def _posterior_bytes(matrix: Any) -> int:
+    return 2 * int(lib.qkd_ldpc_posteriors(matrix))
+
+
+def _words(bits: BitString) -> object:
+    return ffi.from_buffer("uint64_t[]", bits.words)

@@ -9,7 +9,7 @@
 #include "cascade.h"
 #include "tier.h"
 
-enum { DEPTH = 10, PASSES = 6, FRAME = 1000, LAST = 700, FRAMES = 3, MOST_BITS = 3 << 16 };
+enum { DEPTH = 10, PASSES = 6, FRAME = 960, LAST = 700, FRAMES = 3, MOST_WORDS = 3 << 10 };
 
 static int failures = 0;
 
@@ -62,6 +62,15 @@ static size_t bits_of(const qkd_cascade_plan *plan) {
   return (size_t)(plan->frames - 1) * plan->frame_bits + plan->last_frame_bits;
 }
 
+static size_t words_of(const qkd_cascade_plan *plan) { return (bits_of(plan) + 63) / 64; }
+
+/* A string in which every so many bits are one. */
+static void draw_bits(const qkd_cascade_plan *plan, uint64_t *words, uint32_t one_in) {
+  memset(words, 0, words_of(plan) * sizeof *words);
+  for (size_t i = 0; i < bits_of(plan); i++)
+    words[i / 64] |= (uint64_t)(next_random() % one_in == 0) << (i % 64);
+}
+
 /* A state and buffers as large as the plan says and no larger, so that sanitizers see a step beyond
  * them. */
 typedef struct {
@@ -101,7 +110,7 @@ static void expect_wiped(const qkd_cascade_plan *plan, uint64_t *state) {
 }
 
 /* Corrects noisy; returns a hash of all that was said. A clean state shows whether it is wiped. */
-static uint64_t correct(const qkd_cascade_plan *plan, const uint8_t *truth, uint8_t *noisy,
+static uint64_t correct(const qkd_cascade_plan *plan, const uint64_t *truth, uint64_t *noisy,
                         int tier, int clean) {
   ends e = make_ends(plan);
   const size_t words = qkd_cascade_state_words(plan);
@@ -137,29 +146,28 @@ static uint64_t correct(const qkd_cascade_plan *plan, const uint8_t *truth, uint
 
 /* Whether the strings became equal, in every tier by the same conversation. */
 static int corrects(const qkd_cascade_plan *plan, uint32_t errors_in) {
-  static uint8_t truth[MOST_BITS], noisy[MOST_BITS], mended[MOST_BITS], first[MOST_BITS];
-  const size_t bits = bits_of(plan);
-  for (size_t i = 0; i < bits; i++) {
-    truth[i] = next_random() & 1;
-    noisy[i] = truth[i] ^ (next_random() % errors_in == 0);
-  }
-  memcpy(first, noisy, bits);
+  static uint64_t truth[MOST_WORDS], noisy[MOST_WORDS], mended[MOST_WORDS], first[MOST_WORDS];
+  const size_t bytes = words_of(plan) * sizeof *truth;
+  draw_bits(plan, truth, 2);
+  draw_bits(plan, noisy, errors_in);
+  for (size_t i = 0; i < words_of(plan); i++) noisy[i] ^= truth[i];
+  memcpy(first, noisy, bytes);
   const uint64_t portable = correct(plan, truth, first, 0, 0);
   for (int tier = 1; tier <= qkd_tier_best(); tier++) {
-    memcpy(mended, noisy, bits);
+    memcpy(mended, noisy, bytes);
     expect(correct(plan, truth, mended, tier, 1) == portable, "all tiers say the same");
-    expect(memcmp(mended, first, bits) == 0, "all tiers correct alike");
+    expect(memcmp(mended, first, bytes) == 0, "all tiers correct alike");
   }
-  return memcmp(truth, first, bits) == 0;
+  return memcmp(truth, first, bytes) == 0;
 }
 
 /* Both ends against a peer that says anything. */
 static void withstands(const qkd_cascade_plan *plan, int tier) {
-  static uint8_t bits[MOST_BITS];
+  static uint64_t bits[MOST_WORDS];
   ends e = make_ends(plan);
   size_t count = 0;
   size_t asked = 0;
-  for (size_t i = 0; i < bits_of(plan); i++) bits[i] = next_random() & 1;
+  draw_bits(plan, bits, 2);
   qkd_cascade_begin(plan, bits, e.corrector, tier);
   qkd_cascade_begin(plan, bits, e.reference, tier);
   while ((count = qkd_cascade_ask(plan, bits, e.corrector, e.asked, e.parities, count,
@@ -199,7 +207,7 @@ int main(void) {
   }
   for (uint8_t first = 1; first < 7; first++) {
     shuffled.block_log2[0] = first;
-    shuffled.frame_bits = first % 2 ? 1 << 16 : 60000;
+    shuffled.frame_bits = first % 2 ? 1 << 16 : 60032;
     unequal += !corrects(&shuffled, UINT32_C(1) << first);
   }
   withstands(&shuffled, qkd_tier_best());

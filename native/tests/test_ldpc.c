@@ -51,13 +51,17 @@ static void draw(qkd_ldpc_code *code, uint32_t *row_start, qkd_ldpc_edge *edges)
   row_start[ROWS] = count;
 }
 
-static int naive_syndrome(const qkd_ldpc_code *code, const uint8_t *bits, const uint8_t *syndrome) {
+static unsigned bit_of(const uint64_t *words, size_t i) { return words[i / 64] >> i % 64 & 1; }
+
+static int naive_syndrome(const qkd_ldpc_code *code, const uint64_t *bits,
+                          const uint64_t *syndrome) {
   for (uint32_t r = 0; r < code->rows; r++)
     for (uint32_t k = 0; k < code->size; k++) {
-      int odd = 0;
+      unsigned odd = 0;
       for (uint32_t e = code->row_start[r]; e < code->row_start[r + 1]; e++)
-        odd ^= bits[code->edges[e].column * code->size + (k + code->edges[e].shift) % code->size];
-      if (odd != syndrome[r * code->size + k]) return 0;
+        odd ^= bit_of(bits, code->edges[e].column * code->size +
+                                (k + code->edges[e].shift) % code->size);
+      if (odd != bit_of(syndrome, r * code->size + k)) return 0;
     }
   return 1;
 }
@@ -65,8 +69,8 @@ static int naive_syndrome(const qkd_ldpc_code *code, const uint8_t *bits, const 
 int main(void) {
   static uint32_t row_start[ROWS + 1];
   static qkd_ldpc_edge edges[WEIGHT * COLUMNS];
-  static uint8_t truth[COLUMNS * MAX_SIZE], noisy[COLUMNS * MAX_SIZE];
-  static uint8_t mended[2][COLUMNS * MAX_SIZE], syndrome[ROWS * MAX_SIZE];
+  static uint64_t truth[COLUMNS * MAX_SIZE / 64], noisy[COLUMNS * MAX_SIZE / 64];
+  static uint64_t mended[2][COLUMNS * MAX_SIZE / 64], syndrome[ROWS * MAX_SIZE / 64];
   int failures = 0, found = 0, unfound = 0;
   for (uint32_t trial = 0; trial < 24; trial++) {
     qkd_ldpc_code code = {ROWS, trial % 8 ? 40 : COLUMNS, 128 * (1 + trial % 3), row_start, edges};
@@ -75,32 +79,36 @@ int main(void) {
     int16_t *posteriors = malloc(qkd_ldpc_posteriors(&code) * sizeof *posteriors);
     uint8_t *messages = malloc(qkd_ldpc_messages(&code));
     if (!posteriors || !messages) return 1;
-    for (size_t i = 0; i < length; i++) {
-      truth[i] = i < length - known && next_random() % 2;
-      noisy[i] = truth[i] ^ (i < length - known && next_random() % 1000 < 4 + 4 * trial);
+    const size_t count = length - known, bytes = length / 8;
+    memset(truth, 0, bytes);
+    memset(noisy, 0, bytes);
+    for (size_t i = 0; i < count; i++) {
+      const uint64_t bit = next_random() % 2, wrong = next_random() % 1000 < 4 + 4 * trial;
+      truth[i / 64] |= bit << i % 64;
+      noisy[i / 64] |= (bit ^ wrong) << i % 64;
     }
-    qkd_ldpc_syndrome(&code, truth, syndrome);
+    qkd_ldpc_syndrome(&code, truth, count, syndrome);
     failures += check(naive_syndrome(&code, truth, syndrome), "the syndrome");
     for (int reliability = 1; reliability < 128; reliability += 21) {
       int done[2];
       for (int tier = 0; tier <= qkd_tier_best(); tier++) {
-        uint8_t *bits = mended[tier > 0];
-        memcpy(bits, noisy, length);
-        done[tier > 0] = qkd_ldpc_decode(tier, &code, syndrome, bits, length - known, reliability,
+        uint64_t *bits = mended[tier > 0];
+        memcpy(bits, noisy, bytes);
+        done[tier > 0] = qkd_ldpc_decode(tier, &code, syndrome, bits, count, reliability,
                                          20, posteriors, messages);
         if (tier)
-          failures += check(done[0] == done[1] && !memcmp(mended[0], mended[1], length), "tiers");
+          failures += check(done[0] == done[1] && !memcmp(mended[0], mended[1], bytes), "tiers");
       }
       if (done[0] < 0) {
         unfound++;
-        failures += check(!memcmp(mended[0], noisy, length), "left alone");
+        failures += check(!memcmp(mended[0], noisy, bytes), "left alone");
       } else {
-        found += !memcmp(mended[0], truth, length);
+        found += !memcmp(mended[0], truth, bytes);
         failures += check(naive_syndrome(&code, mended[0], syndrome), "has the syndrome");
       }
     }
-    memcpy(mended[0], truth, length);
-    failures += check(!qkd_ldpc_decode(0, &code, syndrome, mended[0], length, 20, 0, posteriors,
+    memcpy(mended[0], truth, bytes);
+    failures += check(!qkd_ldpc_decode(0, &code, syndrome, mended[0], count, 20, 0, posteriors,
                                        messages), "no error, no iteration");
     free(posteriors);
     free(messages);

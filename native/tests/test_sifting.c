@@ -1,4 +1,4 @@
-/* The sift by hand, and its versions against the portable one and against each other's form. */
+/* The sift by hand, and its versions against a plain reading of the codes. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,85 +15,74 @@ static int check(int condition, const char *what) {
 
 static int by_hand(int tier) {
   int failures = 0;
-  const uint8_t codes[9] = {0, 1, 2, 3, 5, 7, 1, 3, 6}; /* bit 2, of several clicks, says nothing */
-  const uint8_t peer[2] = {0xAA, 0x01};                 /* z x z x z x z x, x */
-  uint8_t z[9], x[9], bases[2], taken[3];
-  size_t kept[2];
-  qkd_sift_bases(tier, codes, 9, bases);
-  failures += check(bases[0] == 0xAC && bases[1] == 1, "bases");
-  qkd_sift(tier, codes, peer, 9, z, x, kept);
-  failures += check(kept[0] == 3 && memcmp(z, (uint8_t[]){0, 1, 1}, 3) == 0, "z");
-  failures += check(kept[1] == 4 && memcmp(x, (uint8_t[]){1, 1, 1, 0}, 4) == 0, "x");
-  qkd_sift_packed(tier, codes, peer, 9, z, x, kept);
-  failures += check(kept[0] == 3 && z[0] == 6 && kept[1] == 4 && x[0] == 7, "packed");
+  uint8_t codes[9] = {0, 1, 2, 3, 5, 7, 1, 3, 6}, taken[3];
+  const uint8_t all[9] = {0, 1, 2, 3, 5, 7, 1, 3, 6};
+  const uint8_t peer[2] = {0xAA, 0x01}; /* z x z x z x z x, x */
   const int64_t indices[3] = {8, 0, 3}, outside[3] = {0, 9, 0}, below[3] = {0, -1, 0};
-  failures += check(qkd_sift_take(codes, 9, indices, 3, taken) == 0 &&
+  uint64_t bits, bases;
+  size_t kept[2];
+  failures += check(qkd_sift_take(all, 9, indices, 3, taken) == 0 &&
                         memcmp(taken, (uint8_t[]){6, 0, 3}, 3) == 0, "taken");
-  failures += check(qkd_sift_take(codes, 9, outside, 3, taken) == -1 &&
-                        qkd_sift_take(codes, 9, below, 3, taken) == -1, "outside");
-  const int64_t dropped[3] = {0, 1, 8}, again[2] = {4, 4};
-  uint8_t rest[9];
-  failures += check(qkd_sift_drop(codes, 9, dropped, 3, rest) == 0 &&
-                        memcmp(rest, codes + 2, 6) == 0, "dropped");
-  failures += check(qkd_sift_drop(codes, 9, dropped, 0, rest) == 0 &&
-                        memcmp(rest, codes, 9) == 0, "none dropped");
-  failures += check(qkd_sift_drop(codes, 9, outside, 3, rest) == -1 &&
-                        qkd_sift_drop(codes, 9, again, 2, rest) == -1, "indices that do not rise");
+  failures += check(qkd_sift_take(all, 9, outside, 3, taken) == -1 &&
+                        qkd_sift_take(all, 9, below, 3, taken) == -1, "outside");
+  failures += check(qkd_sift_codes(tier, codes, 9, &bits, &bases) == 3, "several clicks");
+  failures += check(bits == 0xFA && bases == 0x1AC, "bits and bases");
+  for (size_t i = 0; i < 9; i++) failures += check(codes[i] == 0, "codes are wiped");
+  qkd_sift(tier, &bits, &bases, peer, 9, kept);
+  failures += check(kept[0] == 3 && bits == 6, "z");
+  failures += check(kept[1] == 4 && bases == 7, "x");
   return failures;
 }
 
 /* Exactly as many bytes as needed, for the address sanitizer to see any beyond. */
-static uint8_t *room(size_t bytes) {
-  uint8_t *at = calloc(bytes + !bytes, 1);
+static void *room(size_t bytes) {
+  void *at = calloc(bytes + !bytes, 1);
   if (!at) abort();
   return at;
 }
 
-static int tiers_agree(void) {
+static int tiers_agree_with_a_plain_reading(void) {
   int failures = 0;
   uint64_t random = 1;
   for (size_t count = 0; count < 700; count += 1 + count / 9) {
-    const size_t bytes = (count + 7) / 8;
-    uint8_t *codes = room(count), *peer = room(bytes);
-    uint8_t *z[2] = {room(count), room(count)}, *x[2] = {room(count), room(count)};
-    uint8_t *packed_z[2] = {room(bytes), room(bytes)}, *packed_x[2] = {room(bytes), room(bytes)};
-    uint8_t *bases[2] = {room(bytes), room(bytes)};
+    const size_t words = (count + 63) / 64;
+    uint8_t *codes = room(count), *peer = room((count + 7) / 8), *used = room(count);
+    uint64_t *bits = room(8 * words), *bases = room(8 * words);
+    uint64_t *string[2] = {room(8 * words), room(8 * words)};
+    size_t length[2] = {0, 0}, kept[2], several = 0;
     for (size_t i = 0; i < count; i++) {
       random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
       /* Now and then long runs that agree in one basis, or in none. */
       const unsigned style = (unsigned)(count % 4);
       codes[i] = (uint8_t)((random >> 32 & 0xFD) | (style & 1 ? 2 : random >> 20 & 2));
-      const unsigned basis = style & 2 ? codes[i] >> 1 & 1u : (unsigned)(random >> 50 & 1);
+      const unsigned own = codes[i] >> 1 & 1u;
+      const unsigned basis = style & 2 ? own : (unsigned)(random >> 50 & 1);
       peer[i / 8] |= (uint8_t)(basis << i % 8);
+      several += codes[i] >> 2 & 1u;
+      if (own != basis) continue;
+      string[own][length[own] / 64] |= (uint64_t)(codes[i] & 1u) << length[own] % 64;
+      length[own]++;
     }
     for (int tier = 0; tier <= qkd_tier_best(); tier++) {
-      const int i = tier > 0;
-      size_t kept[2], packed[2];
-      qkd_sift_bases(tier, codes, count, bases[i]);
-      qkd_sift(tier, codes, peer, count, z[i], x[i], kept);
-      qkd_sift_packed(tier, codes, peer, count, packed_z[i], packed_x[i], packed);
-      failures += check(memcmp(kept, packed, sizeof kept) == 0, "lengths of both forms");
-      int same = 1;
-      for (size_t at = 0; at < kept[0]; at++) same &= (packed_z[i][at / 8] >> at % 8 & 1) == z[i][at];
-      for (size_t at = 0; at < kept[1]; at++) same &= (packed_x[i][at / 8] >> at % 8 & 1) == x[i][at];
-      failures += check(same, "both forms");
-      failures += check(memcmp(bases[0], bases[i], bytes) == 0, "bases of the tiers");
-      failures += check(memcmp(z[0], z[i], kept[0]) == 0 && memcmp(x[0], x[i], kept[1]) == 0 &&
-                            memcmp(packed_z[0], packed_z[i], (kept[0] + 7) / 8) == 0 &&
-                            memcmp(packed_x[0], packed_x[i], (kept[1] + 7) / 8) == 0, "tiers");
-      for (size_t at = kept[0]; at < count; at++) failures += check(z[i][at] == 0, "left in z");
-      for (size_t at = kept[1]; at < count; at++) failures += check(x[i][at] == 0, "left in x");
+      memcpy(used, codes, count);
+      failures += check(qkd_sift_codes(tier, used, count, bits, bases) == several, "several");
+      for (size_t i = 0; i < count; i++) {
+        failures += check(used[i] == 0, "codes are wiped");
+        failures += check((bits[i / 64] >> i % 64 & 1) == (codes[i] & 1u), "bits");
+        failures += check((bases[i / 64] >> i % 64 & 1) == (codes[i] >> 1 & 1u), "bases");
+      }
+      qkd_sift(tier, bits, bases, peer, count, kept);
+      failures += check(memcmp(kept, length, sizeof kept) == 0, "lengths");
+      failures += check(memcmp(bits, string[0], 8 * words) == 0 &&
+                            memcmp(bases, string[1], 8 * words) == 0, "strings, and zeros behind");
     }
-    for (int i = 0; i < 2; i++) {
-      free(z[i]), free(x[i]), free(packed_z[i]), free(packed_x[i]), free(bases[i]);
-    }
-    free(codes), free(peer);
+    free(codes), free(peer), free(used), free(bits), free(bases), free(string[0]), free(string[1]);
   }
   return failures;
 }
 
 int main(void) {
-  int failures = tiers_agree();
+  int failures = tiers_agree_with_a_plain_reading();
   for (int tier = 0; tier <= qkd_tier_best(); tier++) failures += by_hand(tier);
   return failures;
 }

@@ -1,6 +1,7 @@
 /* The kernels against known answers that Python reads too, in every tier. */
 #include "vectors.h"
 
+#include "bits.h"
 #include "cascade.h"
 #include "clicks.h"
 #include "decode.h"
@@ -169,11 +170,12 @@ static int cascade(const vector *v, int tier) {
   uint64_t seed = (uint64_t)number(v, "seed");
   uint32_t depth = 1;
   while ((UINT32_C(1) << depth) < bits) depth++;
-  uint8_t *truth = room(bits, 1), *noisy = room(bits, 1);
+  uint64_t *truth = room((bits + 63) / 64, 8), *noisy = room((bits + 63) / 64, 8);
   for (uint32_t i = 0; i < bits; i++) {
     const uint64_t word = splitmix64(&seed);
-    truth[i] = word & 1;
-    noisy[i] = truth[i] ^ ((word >> 32) % (uint64_t)number(v, "errors_one_in") == 0);
+    const uint64_t wrong = (word >> 32) % (uint64_t)number(v, "errors_one_in") == 0;
+    truth[i / 64] |= (word & 1) << (i % 64);
+    noisy[i / 64] |= ((word & 1) ^ wrong) << (i % 64);
   }
   uint16_t *leaves = room(passes * bits, 2), *places = room(passes << depth, 2);
   uint16_t *order = room(bits, 2);
@@ -204,7 +206,7 @@ static int cascade(const vector *v, int tier) {
   const size_t most = qkd_cascade_round_questions(&plan);
   uint32_t *questions = room(most, 4), *given_questions = room(most, 4), *asked = NULL;
   uint8_t *parities = room(most, 1);
-  size_t rounds = 0, total = 0, left = 0, answered = 0, count;
+  size_t rounds = 0, total = 0, left, answered = 0, count;
   int failures = 0;
   qkd_cascade_begin(&plan, noisy, corrector, tier);
   qkd_cascade_begin(&plan, truth, reference, tier);
@@ -220,7 +222,7 @@ static int cascade(const vector *v, int tier) {
     total += count;
     rounds++;
   }
-  for (uint32_t i = 0; i < bits; i++) left += truth[i] != noisy[i];
+  left = qkd_bits_differ(tier, truth, noisy, (bits + 63) / 64);
   failures += wrong_number(v, "rounds", rounds) + wrong_number(v, "questions", total) +
               wrong_bytes(v, "asked", asked, 4 * total) + wrong_number(v, "left", left);
   free(asked);

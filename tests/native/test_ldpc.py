@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qkd_native.bits import BitString
 from qkd_native.ldpc import COLUMNS, MAX_FRAME_BITS, Code, Decoder, base_rows
 from qkd_native.tier import Tier, forced, supported
 
@@ -66,7 +67,7 @@ def test_parities_are_those_of_the_rows_and_then_of_their_halves(count, frame_bi
     first = data.draw(st.integers(0, 2 * count - 1))
     last = data.draw(st.integers(first + 1, min(first + 6, 2 * count)))
     bits, _ = noisy_pair(frame_bits, 0, first)
-    found = code.parities(bits, first, last)
+    found = code.parities(BitString.of(bits), first, last).unpacked()
     assert np.array_equal(found, naive_parities(code, bits, first, last))
 
 
@@ -79,7 +80,8 @@ def test_a_beginning_of_the_parities_is_the_syndrome_of_its_matrix(count, frame_
     checks, places = code.checks(blocks)
     whole = np.pad(bits, (0, code.columns * code.size - bits.size))
     odd = np.bincount(checks, whole[places], blocks * code.size) % 2
-    assert np.array_equal(code.syndrome(code.parities(bits, 0, blocks)), odd)
+    syndrome = code.syndrome(code.parities(BitString.of(bits), 0, blocks))
+    assert np.array_equal(syndrome.unpacked(), odd)
 
 
 @settings(max_examples=25, deadline=None)
@@ -88,17 +90,17 @@ def test_every_tier_is_the_portable_one(count, frame_bits, error_rate, data):
     code = Code(frame_bits, count)
     blocks = count + data.draw(st.integers(0, count))
     truth, noisy = noisy_pair(frame_bits - data.draw(st.integers(0, 999)), error_rate, blocks)
-    parities = code.parities(truth, 0, blocks)
-    decoder = Decoder(code)
+    parities = code.parities(BitString.of(truth), 0, blocks)
+    decoder = Decoder(code, np.full(code.decoder_words, 7, np.uint64))
     outcomes = []
     for tier in supported():
         with forced(tier):
-            mended = noisy.copy()
+            mended = BitString.of(noisy)
             done = decoder.decode(mended, parities, error_rate, 12)
-        assert done >= 0 or np.array_equal(mended, noisy)
+        assert done >= 0 or np.array_equal(mended.unpacked(), noisy)
         if done >= 0:
-            assert np.array_equal(code.parities(mended, 0, blocks), parities)
-        outcomes.append((done, mended.tobytes()))
+            assert code.parities(mended, 0, blocks).differing(parities) == 0
+        outcomes.append((done, mended.to_bytes()))
     assert len(set(outcomes)) == 1
 
 
@@ -114,14 +116,15 @@ def test_every_tier_is_the_portable_one(count, frame_bits, error_rate, data):
 def test_strings_are_found_within_a_fifth_of_the_limit(count, frame_bits, splits, error_rate):
     code = Code(frame_bits, count)
     truth, noisy = noisy_pair(frame_bits, error_rate, 7)
-    parities = code.parities(truth, 0, count + splits)
+    parities = code.parities(BitString.of(truth), 0, count + splits)
     rate = np.mean(truth ^ noisy)
     limit = frame_bits * -(rate * np.log2(rate) + (1 - rate) * np.log2(1 - rate))
     assert parities.size < 1.2 * limit
     decoder = Decoder(code)
-    assert decoder.decode(noisy, parities, error_rate, 60) > 0
-    assert np.array_equal(noisy, truth)
-    assert decoder.decode(noisy, parities, error_rate, 60) == 0
+    mended = BitString.of(noisy)
+    assert decoder.decode(mended, parities, error_rate, 60) > 0
+    assert np.array_equal(mended.unpacked(), truth)
+    assert decoder.decode(mended, parities, error_rate, 60) == 0
     decoder.wipe()
     assert not decoder._messages.any() and not decoder._posteriors.any()
 
@@ -129,10 +132,10 @@ def test_strings_are_found_within_a_fifth_of_the_limit(count, frame_bits, splits
 def test_too_few_parities_leave_the_string_alone():
     code = Code(50_000, 46)
     truth, noisy = noisy_pair(50_000, 0.03, 1)
-    before = noisy.copy()
+    mended, parities = BitString.of(noisy), code.parities(BitString.of(truth), 0, 46)
     with forced(Tier.PORTABLE):
-        assert Decoder(code).decode(noisy, code.parities(truth, 0, 46), 0.03, 3) == -1
-    assert np.array_equal(noisy, before)
+        assert Decoder(code).decode(mended, parities, 0.03, 3) == -1
+    assert np.array_equal(mended.unpacked(), noisy)
 
 
 def test_what_does_not_fit_is_refused():
@@ -140,14 +143,17 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(ValueError):
             Code(frame_bits, count)
     code = Code(1000, 46)
-    bits = np.zeros(1000, np.uint8)
-    with pytest.raises(ValueError, match="uint8\\[1000\\]"):
-        code.parities(np.zeros(1001, np.uint8), 0, 1)
+    bits = BitString.zeros(1000)
+    for size in (0, 1001):
+        with pytest.raises(ValueError, match="1 to 1000"):
+            code.parities(BitString.zeros(size), 0, 1)
     with pytest.raises(ValueError, match="blocks"):
         code.parities(bits, 0, 93)
     parities = code.parities(bits, 0, 46)
     decoder = Decoder(code)
-    for wrong in (parities[:-128], parities[1:], parities.astype(np.int8)):
+    with pytest.raises(ValueError, match="words of memory"):
+        Decoder(code, np.zeros(code.decoder_words - 1, np.uint64))
+    for wrong in (parities.part(0, 45 * 128), parities.part(64, parities.size)):
         with pytest.raises(ValueError, match="parities"):
             decoder.decode(bits, wrong, 0.01, 5)
     for error_rate, iterations in ((0.0, 5), (0.5, 5), (0.01, -1)):

@@ -1,11 +1,12 @@
-"""The sift against a plain reading, in both forms and in every version."""
+"""The sift against a plain reading, in every version."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkd_native.sifting import drop, pack_bases, sift, sift_packed, take
+from qkd_native.bits import BitString
+from qkd_native.sifting import sift, take, take_apart
 from qkd_native.tier import forced, supported
 
 
@@ -13,19 +14,20 @@ from qkd_native.tier import forced, supported
 def test_events_of_equal_bases_are_kept_in_order(seed, count, agree):
     draw = np.random.default_rng(seed)
     codes = draw.integers(0, 256, count, np.uint8)
-    bases = codes >> 1 & 1
-    peer = np.where(draw.random(count) < agree, bases, 1 - bases).astype(np.uint8)
-    wanted = [codes[(bases == peer) & (bases == basis)] & 1 for basis in (0, 1)]
-    packed_peer = np.packbits(peer, bitorder="little")
+    own = codes >> 1 & 1
+    peer = np.where(draw.random(count) < agree, own, 1 - own).astype(np.uint8)
+    wanted = [codes[(own == peer) & (own == basis)] & 1 for basis in (0, 1)]
     for tier in supported():
+        bits, bases, used = BitString.zeros(count), BitString.zeros(count), codes.copy()
         with forced(tier):
-            found = sift(codes, packed_peer)
-            packed = sift_packed(codes, packed_peer.tobytes())
-            assert pack_bases(codes) == np.packbits(bases, bitorder="little").tobytes()
-        for bits, string, right in zip(found, packed, wanted, strict=True):
-            assert np.array_equal(bits, right)
-            assert string.length == len(right)
-            assert np.array_equal(string.data, np.packbits(right, bitorder="little"))
+            assert take_apart(used, bits, bases) == np.count_nonzero(codes & 4)
+            assert not used.any(), "the codes are wiped"
+            assert np.array_equal(bits.unpacked(), codes & 1)
+            assert np.array_equal(bases.unpacked(), own)
+            found = sift(bits, bases, np.packbits(peer, bitorder="little").tobytes())
+        for string, memory, right in zip(found, (bits, bases), wanted, strict=True):
+            assert np.array_equal(string.unpacked(), right)
+            assert not memory.words[string.words.size :].any(), "nothing is left behind"
 
 
 def test_codes_are_taken_by_index():
@@ -37,28 +39,18 @@ def test_codes_are_taken_by_index():
             take(codes, np.array([1, outside]))
 
 
-@given(st.integers(0, 300), st.sets(st.integers(0, 299)))
-def test_codes_are_dropped_by_index(count, places):
-    codes = np.arange(count).astype(np.uint8)
-    dropped = np.array(sorted(place for place in places if place < count), np.int64)
-    assert np.array_equal(drop(codes, dropped), np.delete(codes, dropped))
-
-
-@pytest.mark.parametrize("indices", [[-1], [3], [1, 1], [2, 0], [0, 1, 2, 3]])
-def test_indices_to_drop_must_rise_within_the_codes(indices):
-    with pytest.raises(ValueError, match="3 events"):
-        drop(np.zeros(3, np.uint8), np.array(indices, np.int64))
-
-
 def test_wrong_arrays_are_refused():
-    codes = np.zeros(9, np.uint8)
-    with pytest.raises(ValueError, match="1 bytes of bases for 9"):
-        sift(codes, b"\0")
+    codes, nine = np.zeros(9, np.uint8), BitString.zeros(9)
+    with pytest.raises(ValueError, match="1 bytes of the peer"):
+        sift(nine, BitString.zeros(9), b"\0")
+    with pytest.raises(ValueError, match="8 bases"):
+        sift(nine, BitString.zeros(8), b"\0\0")
     with pytest.raises(ValueError, match="flat uint8"):
-        sift(codes.astype(np.int64), b"\0\0")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="flat uint8"):
-        sift_packed(codes, np.zeros(2, np.int8))  # type: ignore[arg-type]
+        take_apart(codes.astype(np.int64), nine, nine)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="8 bits for 9 events"):
+        take_apart(codes, nine, BitString.zeros(8))
+    for unfit in (np.zeros(18, np.uint8)[::2], np.frombuffer(bytes(9), np.uint8)):
+        with pytest.raises(ValueError, match="contiguous and writeable"):
+            take_apart(unfit, nine, BitString.zeros(9))
     with pytest.raises(ValueError, match="int64"):
         take(codes, np.zeros(2, np.int32))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="int64"):
-        drop(codes, np.zeros(2, np.int32))  # type: ignore[arg-type]

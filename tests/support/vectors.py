@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from qkd_native import deltas
 from qkd_native._kernels import ffi, lib
+from qkd_native.bits import BitString
 from qkd_native.cascade import Corrector, Plan, Reference
 from qkd_native.clicks import EventResolver
 from qkd_native.mac import frame_hashes, poly_hash
@@ -185,9 +186,9 @@ def _cascade(case: Case) -> Answers:
         for i in range(bits - 1, 0, -1):
             j = int(draws[i]) % (i + 1)
             order[[i, j]] = order[[j, i]]
-    truth = (words[:bits] & np.uint64(1)).astype(np.uint8)
+    drawn = (words[:bits] & np.uint64(1)).astype(np.uint8)
     wrong = (words[:bits] >> np.uint64(32)) % np.uint64(case["errors_one_in"]) == 0
-    noisy = truth ^ wrong.astype(np.uint8)
+    truth, noisy = BitString.of(drawn), BitString.of(drawn ^ wrong.astype(np.uint8))
     plan = Plan(bits, bits, blocks, orders)
     corrector, reference = Corrector(plan, noisy), Reference(plan, truth)
     asked = b""
@@ -200,7 +201,7 @@ def _cascade(case: Case) -> Answers:
         "rounds": rounds,
         "questions": len(asked) // 4,
         "asked": answer(asked),
-        "left": int(np.count_nonzero(noisy != truth)),
+        "left": truth.differing(noisy),
     }
 
 

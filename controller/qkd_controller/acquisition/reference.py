@@ -10,7 +10,7 @@ from qkd_controller.acquisition.pairing import Covered, Lost, Passed, RunPair, S
 from qkd_controller.acquisition.slices import SliceId, SliceRecord
 from qkd_controller.acquisition.stream import EventStream
 from qkd_controller.config.link import Timing
-from qkd_controller.distillation.sifting import pack_bases, sift, unpack_bases
+from qkd_controller.distillation.sifting import compare
 from qkd_controller.link.acquisition_messages import (
     EVENTS_A_MESSAGE,
     DropSlices,
@@ -326,18 +326,8 @@ class ReferenceEnd(TagEnd):
         theirs = np.frombuffer(message.codes, np.uint8)
         if len(theirs) != len(mine) or (len(theirs) and int(theirs.max()) > _HIGHEST_CODE):
             raise refuse(f"the disclosure of slice {tuple(slice_id)} has not its form")
-        count = len(mine)
-        own = sift(mine, unpack_bases(pack_bases(theirs), count))
-        peer = sift(theirs, unpack_bases(pack_bases(mine), count))
-        result = TestResult(
-            *slice_id,
-            count,
-            len(own["z"]),
-            int(np.count_nonzero(own["z"] != peer["z"])),
-            len(own["x"]),
-            int(np.count_nonzero(own["x"] != peer["x"])),
-            accidentals,
-        )
+        z, x = compare(mine, theirs)
+        result = TestResult(*slice_id, len(mine), *z, *x, accidentals)
         self.test_results.append(result)
         return self._say(result)
 

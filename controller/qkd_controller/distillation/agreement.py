@@ -5,7 +5,6 @@ import secrets
 from dataclasses import dataclass
 
 from qkd_controller.distillation import cascading, decoding
-from qkd_controller.distillation.bits import Bits, pack_bits, unpack_bits
 from qkd_controller.distillation.confirmation import (
     KEY_BYTES,
     confirmation_tag,
@@ -16,6 +15,7 @@ from qkd_controller.distillation.conversation import StringConversation, Tally
 from qkd_controller.distillation.method import Method
 from qkd_controller.distillation.reconciliation import Frames, repair_sizes
 from qkd_controller.distillation.threads import aside, in_thread
+from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.link.block_messages import (
     CHECK_BYTES,
     TAG_BYTES,
@@ -28,6 +28,7 @@ from qkd_controller.link.block_messages import (
     SyndromesBegun,
 )
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
+from qkd_native.bits import BitString
 
 REPAIRS = 2
 """Counted further runs for a frame that does not confirm, before it is disclosed."""
@@ -37,19 +38,20 @@ REPAIRS = 2
 class Agreement:
     """One end's part in agreeing on one string.
 
-    run() corrects the bits (uint8, one bit a byte) in place at the corrector and leaves the
-    reference's alone. It raises BlockDiscarded if the strings cannot be made equal within the
-    limit on leaked bits, ProtocolError for messages that no honest peer sends. expected_qber and
-    method are the corrector's affair; the reference follows.
+    run() corrects the bits in place at the corrector and leaves the reference's alone. It raises
+    BlockDiscarded if the strings cannot be made equal within the limit on leaked bits,
+    ProtocolError for messages that no honest peer sends. expected_qber and method are the
+    corrector's affair; the reference follows.
     """
 
-    bits: Bits
+    bits: BitString
     talk: StringConversation
     is_reference: bool
     expected_qber: float
     method: Method
     covered_bits: int
     """Bits of the first confirmation that the bound accounts for elsewhere."""
+    workspace: Workspace
 
     def __post_init__(self) -> None:
         self._frames = Frames(self.bits.size)
@@ -74,11 +76,16 @@ class Agreement:
 
     async def _reconcile(self) -> None:
         if self.method == "ldpc":
-            await decoding.decode(self.talk, self.bits, self.expected_qber)
+            await decoding.decode(self.talk, self.bits, self.expected_qber, self.workspace)
             return
         frames = self._frames
         await cascading.correct(
-            self.talk, frames.every, self.bits, frames.frame_bits, self.expected_qber
+            self.talk,
+            frames.every,
+            self.bits,
+            frames.frame_bits,
+            self.expected_qber,
+            self.workspace,
         )
 
     async def _follow(self) -> None:
@@ -87,7 +94,9 @@ class Agreement:
             await decoding.tell_parities(self.talk, self.bits, begun)
             return
         frames = self._frames
-        await cascading.answer(self.talk, frames.every, self.bits, frames.frame_bits, begun)
+        await cascading.answer(
+            self.talk, frames.every, self.bits, frames.frame_bits, begun, self.workspace
+        )
 
     async def _repair(self, failing: tuple[int, ...], *, first: bool) -> None:
         frames, talk = self._frames, self.talk
@@ -95,15 +104,17 @@ class Agreement:
         try:
             if self.is_reference:
                 begun = await talk.receive(CascadeBegun)
-                await cascading.answer(talk, failing, part, frames.frame_bits, begun)
+                await cascading.answer(
+                    talk, failing, part, frames.frame_bits, begun, self.workspace
+                )
                 return
             # A frame that a code could not decode still has all of its errors.
             undecoded = first and self.method == "ldpc"
             sizes = self.expected_qber if undecoded else repair_sizes(frames.frame_bits)
-            await cascading.correct(talk, failing, part, frames.frame_bits, sizes)
+            await cascading.correct(talk, failing, part, frames.frame_bits, sizes, self.workspace)
             frames.scatter(self.bits, failing, part)
         finally:
-            part.fill(0)
+            part.wipe()
 
     async def _confirm(self) -> bool:
         covered = 0 if self.talk.tally.confirmations else self.covered_bits
@@ -111,7 +122,7 @@ class Agreement:
         self.talk.count(8 * TAG_BYTES - covered)
         if self.is_reference:
             key = secrets.token_bytes(KEY_BYTES)
-            tag = await aside(self.bits.size, confirmation_tag, key, self.bits)
+            tag = await aside(self.bits.packed.nbytes, confirmation_tag, key, self.bits)
             await self.talk.send(Confirmation(self.talk.block, self.talk.name, key, tag, covered))
             return (await self.talk.receive(ConfirmationVerdict)).equal
         message = await self.talk.receive(Confirmation)
@@ -119,7 +130,7 @@ class Agreement:
             raise ProtocolError(
                 f"the peer charges a confirmation of string {self.talk.name} wrongly"
             )
-        tag = await aside(self.bits.size, confirmation_tag, message.key, self.bits)
+        tag = await aside(self.bits.packed.nbytes, confirmation_tag, message.key, self.bits)
         equal = hmac.compare_digest(tag, message.tag)
         await self.talk.send(ConfirmationVerdict(self.talk.block, self.talk.name, equal))
         return equal
@@ -153,14 +164,15 @@ class Agreement:
         try:
             self.talk.count(part.size)
             if self.is_reference:
-                packed = pack_bits(part).tobytes()
                 await self.talk.send(
-                    FramesDisclosed(self.talk.block, self.talk.name, part.size, packed)
+                    FramesDisclosed(self.talk.block, self.talk.name, part.size, part.to_bytes())
                 )
                 return
             message = await self.talk.receive(FramesDisclosed)
             if message.count != part.size:
                 raise ProtocolError(f"{message.count} disclosed bits instead of {part.size}")
-            self._frames.scatter(self.bits, chosen, unpack_bits(message.bits, message.count))
+            told = BitString.from_bytes(message.bits, message.count)
+            self._frames.scatter(self.bits, chosen, told)
+            told.wipe()
         finally:
-            part.fill(0)
+            part.wipe()

@@ -6,30 +6,23 @@ The family is universal-2 (Krawczyk, CRYPTO '94), as the leftover hash lemma of 
 
 import os
 
-import numpy as np
-
-from qkd_controller.distillation.bits import Bits, pack_bits
-from qkd_native.gf2x import toeplitz_hash
+from qkd_controller.distillation.threads import in_thread
+from qkd_controller.distillation.workspace import Workspace
+from qkd_native.bits import BitString
+from qkd_native.gf2x import toeplitz_hash, toeplitz_words
 
 
 def draw_seed(key_bits: int, output_bits: int) -> bytes:
-    """key_bits + output_bits - 1 fresh bits, packed, with zero padding."""
-    seed_bits = key_bits + output_bits - 1
-    seed = bytearray(os.urandom(-(-seed_bits // 8)))
-    if seed_bits % 8:
-        seed[-1] &= (1 << seed_bits % 8) - 1
-    return bytes(seed)
+    """Fresh bits, at least key_bits + output_bits - 1; what fills the last byte has no effect."""
+    return os.urandom(-(-(key_bits + output_bits - 1) // 8))
 
 
-def amplify(string: Bits, seed: bytes, key: bytearray) -> None:
+async def amplify(string: BitString, seed: bytes, key: bytearray, workspace: Workspace) -> None:
     """Fills key from a confirmed string; raises ValueError for a seed of the wrong length.
 
-    The key is the caller's buffer, so that its owner can wipe it whatever happens meanwhile.
+    The key is the caller's buffer, so that its owner can wipe it whatever happens meanwhile. One
+    string at a time: the transforms are of five bytes a bit, and soon done.
     """
-    packed = pack_bits(string)
-    try:
-        output = toeplitz_hash(packed, string.size, np.frombuffer(seed, np.uint8), 8 * len(key))
-        key[:] = output
-        output[:] = bytes(len(output))
-    finally:
-        packed.fill(0)
+    words = toeplitz_words(string.size, 8 * len(key))
+    async with workspace.amplifying, workspace.lent(words) as memory:
+        await in_thread(toeplitz_hash, string, seed, key, memory)

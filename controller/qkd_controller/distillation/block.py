@@ -9,7 +9,7 @@ openly (see qkd_controller.security.bounds).
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.agreement import Agreement
 from qkd_controller.distillation.amplification import amplify, draw_seed
-from qkd_controller.distillation.bits import Bits, corrections, pack_bits
 from qkd_controller.distillation.confirmation import confirmation_epsilon
 from qkd_controller.distillation.conversation import StringConversation, Tally
 from qkd_controller.distillation.method import Method
 from qkd_controller.distillation.report import BlockReport, StringReport
-from qkd_controller.distillation.sifting import choose_subset, pack_bases, sift, unpack_bases
+from qkd_controller.distillation.sifting import choose_subset
 from qkd_controller.distillation.threads import aside, in_thread
+from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.link.block_messages import (
     TAG_BYTES,
     AmplificationSeed,
@@ -46,13 +46,14 @@ from qkd_controller.security.bounds import (
 from qkd_controller.security.check import check_release
 from qkd_controller.security.errors import AccountsDisagree, SecurityError
 from qkd_controller.security.leakage import LeakageMonitor, check_leakage
-from qkd_native.clicks import MULTI_CLICK
+from qkd_native.bits import BitString, Words, words_for
+from qkd_native.sifting import sift, take_apart
 
 SEED_BYTES = 32
 STRINGS: tuple[StringName, StringName] = ("z", "x")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(repr=False)
 class MatchedBlock:
     """The pairs of a block, in the same order at both ends."""
 
@@ -61,8 +62,19 @@ class MatchedBlock:
     """Bit 0: the bit; bit 1: the basis, 0 z, 1 x; bit 2: came from a multi-click."""
 
     def __post_init__(self) -> None:
-        if self.codes.dtype != np.uint8 or self.codes.ndim != 1 or not self.codes.flags.writeable:
-            raise ValueError("the codes of a block must be a writeable uint8 vector")
+        if self.codes.dtype != np.uint8 or self.codes.ndim != 1 or not self.codes.flags.carray:
+            raise ValueError("the codes of a block must be a writeable uint8 vector, contiguous")
+
+    def take_apart(self, bits: BitString, bases: BitString) -> int:
+        """Moves the codes into two strings and lets go of them; counts those of multi-clicks."""
+        multi_clicks = take_apart(self.codes, bits, bases)
+        self.codes = np.empty(0, np.uint8)
+        return multi_clicks
+
+    def wipe(self) -> None:
+        """Overwrites the codes and lets go of them."""
+        self.codes.fill(0)
+        self.codes = np.empty(0, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,7 @@ async def distil(
     part: BlockPart,
     plan: BlockPlan,
     expected_qber: float,
+    workspace: Workspace,
     *,
     epsilon_authentication: float,
     method: Method = "cascade",
@@ -98,7 +111,8 @@ async def distil(
 ) -> DistilledBlock:
     """Turns a block's pairs into key together with the peer.
 
-    codes must be fixed at both ends before this begins; they are wiped when it ends, whichever way.
+    codes must be fixed at both ends before this begins; they are wiped as they are sifted, and when
+    it ends, whichever way. Strings and what is worked out of them lie in the workspace's memory.
     expected_qber and method are the corrector's choice of how to reconcile. epsilon_authentication
     is the failure probability of the transcripts' tags, for the report. monitor, kept over all
     blocks of a link, watches their mean leakage. on_sifted is told the number of sifted bits of
@@ -107,9 +121,12 @@ async def distil(
     Raises BlockDiscarded where the block makes no key, after telling the peer if the finding is
     our own; ProtocolError (a LinkError) where the peer does what no honest one does.
     """
-    distillation = _Distillation(matched, channel, part, plan, expected_qber, method)
     try:
-        return await distillation.run(epsilon_authentication, monitor, on_sifted)
+        async with AsyncExitStack() as held:
+            distillation = _Distillation(
+                matched, channel, part, plan, expected_qber, method, workspace, held
+            )
+            return await distillation.run(epsilon_authentication, monitor, on_sifted)
     except (BlockDiscarded, SecurityError) as error:
         by_peer = isinstance(error, BlockDiscarded) and error.by_peer
         if not by_peer:
@@ -117,16 +134,7 @@ async def distil(
                 await channel.send(Discard(matched.block, str(error)))
         raise BlockDiscarded(str(error), by_peer=by_peer) from error
     finally:
-        distillation.wipe()
-
-
-def state_bytes(plan: BlockPlan) -> int:
-    """About the memory that a block takes at each end, messages included.
-
-    The codes and, either of the two, the sifted bits or those chosen, all one a byte; Cascade's
-    trees of five bytes a bit, or as much for amplification.
-    """
-    return 2 * plan.pairs + 5 * plan.key_bits
+        matched.wipe()
 
 
 class _Distillation:
@@ -140,6 +148,8 @@ class _Distillation:
         plan: BlockPlan,
         expected_qber: float,
         method: Method,
+        workspace: Workspace,
+        held: AsyncExitStack,
     ) -> None:
         self._matched = matched
         self._channel = channel
@@ -148,7 +158,10 @@ class _Distillation:
         self._expected_qber = expected_qber
         self._method: Method = method
         self._test_basis: StringName = "x" if plan.key_basis == "z" else "z"
-        self._secrets: list[Bits] = []
+        self._workspace = workspace
+        self._held = held
+        self._pairs = matched.codes.size
+        self._rooms: dict[StringName, Words] = {}
         self._durations_s: dict[str, float] = {}
 
     async def run(
@@ -158,20 +171,17 @@ class _Distillation:
         on_sifted: Callable[[int], None] | None,
     ) -> DistilledBlock:
         plan, ledger = self._plan, self._channel.ledger
-        multi_clicks = int(np.count_nonzero(self._matched.codes & MULTI_CLICK))
         with self._stage("sift"):
-            sifted = await self._sift()
-        sifted_bits = {name: bits.size for name, bits in sifted.items()}
+            strings, multi_clicks = await self._sift()
+        sifted_bits = {name: bits.size for name, bits in strings.items()}
         if on_sifted is not None:
             on_sifted(sum(sifted_bits.values()))
         with self._stage("choose"):
-            strings = await self._choose(sifted)
-        self._forget(*sifted.values())
-        del sifted
+            await self._choose(strings)
         key_bits, test_bits = strings[plan.key_basis], strings[self._test_basis]
         with self._stage("test"):
             test_errors = await self._disclose(test_bits)
-        received = await self._received(key_bits)
+        received = self._received(key_bits)
         with self._stage("agree"):
             tally = await self._agree(key_bits)
         with self._stage("estimate"):
@@ -217,7 +227,7 @@ class _Distillation:
             raise
         report = BlockReport(
             block=self._matched.block,
-            pairs=self._matched.codes.size,
+            pairs=self._pairs,
             multi_clicks=multi_clicks,
             sifted_z_bits=sifted_bits["z"],
             sifted_x_bits=sifted_bits["x"],
@@ -233,28 +243,26 @@ class _Distillation:
         )
         return DistilledBlock(key, report)
 
-    def wipe(self) -> None:
-        """Overwrites the codes and every string that came of them."""
-        self._matched.codes.fill(0)
-        for secret in self._secrets:
-            secret.fill(0)
-
-    async def _sift(self) -> dict[StringName, Bits]:
-        block, codes = self._matched.block, self._matched.codes
-        own_bases = await aside(codes.size, pack_bases, codes)
-        await self._channel.send(Bases(block, codes.size, own_bases))
+    async def _sift(self) -> tuple[dict[StringName, BitString], int]:
+        """Both strings, and how many events came of multi-clicks."""
+        block, pairs = self._matched.block, self._pairs
+        for name in STRINGS:
+            room = self._workspace.lent(words_for(pairs))
+            self._rooms[name] = await self._held.enter_async_context(room)
+            self._rooms[name][-1:] = 0
+        bits, bases = (BitString(self._rooms[name], pairs) for name in STRINGS)
+        multi_clicks = await aside(pairs, self._matched.take_apart, bits, bases)
+        await self._channel.send(Bases(block, pairs, bases.to_bytes()))
         theirs = await self._channel.receive(Bases)
-        if theirs.count != codes.size:
+        if theirs.count != pairs:
             raise BlockDiscarded(
-                f"the peer matched {theirs.count} pairs, this end {codes.size}; "
+                f"the peer matched {theirs.count} pairs, this end {pairs}; "
                 "the two ends' slices have come apart"
             )
-        peer_bases = await aside(codes.size, unpack_bases, theirs.bases, theirs.count)
-        sifted = await aside(codes.size, sift, codes, peer_bases)
-        codes.fill(0)
-        return {name: self._keep(sifted[name]) for name in STRINGS}
+        z, x = await aside(pairs // 4, sift, bits, bases, theirs.bases)
+        return {"z": z, "x": x}, multi_clicks
 
-    async def _choose(self, sifted: dict[StringName, Bits]) -> dict[StringName, Bits]:
+    async def _choose(self, sifted: dict[StringName, BitString]) -> None:
         """Cuts both strings to the plan's lengths, by a subset that both ends draw alike."""
         quotas = {self._plan.key_basis: self._plan.key_bits, self._test_basis: self._plan.test_bits}
         for name in STRINGS:
@@ -270,32 +278,29 @@ class _Distillation:
             seed = (await self._channel.receive(SubsetSeed)).seed
             if len(seed) != SEED_BYTES:
                 raise ProtocolError(f"a subset seed of {len(seed)} bytes")
-        chosen: dict[StringName, Bits] = {}
         for name in STRINGS:
             string = sifted[name]
             kept = await in_thread(choose_subset, seed, name, string.size, quotas[name])
-            chosen[name] = self._keep(await aside(string.size, kept.pick, string))
-        return chosen
+            await aside(string.packed.nbytes, kept.cut, string)
 
-    async def _disclose(self, string: Bits) -> int:
+    async def _disclose(self, string: BitString) -> int:
         """Tells the test string, at the reference, or counts its errors, at the corrector.
 
         The reference learns of them with those of the key string.
         """
         block, name = self._matched.block, self._test_basis
         if self._part.bit_reference:
-            packed = await aside(string.size, pack_bits, string)
-            await self._channel.send(StringDisclosed(block, name, string.size, packed.tobytes()))
+            told = StringDisclosed(block, name, string.size, string.to_bytes())
+            await self._channel.send(told)
             return 0
         theirs = await self._channel.receive(StringDisclosed)
         if theirs.string != name or theirs.count != string.size:
             raise ProtocolError(f"the peer does not disclose the test string {name}")
-        packed = np.frombuffer(theirs.bits, np.uint8)
-        errors = await aside(string.size, corrections, packed, string)
+        errors = string.differing(BitString.from_bytes(theirs.bits, theirs.count))
         check_tolerance(self._plan, errors)
         return errors
 
-    async def _agree(self, string: Bits) -> Tally:
+    async def _agree(self, string: BitString) -> Tally:
         plan = self._plan
         talk = StringConversation(self._channel, plan.key_basis, plan.leakage_budget_bits)
         agreement = Agreement(
@@ -305,24 +310,25 @@ class _Distillation:
             expected_qber=self._expected_qber,
             method=self._method,
             covered_bits=min(covered_confirmation_bits(plan.epsilon_correctness), 8 * TAG_BYTES),
+            workspace=self._workspace,
         )
         return await agreement.run()
 
-    async def _received(self, string: Bits) -> Bits:
-        """A packed copy of the string before it is corrected, at the end that corrects."""
+    def _received(self, string: BitString) -> BitString:
+        """The string as it was, at the end that corrects it; where the test string has been."""
         if self._part.bit_reference:
-            return np.empty(0, np.uint8)
-        return self._keep(await aside(string.size, pack_bits, string))
+            return BitString.zeros(0)
+        return string.copy(self._rooms[self._test_basis][: string.words.size])
 
     async def _count_errors(
-        self, received: Bits, corrected: Bits, test_errors: int
+        self, received: BitString, corrected: BitString, test_errors: int
     ) -> dict[StringName, int]:
         plan = self._plan
         if self._part.bit_reference:
             counts = await self._channel.receive(ErrorCounts)
         else:
             found: dict[StringName, int] = {
-                plan.key_basis: await aside(corrected.size, corrections, received, corrected),
+                plan.key_basis: corrected.differing(received),
                 self._test_basis: test_errors,
             }
             counts = ErrorCounts(self._matched.block, found["z"], found["x"])
@@ -344,10 +350,10 @@ class _Distillation:
                 f"epsilon_correctness = {self._plan.epsilon_correctness:.1e}; raise it"
             )
 
-    async def _amplify(self, string: Bits, key: bytearray) -> None:
+    async def _amplify(self, string: BitString, key: bytearray) -> None:
         output_bits = 8 * len(key)
         if self._part.commit_leader:
-            seed = draw_seed(string.size, output_bits)
+            seed = await in_thread(draw_seed, string.size, output_bits)
             await self._channel.send(AmplificationSeed(self._matched.block, output_bits, seed))
         else:
             message = await self._channel.receive(AmplificationSeed)
@@ -357,7 +363,7 @@ class _Distillation:
                 )
             seed = message.seed
         try:
-            await in_thread(amplify, string, seed, key)
+            await amplify(string, seed, key, self._workspace)
         except ValueError as error:
             raise ProtocolError(f"the peer's Toeplitz seed cannot be used: {error}") from None
 
@@ -381,16 +387,6 @@ class _Distillation:
                 if getattr(own, name) != getattr(theirs, name)
             ]
             raise AccountsDisagree(f"the two ends' books differ in {', '.join(differing)}")
-
-    def _forget(self, *secrets: Bits) -> None:
-        """Overwrites what is no longer needed and lets go of its memory."""
-        for secret in secrets:
-            secret.fill(0)
-        self._secrets = [kept for kept in self._secrets if not any(kept is s for s in secrets)]
-
-    def _keep(self, secret: Bits) -> Bits:
-        self._secrets.append(secret)
-        return secret
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

@@ -7,12 +7,18 @@ sizes found and the first pass open: no parity is told twice.
 
 import secrets
 
-from qkd_controller.distillation.bits import Bits
 from qkd_controller.distillation.conversation import StringConversation
-from qkd_controller.distillation.reconciliation import SEED_BYTES, FirstBlocks, cascade_plan
+from qkd_controller.distillation.reconciliation import (
+    SEED_BYTES,
+    FirstBlocks,
+    cascade_plan,
+    first_blocks_plan,
+)
 from qkd_controller.distillation.threads import aside, in_thread
+from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.link.block_messages import CascadeBegun, ParityAnswers, ParityQuestions
 from qkd_controller.link.errors import ProtocolError
+from qkd_native.bits import BitString
 from qkd_native.cascade import (
     Corrector,
     Plan,
@@ -27,9 +33,10 @@ from qkd_native.cascade import (
 async def correct(
     talk: StringConversation,
     chosen: tuple[int, ...],
-    part: Bits,
+    part: BitString,
     frame_bits: int,
     sizes: tuple[int, ...] | float,
+    workspace: Workspace,
 ) -> None:
     """Corrects the chosen frames' bits, one frame after another, in place.
 
@@ -38,51 +45,49 @@ async def correct(
     seed = secrets.token_bytes(SEED_BYTES)
     opened = None
     if isinstance(sizes, float):
-        first = await in_thread(FirstBlocks, seed, part, frame_bits, sizes)
-        try:
-            await talk.send(
-                CascadeBegun(talk.block, talk.name, seed, first.plan.block_log2, chosen)
-            )
-            await _ask(talk, first, part.size)
-            sizes, opened = first.sizes, first.parities
-        finally:
-            first.wipe()
+        plan = await in_thread(first_blocks_plan, seed, part.size, frame_bits, sizes)
+        async with workspace.lent(plan.state_words) as memory:
+            first = await in_thread(FirstBlocks, plan, part, sizes, memory)
+            try:
+                await talk.send(CascadeBegun(talk.block, talk.name, seed, plan.block_log2, chosen))
+                await _ask(talk, first, part.size)
+                sizes, opened = first.sizes, first.parities
+            finally:
+                first.wipe()
     await talk.send(CascadeBegun(talk.block, talk.name, seed, sizes, chosen))
     plan = await in_thread(cascade_plan, seed, part.size, frame_bits, sizes)
-    corrector = await in_thread(Corrector, plan, part)
-    try:
+    async with workspace.lent(plan.state_words) as memory:
+        corrector = await in_thread(Corrector, plan, part, memory)
         if opened is not None:
             corrector.absorb(await in_thread(corrector.ask), opened)
         await _ask(talk, corrector, part.size)
-    finally:
-        corrector.wipe()
 
 
 async def answer(
     talk: StringConversation,
     chosen: tuple[int, ...],
-    part: Bits,
+    part: BitString,
     frame_bits: int,
     begun: CascadeBegun,
+    workspace: Workspace,
 ) -> None:
     """Answers what the corrector asks in the run that has begun, and in one that goes on from it.
 
     A run of a single pass looks for the length of first blocks: another one follows it.
     """
-    plan = await _plan(talk, begun, chosen, part, frame_bits)
-    await _answer(talk, await in_thread(Reference, plan, part), part.size)
+    plan = await _plan(talk, begun, chosen, part.size, frame_bits)
+    async with workspace.lent(plan.state_words) as memory:
+        await _answer(talk, await in_thread(Reference, plan, part, memory), part.size)
     if len(begun.block_log2) > 1:
         return
     again = await talk.receive(CascadeBegun)
-    plan = await _plan(talk, again, chosen, part, frame_bits)
+    plan = await _plan(talk, again, chosen, part.size, frame_bits)
     if again.seed != begun.seed or len(again.block_log2) == 1:
         raise ProtocolError(f"the peer does not go on with Cascade on string {talk.name}")
-    reference = await in_thread(Reference, plan, part)
-    try:
+    async with workspace.lent(plan.state_words) as memory:
+        reference = await in_thread(Reference, plan, part, memory)
         await in_thread(reference.answer, opening_questions(plan))
         await _answer(talk, reference, part.size)
-    finally:
-        reference.wipe()
 
 
 async def _ask(talk: StringConversation, end: FirstBlocks | Corrector, string_bits: int) -> None:
@@ -133,13 +138,13 @@ async def _plan(
     talk: StringConversation,
     begun: CascadeBegun,
     chosen: tuple[int, ...],
-    part: Bits,
+    part_bits: int,
     frame_bits: int,
 ) -> Plan:
     if begun.frames != chosen or len(begun.seed) != SEED_BYTES:
         raise ProtocolError(f"the peer began Cascade on other frames of string {talk.name}")
     try:
-        return await in_thread(cascade_plan, begun.seed, part.size, frame_bits, begun.block_log2)
+        return await in_thread(cascade_plan, begun.seed, part_bits, frame_bits, begun.block_log2)
     except ValueError as error:
         raise ProtocolError(f"the peer's plan for Cascade cannot be used: {error}") from None
 

@@ -2,21 +2,17 @@
 
 import numpy as np
 
-from qkd_controller.distillation.bits import Bits, pack_bits
 from qkd_controller.distillation.reconciliation import Frames
 from qkd_controller.link.block_messages import CHECK_BYTES
+from qkd_native.bits import BitString
 from qkd_native.mac import collision_bound, frame_hashes, poly_hash
 
 KEY_BYTES = 16
 
 
-def confirmation_tag(key: bytes, string: Bits) -> bytes:
-    """The 128-bit polynomial hash of a whole string, given one bit a byte."""
-    packed = pack_bits(string)
-    try:
-        return poly_hash(key, packed.data)
-    finally:
-        packed.fill(0)
+def confirmation_tag(key: bytes, string: BitString) -> bytes:
+    """The 128-bit polynomial hash of a whole string."""
+    return poly_hash(key, string.packed.data)
 
 
 def confirmation_epsilon(string_bits: int, confirmations: int) -> float:
@@ -28,14 +24,10 @@ def confirmation_epsilon(string_bits: int, confirmations: int) -> float:
     return confirmations * collision_bound(-(-string_bits // 8))
 
 
-def frame_checks(key: bytes, string: Bits, frames: Frames) -> bytes:
+def frame_checks(key: bytes, string: BitString, frames: Frames) -> bytes:
     """A 32-bit hash of each frame, all under one key."""
-    packed = pack_bits(string)
-    try:
-        hashes = frame_hashes(key, packed, string.size, frames.frame_bits)
-        return hashes[:, :CHECK_BYTES].tobytes()
-    finally:
-        packed.fill(0)
+    hashes = frame_hashes(key, string.packed, string.size, frames.frame_bits)
+    return hashes[:, :CHECK_BYTES].tobytes()
 
 
 def failing_frames(own: bytes, theirs: bytes) -> tuple[int, ...]:

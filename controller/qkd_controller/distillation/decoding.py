@@ -1,6 +1,5 @@
 """A whole string reconciled by LDPC codes: at most four requests, and their answers."""
 
-from qkd_controller.distillation.bits import Bits
 from qkd_controller.distillation.conversation import StringConversation
 from qkd_controller.distillation.syndrome import (
     ParityRequest,
@@ -10,18 +9,23 @@ from qkd_controller.distillation.syndrome import (
     syndrome_plan,
 )
 from qkd_controller.distillation.threads import in_thread
+from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.link.block_messages import ParitiesTold, ParitiesWanted, SyndromesBegun
 from qkd_controller.link.errors import ProtocolError
+from qkd_native.bits import BitString
 
 
-async def decode(talk: StringConversation, bits: Bits, expected_qber: float) -> None:
+async def decode(
+    talk: StringConversation, bits: BitString, expected_qber: float, workspace: Workspace
+) -> None:
     """Corrects bits in place; frames that could not be decoded are left as they were."""
     plan = syndrome_plan(bits.size, expected_qber)
     await talk.send(
         SyndromesBegun(talk.block, talk.name, plan.frame_bits, plan.rows, plan.first_blocks)
     )
-    corrector = await in_thread(SyndromeCorrector, plan, bits)
-    try:
+    decoder_words = await in_thread(lambda: plan.code.decoder_words)
+    async with workspace.lent(decoder_words) as memory:
+        corrector = SyndromeCorrector(plan, bits, memory)
         while (request := corrector.ask()) is not None:
             told = await talk.ask(ParitiesWanted(talk.block, talk.name, *request), ParitiesTold)
             if told.count != plan.leaked_bits(request):
@@ -29,12 +33,10 @@ async def decode(talk: StringConversation, bits: Bits, expected_qber: float) -> 
             talk.tally.rounds += 1
             talk.count(told.count)
             await in_thread(corrector.absorb, request, told.parities)
-        await talk.send(ParitiesWanted(talk.block, talk.name, 0, 0, ()))
-    finally:
-        corrector.wipe()
+    await talk.send(ParitiesWanted(talk.block, talk.name, 0, 0, ()))
 
 
-async def tell_parities(talk: StringConversation, bits: Bits, begun: SyndromesBegun) -> None:
+async def tell_parities(talk: StringConversation, bits: BitString, begun: SyndromesBegun) -> None:
     """Tells the parities that the corrector asks for."""
     try:
         plan = SyndromePlan(bits.size, begun.frame_bits, begun.rows, begun.first_blocks)

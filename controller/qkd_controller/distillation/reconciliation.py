@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from qkd_controller.distillation.bits import Bits
+from qkd_native.bits import WORD_BITS, BitString, Words, words_for
 from qkd_native.cascade import (
     FRAME_SHIFT,
     LEAST_SHUFFLED_BITS,
@@ -32,13 +32,16 @@ DEVIATIONS = 2.0
 
 
 class Frames:
-    """A string cut into as few frames as can be, of equal length but for a shorter last one."""
+    """A string cut into as few frames as can be, of equal length but for a shorter last one.
+
+    Frames of a string that has several are whole words.
+    """
 
     def __init__(self, string_bits: int) -> None:
         if string_bits < 1:
             raise ValueError("a string has at least one bit")
         self.string_bits = string_bits
-        self.frame_bits = -(-string_bits // -(-string_bits // MAX_FRAME_BITS))
+        self.frame_bits = frame_length(string_bits, -(-string_bits // MAX_FRAME_BITS))
         self.count = -(-string_bits // self.frame_bits)
 
     @property
@@ -46,22 +49,29 @@ class Frames:
         """All frames' numbers."""
         return tuple(range(self.count))
 
-    def span(self, frame: int) -> slice:
-        """Where a frame lies in the string."""
+    def part(self, string: BitString, frame: int) -> BitString:
+        """A frame's bits, where they are."""
         begin = frame * self.frame_bits
-        return slice(begin, min(begin + self.frame_bits, self.string_bits))
+        return string.part(begin, min(begin + self.frame_bits, self.string_bits))
 
-    def gather(self, string: Bits, chosen: tuple[int, ...]) -> Bits:
-        """The chosen frames' bits, one frame after another."""
-        return np.concatenate([string[self.span(frame)] for frame in chosen])
+    def gather(self, string: BitString, chosen: tuple[int, ...]) -> BitString:
+        """A copy of the chosen frames' bits, one frame after another."""
+        return BitString.joined([self.part(string, frame) for frame in chosen])
 
-    def scatter(self, string: Bits, chosen: tuple[int, ...], bits: Bits) -> None:
+    def scatter(self, string: BitString, chosen: tuple[int, ...], bits: BitString) -> None:
         """Puts bits from gather() back in their places."""
         begin = 0
         for frame in chosen:
-            place = string[self.span(frame)]
-            place[:] = bits[begin : begin + place.size]
-            begin += place.size
+            words = self.part(string, frame).words
+            words[:] = bits.words[begin : begin + words.size]
+            begin += words.size
+
+
+def frame_length(string_bits: int, frames: int) -> int:
+    """The length of all frames but the last, if a string is cut into about so many."""
+    if frames == 1:
+        return string_bits
+    return WORD_BITS * -(-words_for(string_bits) // frames)
 
 
 def block_sizes(expected_qber: float, frame_bits: int) -> tuple[int, ...]:
@@ -110,14 +120,17 @@ class FirstBlocks:
     with ``parities``, and the reference answers opening_questions() to nobody.
     """
 
-    def __init__(self, seed: bytes, bits: Bits, frame_bits: int, expected_qber: float) -> None:
-        self.block_log2 = block_sizes(expected_qber / 4, frame_bits)[0]
-        self.plan = cascade_plan(seed, bits.size, frame_bits, (self.block_log2,))
+    def __init__(
+        self, plan: Plan, bits: BitString, expected_qber: float, memory: Words | None = None
+    ) -> None:
+        """Plan by first_blocks_plan(), in memory of plan.state_words, by default in new."""
+        self.plan = plan
+        (self.block_log2,) = plan.block_log2
         self.qber = expected_qber
-        self._own = Reference(self.plan, bits)
-        self._asked = opening_questions(self.plan)
-        self._parities = np.empty((self.plan.frames, 0), np.uint8)
-        self._errors = self._parities
+        self._own = Reference(plan, bits, memory)
+        self._asked = opening_questions(plan)
+        self._parities = self._errors = BitString.zeros(0)
+        """The reference's parities of all blocks, and where they differ from our own."""
         self._settled = False
 
     def ask(self) -> Questions:
@@ -128,26 +141,26 @@ class FirstBlocks:
         """Takes in the answers to exactly the questions last asked, packed bit 0 first."""
         if not np.array_equal(questions, self._asked):
             raise ValueError("these are not the questions last asked")
-        if len(parities) != -(-questions.size // 8):
-            raise ValueError(f"{questions.size} answers do not have {len(parities)} bytes")
-        own = self._unpacked(self._own.answer(self._asked))
-        theirs = self._unpacked(parities)
+        own = BitString.from_bytes(self._own.answer(self._asked), self._asked.size)
+        theirs = BitString.from_bytes(parities, self._asked.size)
+        errors = _sum(own, theirs)
         if self._parities.size:
             self.block_log2 -= 1
-            self._errors = _halves(self._errors, own ^ theirs)
-            self._parities = _halves(self._parities, theirs)
+            self._errors = errors.woven(_sum(self._errors, errors))
+            self._parities = theirs.woven(_sum(self._parities, theirs))
         else:
-            self._errors = own ^ theirs
-            self._parities = theirs
+            self._errors, self._parities = errors, theirs
         frame_bits = self.plan.frame_bits
-        odd, blocks = int(self._errors.sum()), self._errors.size
+        blocks = self._errors.size
+        odd = self._errors.differing(BitString.zeros(blocks))
         block_bits = self.plan.string_bits / blocks
         self.qber = estimated_qber(odd, blocks, block_bits)
         # Where blocks are few, more of them may have been meant to be odd than came out so.
         more = math.ceil(odd + DEVIATIONS * math.sqrt(blocks) / 2)
         most = estimated_qber(more, blocks, block_bits)
         self._settled = block_sizes(most, frame_bits)[0] >= self.block_log2
-        self._asked = self._halving_questions()
+        if not self._settled:
+            self._asked = self._halving_questions()
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -157,29 +170,24 @@ class FirstBlocks:
     @property
     def parities(self) -> bytes:
         """The answers to the questions that open the full run."""
-        return np.packbits(self._parities, bitorder="little").tobytes()
+        return self._parities.to_bytes()
 
     def wipe(self) -> None:
         """Overwrites what is known of the string; the object is of no use afterwards."""
         self._own.wipe()
-        self._parities.fill(0)
-        self._errors.fill(0)
-
-    def _unpacked(self, parities: bytes) -> Bits:
-        bits = np.unpackbits(np.frombuffer(parities, np.uint8), bitorder="little")
-        return bits[: self._asked.size].reshape(self.plan.frames, -1)
+        self._parities.wipe()
+        self._errors.wipe()
 
     def _halving_questions(self) -> Questions:
         """One for each block: the node whose halves meet in its middle."""
-        blocks = np.arange(self._errors.shape[1], dtype=np.uint32)
+        blocks = np.arange(self._errors.size // self.plan.frames, dtype=np.uint32)
         names = (2 * blocks + 1) << np.uint32(self.block_log2 - 1)
         frames = np.arange(self.plan.frames, dtype=np.uint32) << np.uint32(FRAME_SHIFT)
         return (frames[:, None] | names).ravel()
 
 
-def _halves(wholes: Bits, lefts: Bits) -> Bits:
-    """The sums of left and right halves by turns, from those of the wholes and the left halves."""
-    return np.stack([lefts, wholes ^ lefts], axis=2).reshape(wholes.shape[0], -1)
+def _sum(a: BitString, b: BitString) -> BitString:
+    return BitString(a.words ^ b.words, a.size)
 
 
 def repair_sizes(frame_bits: int) -> tuple[int, ...]:
@@ -187,6 +195,12 @@ def repair_sizes(frame_bits: int) -> tuple[int, ...]:
     depth = tree_depth(frame_bits)
     sizes = (depth - 6, depth - 3, *[depth - 1] * HALVING_PASSES)
     return tuple(min(max(size, 1), depth - 1) for size in sizes)
+
+
+def first_blocks_plan(seed: bytes, string_bits: int, frame_bits: int, expected_qber: float) -> Plan:
+    """The plan by which FirstBlocks begins."""
+    first = block_sizes(expected_qber / 4, frame_bits)[0]
+    return cascade_plan(seed, string_bits, frame_bits, (first,))
 
 
 def cascade_plan(seed: bytes, string_bits: int, frame_bits: int, sizes: tuple[int, ...]) -> Plan:

@@ -1,4 +1,4 @@
-"""Basis sifting and the choice of subsets, the same at both ends.
+"""What both ends sift alike: subsets of their strings, and the errors of test slices.
 
 The number of pairs of a block is fixed before any basis is announced, and the strings are then cut
 to n and k by a subset drawn at random: a protocol that goes on collecting until each basis has
@@ -9,15 +9,27 @@ enough lets the announced bases decide which rounds are kept, and its sampling i
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from qkd_native import sifting
+from qkd_native.bits import BitString
 
-Basis = Literal["z", "x"]
-Bits = npt.NDArray[np.uint8]
+
+class Compared(NamedTuple):
+    """Of one basis that both ends measured in."""
+
+    sifted: int
+    errors: int
+
+
+def compare(own: npt.NDArray[np.uint8], peer: npt.NDArray[np.uint8]) -> tuple[Compared, Compared]:
+    """What two ends' codes of the same events have in common in z, and in x."""
+    differing = own ^ peer
+    kinds = (own & 2 | differing & 1)[differing & 2 == 0]
+    right_z, wrong_z, right_x, wrong_x = np.bincount(kinds, minlength=4).tolist()
+    return Compared(right_z + wrong_z, wrong_z), Compared(right_x + wrong_x, wrong_x)
 
 
 class Shake(Protocol):
@@ -26,33 +38,6 @@ class Shake(Protocol):
     def digest(self, length: int, /) -> bytes:
         """Its first bytes."""
         ...
-
-
-def pack_bases(codes: Bits) -> bytes:
-    """The bases of event codes, a bit an event, little-endian."""
-    return sifting.pack_bases(codes)
-
-
-def unpack_bases(data: bytes, count: int) -> Bits:
-    """count bases (0 z, 1 x) from pack_bases; ValueError for a wrong length or set padding bits."""
-    if count < 0 or len(data) != -(-count // 8):
-        raise ValueError(f"{len(data)} bytes do not hold the bases of {count} events")
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-    if bits[count:].any():
-        raise ValueError("bits are set beyond the last basis")
-    return bits[:count]
-
-
-def sift(own_codes: Bits, peer_bases: Bits) -> dict[Basis, Bits]:
-    """Own bits (0 or 1) of the events that both ends measured in z, and in x, in order.
-
-    The results are the only copies, for the caller to wipe. Raises ValueError where the two arrays
-    differ in length.
-    """
-    if own_codes.shape != peer_bases.shape:
-        raise ValueError(f"{len(own_codes)} events, but {len(peer_bases)} bases of the peer")
-    z, x = sifting.sift(own_codes, np.packbits(peer_bases, bitorder="little"))
-    return {"z": z, "x": x}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +50,11 @@ class Subset:
     chosen: bool
     """Whether the listed indices are the subset, or what it leaves out."""
 
-    def pick(self, bits: Bits) -> Bits:
-        """The bits at these indices, in order; ValueError unless there are count bits."""
-        if len(bits) != self.count:
-            raise ValueError(f"a subset of {self.count} cannot pick from {len(bits)} bits")
-        return (sifting.take if self.chosen else sifting.drop)(bits, self.listed)
+    def cut(self, string: BitString) -> None:
+        """Cuts a string to its bits at these indices; ValueError unless it has count bits."""
+        if string.size != self.count:
+            raise ValueError(f"a subset of {self.count} cannot be one of {string.size} bits")
+        string.keep(self.listed, rest=not self.chosen)
 
 
 def choose_subset(seed: bytes, domain: str, count: int, quota: int) -> Subset:

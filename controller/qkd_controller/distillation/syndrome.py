@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qkd_controller.distillation.bits import Bits, pack_bits, unpack_bits
+from qkd_controller.distillation.reconciliation import frame_length
 from qkd_controller.security.bounds import binary_entropy
+from qkd_native.bits import WORD_BITS, BitString, Words
 from qkd_native.ldpc import MAX_FRAME_BITS, Code, Decoder, base_rows
 
 ROUND_TRIPS = 4
@@ -45,9 +46,9 @@ class ParityRequest(NamedTuple):
 class SyndromePlan:
     """How a string is cut into frames, and how many blocks of parities are asked for at first.
 
-    Equal frames, the last one shorter by less bits than there are frames. Both ends need
-    string_bits, frame_bits and rows; first_blocks is the corrector's affair. Raises ValueError
-    for numbers that do not fit.
+    Equal frames, whole words if there are several, the last one shorter by less words than there
+    are frames. Both ends need string_bits, frame_bits and rows; first_blocks is the corrector's
+    affair. Raises ValueError for numbers that do not fit.
     """
 
     string_bits: int
@@ -64,7 +65,8 @@ class SyndromePlan:
         if (
             self.string_bits < 1
             or not fewest <= self.frames <= _most_frames(fewest)
-            or self.frames * self.frame_bits - self.string_bits >= self.frames
+            or self.frames * self.frame_bits - self.string_bits >= self.frames * WORD_BITS
+            or (self.frames > 1 and self.frame_bits % WORD_BITS)
         ):
             raise ValueError(
                 f"{self.string_bits} bits are not cut into frames of {self.frame_bits}"
@@ -112,7 +114,7 @@ def _most_frames(fewest: int) -> int:
 
 
 def _plan(string_bits: int, frames: int, qber: float) -> SyndromePlan:
-    frame_bits = -(-string_bits // frames)
+    frame_bits = frame_length(string_bits, frames)
     leak = starting_efficiency(frame_bits, qber) * binary_entropy(qber) * frame_bits
     blocks = leak / Code(frame_bits, base_rows()[0]).size
     rows = max((rows for rows in base_rows() if rows <= blocks), default=base_rows()[0])
@@ -135,17 +137,17 @@ def _error_rate(bits: float) -> float:
 
 
 class SyndromeCorrector:
-    """Corrects its string, uint8 of one bit a byte, in place: ask, hand over the answer, again.
+    """Corrects its string in place: ask, hand over the answer, again.
 
-    Call wipe() at the end.
+    It works in memory of plan.code.decoder_words, by default in new. Call wipe() at the end.
     """
 
-    def __init__(self, plan: SyndromePlan, bits: Bits) -> None:
+    def __init__(self, plan: SyndromePlan, bits: BitString, memory: Words | None = None) -> None:
         _check_string(plan, bits)
         self._plan = plan
         self._bits = bits
-        self._decoder = Decoder(plan.code)
-        self._known: dict[int, Bits] = {f: np.empty(0, np.uint8) for f in range(plan.frames)}
+        self._decoder = Decoder(plan.code, memory)
+        self._known: dict[int, Words] = {f: np.empty(0, np.uint64) for f in range(plan.frames)}
         self.rounds = 0
         """Round trips so far."""
         self.leaked_bits = 0
@@ -168,14 +170,15 @@ class SyndromeCorrector:
         count = self._plan.leaked_bits(request)
         if len(packed) != -(-count // 8):
             raise ValueError(f"{count} parities do not have {len(packed)} bytes")
-        told = unpack_bits(packed, count).reshape(len(request.frames), -1)
+        told = np.frombuffer(packed, np.uint64).reshape(len(request.frames), -1)
         code = self._plan.code
         share = request.last_block * code.size / code.frame_bits
         error_rate = _error_rate(share / _WORKING_POINT)
         for frame, further in zip(request.frames, told, strict=True):
             known = np.concatenate((self._known[frame], further))
             bits = _frame(self._plan, self._bits, frame)
-            if self._decoder.decode(bits, known, error_rate, ITERATIONS[self.rounds]) < 0:
+            parities = BitString(known, known.size * WORD_BITS)
+            if self._decoder.decode(bits, parities, error_rate, ITERATIONS[self.rounds]) < 0:
                 self._known[frame] = known
             else:
                 del self._known[frame]
@@ -190,7 +193,7 @@ class SyndromeCorrector:
 class SyndromeReference:
     """Answers for its string, each block of a frame once and in order."""
 
-    def __init__(self, plan: SyndromePlan, bits: Bits) -> None:
+    def __init__(self, plan: SyndromePlan, bits: BitString) -> None:
         _check_string(plan, bits)
         self._plan = plan
         self._bits = bits
@@ -208,7 +211,7 @@ class SyndromeReference:
             self._told[frame] = last
         self.rounds += 1
         self.leaked_bits += self._plan.leaked_bits(request)
-        return pack_bits(np.concatenate(parities)).tobytes()
+        return BitString.joined(parities).to_bytes()
 
     def check(self, request: ParityRequest) -> None:
         """Raises ValueError for what must not be asked."""
@@ -221,11 +224,12 @@ class SyndromeReference:
             raise ValueError(f"more than {ROUND_TRIPS} requests")
 
 
-def _frame(plan: SyndromePlan, string: Bits, frame: int) -> Bits:
+def _frame(plan: SyndromePlan, string: BitString, frame: int) -> BitString:
     """A frame's bits, where they lie."""
-    return string[frame * plan.frame_bits :][: plan.frame_bits]
+    begin = frame * plan.frame_bits
+    return string.part(begin, min(begin + plan.frame_bits, plan.string_bits))
 
 
-def _check_string(plan: SyndromePlan, bits: Bits) -> None:
-    if bits.dtype != np.uint8 or bits.shape != (plan.string_bits,):
-        raise ValueError(f"the string must be uint8[{plan.string_bits}], one bit a byte")
+def _check_string(plan: SyndromePlan, bits: BitString) -> None:
+    if bits.size != plan.string_bits:
+        raise ValueError(f"a string of {bits.size} bits for a plan of {plan.string_bits}")

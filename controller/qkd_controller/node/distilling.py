@@ -15,9 +15,9 @@ from qkd_controller.distillation.block import (
     DistilledBlock,
     MatchedBlock,
     distil,
-    state_bytes,
 )
 from qkd_controller.distillation.report import BlockReport
+from qkd_controller.distillation.workspace import Workspace, shared_bytes, state_bytes
 from qkd_controller.keys.contract import AmplifiedBlock
 from qkd_controller.link.authentication import block_epsilon
 from qkd_controller.link.channel import BlockChannel, Discard
@@ -35,7 +35,8 @@ OnStage = Callable[[int, str], None]
 
 def window_blocks(plan: BlockPlan) -> int:
     """How many blocks may be in flight: as many as fit into the plan's memory."""
-    return min(max(plan.in_flight_mib * 2**20 // state_bytes(plan), 1), MOST_BLOCKS)
+    fitting = (plan.in_flight_mib * 2**20 - shared_bytes(plan)) // state_bytes(plan)
+    return min(max(fitting, 1), MOST_BLOCKS)
 
 
 class Distiller:
@@ -63,6 +64,7 @@ class Distiller:
         self._on_released = on_released
         self._on_discarded = on_discarded
         self._window = window_blocks(plan)
+        self._workspace = Workspace(plan.in_flight_mib * 2**20)
         self._pace = Pace(plan, self._window)
         self._in_flight: dict[int, MatchedBlock] = {}
         self._stages: dict[int, str] = {}
@@ -97,7 +99,7 @@ class Distiller:
                     group.create_task(self._block(await self._opened.get()))
         finally:
             for unfinished in self._in_flight.values():
-                unfinished.codes.fill(0)
+                unfinished.wipe()
 
     async def refuse(self, block: int, cause: str) -> None:
         """Discards a block that the peer has cut and this end cannot make."""
@@ -116,6 +118,7 @@ class Distiller:
                 self._part_in(block),
                 self._plan,
                 expected_qber,
+                self._workspace,
                 method=self._pace.method(expected_qber, len(self._in_flight) - 1),
                 epsilon_authentication=block_epsilon(self._plan.pad_refill_bits),
                 monitor=self._monitor,

@@ -11,6 +11,7 @@ import pytest
 
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.block import BlockPart, DistilledBlock, MatchedBlock, distil
+from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.link.block_messages import BLOCK_MESSAGES
 from qkd_controller.link.channel import BlockChannel, Discard
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
@@ -114,6 +115,7 @@ async def run_pair(
                     parts[name],
                     plan,
                     expected_qber,
+                    Workspace(1 << 24),
                     epsilon_authentication=1e-30,
                     **extra,  # type: ignore[arg-type]
                 ),

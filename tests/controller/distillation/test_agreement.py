@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from qkd_controller.distillation import reconciliation
 from qkd_controller.distillation.agreement import Agreement
-from qkd_controller.distillation.bits import pack_bits, unpack_bits
 from qkd_controller.distillation.conversation import StringConversation, Tally
 from qkd_controller.distillation.method import Method
+from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.link.block_messages import (
     CascadeBegun,
     Confirmation,
@@ -27,13 +27,14 @@ from qkd_controller.link.block_messages import (
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
 from qkd_controller.link.message import BlockMessage
 from qkd_controller.security.bounds import binary_entropy
+from qkd_native.bits import BitString
 from qkd_native.cascade import decode, encode
 
 
 async def agree(
     pair,
-    truth: np.ndarray,
-    noisy: np.ndarray,
+    truth: BitString,
+    noisy: BitString,
     limit_bits: int = 10**9,
     method: Method = "cascade",
     expected_qber: float = 0.03,
@@ -47,6 +48,7 @@ async def agree(
             expected_qber,
             method,
             30,
+            Workspace(1 << 24),
         )
         for name, bits in (("alice", truth), ("bob", noisy))
     )
@@ -60,10 +62,11 @@ async def agree(
     return alice, bob
 
 
-def make_strings(seed: int, count: int, qber: float) -> tuple[np.ndarray, np.ndarray]:
+def make_strings(seed: int, count: int, qber: float) -> tuple[BitString, BitString]:
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 2, count, np.uint8)
-    return truth, truth ^ (rng.random(count) < qber).astype(np.uint8)
+    noisy = truth ^ (rng.random(count) < qber).astype(np.uint8)
+    return BitString.of(truth), BitString.of(noisy)
 
 
 @settings(
@@ -84,8 +87,8 @@ async def test_strings_become_equal(pair_of_channels, seed, count, qber, max_fra
         kept = truth.copy()
         pair = pair_of_channels()
         alice, bob = await agree(pair, truth, noisy)
-        assert np.array_equal(noisy, truth)
-        assert np.array_equal(truth, kept)
+        assert noisy.differing(truth) == 0
+        assert truth.differing(kept) == 0
         assert alice == bob
         for ledger in pair.ledgers.values():
             assert ledger.strings["z"].leaked_bits == alice.leaked_bits
@@ -109,11 +112,11 @@ def spoil_answers(runs: int):
 
 
 async def test_a_wrong_frame_is_found_and_repaired(pair_of_channels, monkeypatch) -> None:
-    monkeypatch.setattr(reconciliation, "MAX_FRAME_BITS", 1_000)
-    truth, noisy = make_strings(1, 8_000, 0.01)
+    monkeypatch.setattr(reconciliation, "MAX_FRAME_BITS", 1_024)
+    truth, noisy = make_strings(1, 8_192, 0.01)
     pair = pair_of_channels(spoil_answers(1))
     tally, _ = await agree(pair, truth, noisy)
-    assert np.array_equal(noisy, truth)
+    assert noisy.differing(truth) == 0
     assert tally.confirmations >= 2
     assert tally.repaired_frames >= 1
     failing = [message for _, message in pair.sent if isinstance(message, FailingFrames)]
@@ -127,8 +130,8 @@ async def test_a_wrong_frame_is_found_and_repaired(pair_of_channels, monkeypatch
 async def test_a_frame_beyond_repair_is_disclosed_and_charged_whole(
     pair_of_channels, monkeypatch
 ) -> None:
-    monkeypatch.setattr(reconciliation, "MAX_FRAME_BITS", 1_000)
-    truth, noisy = make_strings(2, 4_000, 0.01)
+    monkeypatch.setattr(reconciliation, "MAX_FRAME_BITS", 1_024)
+    truth, noisy = make_strings(2, 4_096, 0.01)
 
     def spoil_frame_two_and_its_repairs(sender: str, message: BlockMessage) -> BlockMessage:
         nonlocal questions, repairing
@@ -138,18 +141,18 @@ async def test_a_frame_beyond_repair_is_disclosed_and_charged_whole(
             questions = decode(message.nodes, message.count)
         if isinstance(message, ParityAnswers):
             spoiled = np.full(message.count, True) if repairing else questions >> 20 == 2
-            parities = unpack_bits(message.parities, message.count) ^ spoiled
-            packed = pack_bits(parities.astype(np.uint8)).tobytes()
-            return msgspec.structs.replace(message, parities=packed)
+            parities = BitString.from_bytes(message.parities, message.count)
+            parities.words ^= BitString.of(spoiled.astype(np.uint8)).words
+            return msgspec.structs.replace(message, parities=parities.to_bytes())
         return message
 
     questions, repairing = np.empty(0, np.uint32), False
     pair = pair_of_channels(spoil_frame_two_and_its_repairs)
     tally, _ = await agree(pair, truth, noisy)
-    assert np.array_equal(noisy, truth)
+    assert noisy.differing(truth) == 0
     assert tally.disclosed_frames >= 1
     disclosed = [message for _, message in pair.sent if isinstance(message, FramesDisclosed)]
-    assert [message.cost_bits() for message in disclosed] == [1_000 * tally.disclosed_frames]
+    assert [message.cost_bits() for message in disclosed] == [1_024 * tally.disclosed_frames]
     assert pair.ledgers["alice"].strings["z"].leaked_bits == tally.leaked_bits
     assert tally.confirmations == 4
 
@@ -214,7 +217,7 @@ async def test_codes_agree_in_four_round_trips(pair_of_channels, qber) -> None:
     truth, noisy = make_strings(6, 200_000, qber)
     pair = pair_of_channels()
     tally, other = await agree(pair, truth, noisy, method="ldpc", expected_qber=qber)
-    assert np.array_equal(noisy, truth)
+    assert noisy.differing(truth) == 0
     assert tally == other and tally.rounds <= 4
     assert not any(isinstance(message, CascadeBegun) for _, message in pair.sent)
 
@@ -223,7 +226,7 @@ async def test_what_codes_cannot_decode_is_repaired_by_cascade(pair_of_channels)
     truth, noisy = make_strings(7, 1 << 17, 0.10)  # three times what is expected
     pair = pair_of_channels()
     tally, other = await agree(pair, truth, noisy, method="ldpc")
-    assert np.array_equal(noisy, truth)
+    assert noisy.differing(truth) == 0
     assert tally == other and tally.repaired_frames > 0
     assert pair.ledgers["bob"].strings["z"].leaked_bits == tally.leaked_bits
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qkd_controller.distillation import block as block_module
 from qkd_controller.distillation import reconciliation
 from qkd_controller.distillation.block import BlockPart, DistilledBlock, MatchedBlock, distil
+from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.link.block_messages import (
     Bases,
     Confirmation,
@@ -352,14 +352,15 @@ def test_codes_that_cannot_be_wiped_are_refused() -> None:
 async def test_a_dropped_peer_discards_and_leaves_no_strings_behind(
     make_codes, make_plan, pair_of_channels, monkeypatch, after_messages
 ) -> None:
-    kept: list[np.ndarray] = []
-    keep = block_module._Distillation._keep
+    lent: list[np.ndarray] = []
+    take = Workspace._take
 
-    def watch(self: object, secret: np.ndarray) -> np.ndarray:
-        kept.append(secret)
-        return keep(self, secret)
+    def watch(self: Workspace, words: int) -> np.ndarray:
+        lent.append(take(self, words))
+        lent[-1].fill(0)
+        return lent[-1]
 
-    monkeypatch.setattr(block_module._Distillation, "_keep", watch)
+    monkeypatch.setattr(Workspace, "_take", watch)
     enough = asyncio.Event()
 
     def tamper(sender: str, message: BlockMessage) -> BlockMessage:
@@ -377,6 +378,7 @@ async def test_a_dropped_peer_discards_and_leaves_no_strings_behind(
                 BlockPart(name == "alice", name == "alice"),
                 make_plan(),
                 0.02,
+                Workspace(1 << 24),
                 epsilon_authentication=0.0,
             )
         )
@@ -390,5 +392,5 @@ async def test_a_dropped_peer_discards_and_leaves_no_strings_behind(
     with pytest.raises(BlockDiscarded) as caught:
         await bob
     assert caught.value.by_peer
-    assert kept or after_messages == 1
-    assert all(not secret.any() for secret in [*kept, *codes])
+    assert len(lent) >= 4, "both strings at both ends"
+    assert not any(secret.any() for secret in [*lent, *codes])

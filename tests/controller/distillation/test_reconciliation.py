@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qkd_controller.distillation.bits import Bits
 from qkd_controller.distillation.reconciliation import (
     SEED_BYTES,
     FirstBlocks,
@@ -15,7 +14,9 @@ from qkd_controller.distillation.reconciliation import (
     block_sizes,
     cascade_plan,
     estimated_qber,
+    first_blocks_plan,
 )
+from qkd_native.bits import BitString
 from qkd_native.cascade import MAX_FRAME_BITS, Corrector, Reference, opening_questions
 
 BATCH = 50
@@ -27,17 +28,22 @@ def reconcile(seed: int, qber: float, expected: float | None = None) -> tuple[fl
     """f of a batch of frames, and how many stay unequal; sizes found on the way if expected."""
     rng = np.random.default_rng([seed, int(1000 * qber)])
     bits = BATCH * MAX_FRAME_BITS
-    truth = rng.integers(0, 2, bits, np.uint8)
-    noisy = truth ^ (rng.random(bits, np.float32) < qber).astype(np.uint8)
-    rate = np.count_nonzero(truth ^ noisy) / bits
+    truth, noisy = make_strings(rng, bits, qber)
+    rate = truth.differing(noisy) / bits
     key = rng.bytes(SEED_BYTES)
     if expected is None:
         plan = cascade_plan(key, bits, MAX_FRAME_BITS, block_sizes(qber, MAX_FRAME_BITS))
         leaked, _ = converse(Corrector(plan, noisy), Reference(plan, truth))
     else:
         leaked, _, _ = converse_unknowing(key, truth, noisy, MAX_FRAME_BITS, expected)
-    failed = (truth ^ noisy).reshape(BATCH, -1).any(axis=1).sum()
+    failed = (truth.words ^ noisy.words).reshape(BATCH, -1).any(axis=1).sum()
     return leaked / bits / entropy(rate), int(failed)
+
+
+def make_strings(rng: np.random.Generator, bits: int, qber: float) -> tuple[BitString, BitString]:
+    truth = rng.integers(0, 2, bits, np.uint8)
+    noisy = truth ^ (rng.random(bits, np.float32) < qber).astype(np.uint8)
+    return BitString.of(truth), BitString.of(noisy)
 
 
 def entropy(rate: float) -> float:
@@ -55,10 +61,11 @@ def converse(corrector: Corrector, reference: Reference) -> tuple[int, int]:
 
 
 def converse_unknowing(
-    seed: bytes, truth: Bits, noisy: Bits, frame_bits: int, expected: float
+    seed: bytes, truth: BitString, noisy: BitString, frame_bits: int, expected: float
 ) -> tuple[int, int, FirstBlocks]:
     """The same with first blocks as they turn out to be fit."""
-    first = FirstBlocks(seed, noisy, frame_bits, expected)
+    begun = first_blocks_plan(seed, noisy.size, frame_bits, expected)
+    first = FirstBlocks(begun, noisy, expected)
     reference = Reference(first.plan, truth)
     leaked = rounds = 0
     while (questions := first.ask()).size:
@@ -107,19 +114,19 @@ def test_first_blocks_fit_and_their_parities_are_right(
 ) -> None:
     rng = np.random.default_rng(seed)
     frames = Frames(string_bits)
-    truth = rng.integers(0, 2, string_bits, np.uint8)
-    noisy = truth ^ (rng.random(string_bits) < qber).astype(np.uint8)
+    truth, noisy = make_strings(rng, string_bits, qber)
     key = rng.bytes(SEED_BYTES)
     _, _, first = converse_unknowing(key, truth, noisy, frames.frame_bits, expected)
     wanted = block_sizes(first.qber, frames.frame_bits)[0]
     coarsest = block_sizes(expected / 4, frames.frame_bits)[0]
     assert first.block_log2 == min(wanted, coarsest) or first.block_log2 < wanted
-    residual = truth ^ noisy
-    assert all(residual[frames.span(frame)].sum() % 2 == 0 for frame in frames.every)
+    for frame in frames.every:
+        assert frames.part(truth, frame).differing(frames.part(noisy, frame)) % 2 == 0
 
 
 def test_answers_to_other_questions_are_refused() -> None:
-    first = FirstBlocks(bytes(SEED_BYTES), np.zeros(1000, np.uint8), 1000, 0.02)
+    plan = first_blocks_plan(bytes(SEED_BYTES), 1000, 1000, 0.02)
+    first = FirstBlocks(plan, BitString.zeros(1000), 0.02)
     questions = first.ask()
     with pytest.raises(ValueError, match="last asked"):
         first.absorb(questions[1:], bytes(4))

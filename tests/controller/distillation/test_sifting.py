@@ -10,46 +10,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkd_controller.distillation.sifting import choose_subset, pack_bases, sift, unpack_bases
-
-codes = st.lists(st.integers(0, 7), max_size=100).map(lambda c: np.array(c, np.uint8))
-
-
-@given(codes)
-def test_bases_travel_packed(own):
-    packed = pack_bases(own)
-    assert np.array_equal(unpack_bases(packed, len(own)), own >> 1 & 1)
-    assert len(packed) == (len(own) + 7) // 8
+from qkd_controller.distillation.sifting import choose_subset, compare
+from qkd_native.bits import BitString
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=100))
-def test_sifted_strings_hold_the_events_of_equal_bases_in_order(pairs):
+def test_codes_are_compared_where_bases_are_equal(pairs):
     alice = np.array([a for a, _ in pairs], np.uint8)
     bob = np.array([b for _, b in pairs], np.uint8)
-    strings = sift(alice, unpack_bases(pack_bases(bob), len(bob)))
-    for basis, name in enumerate(("z", "x")):
-        expected = [a & 1 for a, b in pairs if a >> 1 & 1 == basis == b >> 1 & 1]
-        assert strings[name].tolist() == expected
-
-
-def test_malformed_bases_are_refused():
-    with pytest.raises(ValueError, match="do not hold"):
-        unpack_bases(b"\0\0", 8)
-    with pytest.raises(ValueError, match="beyond"):
-        unpack_bases(b"\x10", 4)
-    with pytest.raises(ValueError, match="bases of the peer"):
-        sift(np.zeros(3, np.uint8), np.zeros(2, np.uint8))
+    for basis, found in enumerate(compare(alice, bob)):
+        sifted = [(a ^ b) & 1 for a, b in pairs if a >> 1 & 1 == basis == b >> 1 & 1]
+        assert found == (len(sifted), sum(sifted))
 
 
 def chosen_of(seed, domain, count, quota):
-    """The indices of a subset, found by picking."""
+    """The indices of a subset, found by cutting strings of their digits to it."""
     subset = choose_subset(seed, domain, count, quota)
     assert len(subset.listed) == min(quota, count - quota)
     assert np.all(np.diff(subset.listed) > 0)
-    low, high = (
-        subset.pick(digit.astype(np.uint8)) for digit in np.divmod(np.arange(count), 256)[::-1]
-    )
-    return low + high.astype(np.int64) * 256
+    indices = np.zeros(quota, np.int64)
+    for digit in range(count.bit_length()):
+        string = BitString.of((np.arange(count) >> digit & 1).astype(np.uint8))
+        subset.cut(string)
+        indices |= string.unpacked().astype(np.int64) << digit
+    return indices
 
 
 @given(st.binary(max_size=32), st.integers(0, 300), st.data())
@@ -97,5 +81,5 @@ def test_a_known_subset_stays_what_it_was():
     assert chosen_of(b"seed", "cut z", 20, 6).tolist() == [11, 13, 14, 16, 17, 19]
     with pytest.raises(ValueError, match="cannot choose"):
         choose_subset(b"", "z", 3, 4)
-    with pytest.raises(ValueError, match="cannot pick"):
-        choose_subset(b"", "z", 3, 2).pick(np.zeros(4, np.uint8))
+    with pytest.raises(ValueError, match="cannot be one of 4"):
+        choose_subset(b"", "z", 3, 2).cut(BitString.zeros(4))

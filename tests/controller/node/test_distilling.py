@@ -10,7 +10,8 @@ import pytest
 from link_ends import MemoryPipe, MemoryStore, inline, link_file, open_session
 
 from qkd_controller.config.link import BlockPlan
-from qkd_controller.distillation.block import BlockPart, MatchedBlock, state_bytes
+from qkd_controller.distillation.block import BlockPart, MatchedBlock
+from qkd_controller.distillation.workspace import shared_bytes, state_bytes
 from qkd_controller.link.block_messages import BLOCK_MESSAGES, ErrorCounts
 from qkd_controller.link.durable import DurableStore
 from qkd_controller.link.errors import LinkError, ProtocolError
@@ -33,7 +34,7 @@ PLAN = BlockPlan(
     in_flight_mib=1,
 )
 CODEC = session_codec(BLOCK_MESSAGES)
-WINDOW = 13
+WINDOW = 34
 
 
 @dataclass
@@ -195,7 +196,7 @@ async def test_a_lost_session_takes_all_blocks_in_flight_with_it(stores) -> None
 
 
 async def test_room_is_what_the_plan_allows(stores) -> None:
-    assert window_blocks(PLAN) == WINDOW == 2**20 // state_bytes(PLAN)
+    assert window_blocks(PLAN) == WINDOW == (2**20 - shared_bytes(PLAN)) // state_bytes(PLAN)
     async with distilling(stores) as (ends, _):
         one = ends.ends[0]
         for block in range(1, WINDOW + 1):
