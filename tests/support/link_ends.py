@@ -183,9 +183,9 @@ class MemoryPipe:
             return b""
         return self.on_read(chunk)
 
-    def write(self, data: bytes) -> None:
+    def write(self, *parts: bytes) -> None:
         if not self._closed and not self._peer._closed:
-            data = self.on_write(data)
+            data = self.on_write(b"".join(parts))
             if data:
                 self._peer._incoming.put_nowait(data)
 

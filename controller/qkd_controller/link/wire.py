@@ -14,7 +14,8 @@ class BytePipe(Protocol):
     async def read(self) -> bytes:
         """Some bytes, or none at the end of the stream."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, *parts: bytes) -> None:
+        """Queues the bytes, one part after the other."""
 
     def idle(self) -> bool:
         """Whether all that was written has left, so that drain() need not wait."""
@@ -58,16 +59,18 @@ class Wire:
 
     def write(self, payload: bytes) -> None:
         """Queues one frame; it goes out whole or the connection ends."""
-        data = frame(payload)
+        parts = frame(payload)
         try:
-            self._pipe.write(data)
+            self._pipe.write(*parts)
         except OSError as error:
             raise self._broken(error) from None
 
+    def idle(self) -> bool:
+        """Whether the queue is so short that drain() need not wait."""
+        return self._pipe.idle()
+
     async def drain(self, timeout_s: float) -> None:
         """Waits until the queue is short again; raises LinkError if the peer does not read."""
-        if self._pipe.idle():
-            return
         try:
             async with asyncio.timeout(timeout_s):
                 await self._pipe.drain()

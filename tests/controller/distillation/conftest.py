@@ -14,6 +14,7 @@ from qkd_controller.distillation.block import BlockPart, DistilledBlock, Matched
 from qkd_controller.link.block_messages import BLOCK_MESSAGES
 from qkd_controller.link.channel import BlockChannel, Discard
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
+from qkd_controller.link.inbox import Inbox
 from qkd_controller.link.message import BlockMessage
 from qkd_controller.security.ledger import BlockLedger
 
@@ -32,9 +33,8 @@ class Pair:
     sent: list[tuple[str, BlockMessage]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.queues: dict[str, asyncio.Queue[BlockMessage]] = {
-            "alice": asyncio.Queue(),
-            "bob": asyncio.Queue(),
+        self.queues: dict[str, Inbox[BlockMessage]] = {
+            name: Inbox(2**30) for name in ("alice", "bob")
         }
         self.ledgers = {"alice": BlockLedger(), "bob": BlockLedger()}
         self.channels = {
@@ -48,7 +48,7 @@ class Pair:
         async def send(message: BlockMessage) -> None:
             self.sent.append((sender, message))
             wire = msgspec.msgpack.encode(self.tamper(sender, message))
-            await self.queues[receiver].put(_DECODER.decode(wire))
+            self.queues[receiver].offer(_DECODER.decode(wire), len(wire))
 
         return send
 
@@ -60,7 +60,7 @@ class Pair:
             return error
         except ProtocolError as error:
             other = {"alice": "bob", "bob": "alice"}[name]
-            await self.queues[other].put(Discard(BLOCK, "the session has ended"))
+            self.queues[other].offer(Discard(BLOCK, "the session has ended"), 0)
             return error
 
 

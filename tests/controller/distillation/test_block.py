@@ -386,7 +386,7 @@ async def test_a_dropped_peer_discards_and_leaves_no_strings_behind(
     alice.cancel()
     with pytest.raises(asyncio.CancelledError):
         await alice
-    await pair.queues["bob"].put(Discard(BLOCK, "the session has ended"))
+    pair.queues["bob"].offer(Discard(BLOCK, "the session has ended"), 0)
     with pytest.raises(BlockDiscarded) as caught:
         await bob
     assert caught.value.by_peer

@@ -472,7 +472,7 @@ async def test_tags_of_an_earlier_session_are_refused(bench, stores):
         envelope = bench.CODEC.decode(kept[0][4:])
         ends.leader._dialogue._sent += 1
         again = Envelope(ends.leader._dialogue._sent, 0, envelope.message)
-        ends.pipes[1].write(frame(bench.CODEC.encode(again)))
+        ends.pipes[1].write(*frame(bench.CODEC.encode(again)))
         error = await ends.why(0)
         assert isinstance(error, AuthenticationError)
         assert "replay" in str(error)
@@ -488,7 +488,9 @@ async def conversation(bench, stores, alter):
             envelope = bench.CODEC.decode(data[4:])
             counts[end] += 1
             changed = alter(end, counts[end], data[4:])
-            return data if changed is None or isinstance(envelope.message, Ping) else frame(changed)
+            if changed is None or isinstance(envelope.message, Ping):
+                return data
+            return b"".join(frame(changed))
 
         return altered
 
