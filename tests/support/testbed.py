@@ -444,7 +444,11 @@ def _read_store(connection: sqlite3.Connection) -> Store:
     lines = {}
     for name, end in connection.execute("SELECT name, end FROM line"):
         line = np.full(end, -1, np.int16)
-        pieces = connection.execute("SELECT start, bytes FROM piece WHERE line = ?", (name,))
+        pieces = connection.execute(
+            "SELECT start, substr(bytes, place + 1, length) FROM piece"
+            " JOIN secret ON secret.id = piece.secret WHERE line = ?",
+            (name,),
+        )
         for start, content in pieces:
             line[start : start + len(content)] = np.frombuffer(content, np.uint8)
         lines[name] = line

@@ -46,7 +46,8 @@ class TlsPipe(asyncio.BufferedProtocol):
     async def connected(cls, context: ssl.SSLContext, server_side: bool, **place: Any) -> "TlsPipe":
         """After its handshake, over a connection that is closed if that fails.
 
-        The place is that of loop.create_connection: host and port, or a connected sock. Raises ssl.SSLError, once the peer has been told, or OSError if the peer is gone.
+        The place is that of loop.create_connection(): host and port, or a connected sock. Raises
+        ssl.SSLError, once the peer has been told, or OSError if the peer is gone.
         """
         _, pipe = await asyncio.get_running_loop().create_connection(
             lambda: cls(context, server_side), **place
@@ -119,7 +120,7 @@ class TlsPipe(asyncio.BufferedProtocol):
     # What asyncio tells of the connection.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
 
     def get_buffer(self, _: int) -> memoryview:
         return self._buffer
