@@ -174,10 +174,11 @@ class MemoryPipe:
         one._peer, other._peer = other, one
         return one, other
 
-    async def read(self) -> bytes:
+    async def read(self, timeout_s: float) -> bytes:
         if self._closed:
             return b""
-        chunk = await self._incoming.get()
+        async with asyncio.timeout(timeout_s):
+            chunk = await self._incoming.get()
         if not chunk or self._closed:
             self._incoming.put_nowait(b"")
             return b""

@@ -6,6 +6,7 @@ connection close; here the TLS machine of the standard library runs over memory 
 
 import asyncio
 import contextlib
+import math
 import ssl
 from typing import Any, cast
 
@@ -31,6 +32,9 @@ class TlsPipe(asyncio.BufferedProtocol):
         self._waiting_bytes = 0
         self._reading: asyncio.Future[None] | None = None
         """Of whoever waits for more to come in."""
+        self._until_s = math.inf
+        """When it has waited long enough."""
+        self._timer: asyncio.TimerHandle | None = None
         self._paused = False
         self._writable = asyncio.Event()
         self._writable.set()
@@ -64,11 +68,14 @@ class TlsPipe(asyncio.BufferedProtocol):
         """The peer's certificate, DER."""
         return self._tls.getpeercert(binary_form=True)
 
-    async def read(self) -> bytes:
-        """All bytes that are here, once there are some; none at the end of the stream."""
+    async def read(self, timeout_s: float) -> bytes:
+        """All bytes that are here, once there are some; none at the end of the stream.
+
+        Raises TimeoutError if none come in time.
+        """
         while not (here := self._records()):
             self._flush()
-            if not await self._more():
+            if not await self._more(timeout_s):
                 return b""
         return here
 
@@ -141,6 +148,8 @@ class TlsPipe(asyncio.BufferedProtocol):
         self._error = error
         self._ended = True
         self._gone.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
         self._writable.set()
         self._wake()
 
@@ -178,7 +187,7 @@ class TlsPipe(asyncio.BufferedProtocol):
             self._ended = True
         return b"".join(records)
 
-    async def _more(self) -> bool:
+    async def _more(self, timeout_s: float = math.inf) -> bool:
         """Waits until more has come in; False at the end. Raises OSError if it broke off."""
         if self._error is not None:
             raise self._error
@@ -188,11 +197,24 @@ class TlsPipe(asyncio.BufferedProtocol):
             self._paused = False
             self._transport.resume_reading()
         self._reading = self._loop.create_future()
+        self._until_s = self._loop.time() + timeout_s
+        if self._timer is None:
+            self._look()
         try:
             await self._reading
         finally:
             self._reading = None
-        return self._incoming.pending > 0 or await self._more()
+        return self._incoming.pending > 0 or await self._more(timeout_s)
+
+    def _look(self) -> None:
+        """Ends a wait that has become too long; one timer serves many short ones."""
+        self._timer = None
+        if self._reading is None or self._reading.done() or self._until_s == math.inf:
+            return
+        if self._until_s <= self._loop.time():
+            self._reading.set_exception(TimeoutError())
+        else:
+            self._timer = self._loop.call_at(self._until_s, self._look)
 
     def _wake(self) -> None:
         if self._reading is not None and not self._reading.done():

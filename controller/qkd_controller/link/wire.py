@@ -11,8 +11,8 @@ from qkd_controller.link.framing import MAX_FRAME_BYTES, FrameDecoder, frame
 class BytePipe(Protocol):
     """Both directions of one connection."""
 
-    async def read(self) -> bytes:
-        """Some bytes, or none at the end of the stream."""
+    async def read(self, timeout_s: float) -> bytes:
+        """Some bytes, or none at the end of the stream; TimeoutError if none come in time."""
 
     def write(self, *parts: bytes) -> None:
         """Queues the bytes, one part after the other."""
@@ -46,8 +46,7 @@ class Wire:
         """The next payload; raises LinkError if the peer is silent for so long, or gone."""
         while (payload := self._decoder.next_frame()) is None:
             try:
-                async with asyncio.timeout(timeout_s):
-                    chunk = await self._pipe.read()
+                chunk = await self._pipe.read(timeout_s)
             except TimeoutError:
                 raise LinkError(f"{self._peer} was silent for {timeout_s:g} s") from None
             except OSError as error:
