@@ -25,7 +25,8 @@ from qkd_controller.link.endpoint import ConnectionState
 from qkd_controller.link.resumption import Resumption
 from qkd_controller.link.running_messages import BlockCut
 from qkd_controller.link.session import Session, session_codec
-from qkd_controller.node.distilling import Distiller
+from qkd_controller.node.distilling import Distiller, window_blocks
+from qkd_controller.node.pace import Pace
 from qkd_controller.security.leakage import LeakageMonitor
 
 TEMPLATES = 2
@@ -83,6 +84,7 @@ class _Node:
         self._discarded: list[str] = []
         self._snapshots: list[dict[str, float]] = []
         self._enough = asyncio.Event()
+        self._pace = Pace(job.post.link.block, window_blocks(job.post.link.block))
         self._matched = meter.timed(self._copied, "making up codes", BENCHMARK)
 
     async def run(self) -> Outcome:
@@ -117,6 +119,7 @@ class _Node:
             plan,
             lambda: self._job.qber,
             LeakageMonitor(),
+            self._pace,
             _ignore,
             _ignore,
             self._released,

@@ -305,6 +305,7 @@ class _Distillation:
             expected_qber=self._expected_qber,
             method=self._method,
             covered_bits=min(covered_confirmation_bits(plan.epsilon_correctness), 8 * TAG_BYTES),
+            codes_allowed=plan.reconciliation != "cascade",
         )
         return await agreement.run()
 
