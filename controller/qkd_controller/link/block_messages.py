@@ -45,25 +45,28 @@ class StringMessage(BlockMessage, frozen=True):
         return self.string
 
 
-class _PackedBits(StringMessage, frozen=True):
-    """So many bits of the reference's string or of its parities, each of which costs one."""
+class _Leaked(StringMessage, frozen=True):
+    """So many bits about the reference's string, each of which costs one."""
 
     ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
     count: int
-    bits: bytes
-
-    def __post_init__(self) -> None:
-        _check_packed(self.count, self.bits)
 
     def cost_bits(self) -> int:
         return self.count
 
 
-class _Parities(_PackedBits, frozen=True):
-    @property
-    def parities(self) -> bytes:
-        """The bits, one a parity."""
-        return self.bits
+class _Parities(_Leaked, frozen=True):
+    parities: bytes
+
+    def __post_init__(self) -> None:
+        _check_packed(self.count, self.parities)
+
+
+class _Bits(_Leaked, frozen=True):
+    bits: bytes
+
+    def __post_init__(self) -> None:
+        _check_packed(self.count, self.bits)
 
 
 class CascadeBegun(StringMessage, frozen=True):
@@ -163,11 +166,11 @@ class FailingFrames(StringMessage, frozen=True):
     frames: FrameNumbers
 
 
-class FramesDisclosed(_PackedBits, frozen=True):
+class FramesDisclosed(_Bits, frozen=True):
     """The reference's bits of the failing frames, one frame after another."""
 
 
-class StringDisclosed(_PackedBits, frozen=True):
+class StringDisclosed(_Bits, frozen=True):
     """The reference's whole test string."""
 
     ledger_class: ClassVar[LedgerClass] = LedgerClass.DISCLOSED
