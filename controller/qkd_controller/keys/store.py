@@ -1,9 +1,10 @@
 """The file of a node's secrets: one SQLite database, one process, one writer at a time.
 
 Whatever is taken or deleted is overwritten with zeros in the database (where it stands, or by
-secure_delete) and cut out of the write-ahead log (a truncating checkpoint) before the call returns. Neither reaches the blocks that a
-file system or an SSD keeps aside, so the disk itself should be encrypted. A copy of an old database
-must never be put back: it would spend pads and deliver keys a second time.
+secure_delete) and cut out of the write-ahead log (a truncating checkpoint) before the call returns.
+Neither reaches the blocks that a file system or an SSD keeps aside, so the disk itself should be
+encrypted. A copy of an old database must never be put back: it would spend pads and deliver keys a
+second time.
 """
 
 import contextlib
