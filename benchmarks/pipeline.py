@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import harness, pipeline_tags
-from benchmarks.pipeline_meter import NATIVE, OWN, TLS
+from benchmarks.pipeline_meter import BENCHMARK, NATIVE, TLS
 from benchmarks.pipeline_node import Job, Outcome
 from benchmarks.pipeline_pair import NODES, Post, run_pair
 
@@ -131,19 +131,19 @@ def report(run: Run) -> str:
         costs = [1e3 * run.outcomes[n].cpu_s.get(key, 0.0) / run.secret_mbit(n) for n in NODES]
         if max(costs) >= 0.005:
             lines.append(f"| {key.replace('/', ', ')} | " + _cells(costs, "{:.2f}"))
-    own = {name: _spent_in(run.outcomes[name], OWN) for name in NODES}
-    totals = {name: sum(run.outcomes[name].cpu_s.values()) - own[name] for name in NODES}
+    totals = {
+        name: sum(run.outcomes[name].cpu_s.values()) - _spent_in(run.outcomes[name], BENCHMARK)
+        for name in NODES
+    }
     whole = [1e3 * totals[name] / run.secret_mbit(name) for name in NODES]
-    lines.append("| all but the benchmark's | " + _cells(whole, "{:.2f}"))
-    meter = [1e3 * run.outcomes[name].meter_s / run.secret_mbit(name) for name in NODES]
-    lines.append("| of it the meter, about | " + _cells(meter, "{:.2f}"))
+    lines.append("| all of the node | " + _cells(whole, "{:.2f}"))
     shares = {
         category: [_spent_in(run.outcomes[name], category) / totals[name] for name in NODES]
         for category in (NATIVE, TLS)
     }
     shares["neither"] = [1 - native - tls for native, tls in zip(*shares.values(), strict=True)]
     lines += [f"| share in {title} | " + _cells(part, "{:.1%}") for title, part in shares.items()]
-    busy = [(totals[n] + own[n]) / run.span_s for n in NODES]
+    busy = [sum(run.outcomes[n].cpu_s.values()) / run.span_s for n in NODES]
     lines.append("| core busy | " + _cells(busy, "{:.0%}"))
     rss = [run.outcomes[n].peak_rss_bytes / 2**20 for n in NODES]
     lines.append("| peak RSS, MiB | " + _cells(rss, "{:.0f}"))

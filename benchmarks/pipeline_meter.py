@@ -2,8 +2,8 @@
 
 Every call into ``qkd_native`` and into TLS is timed with the CPU clock of its thread, and so are
 the Python functions that make up a stage; time spent in an inner call counts for that one only.
-What is left of the process's time is the event loop and the sockets. The meter's own time is in
-all of these; it is estimated from the number of calls.
+What is left of the process's time is the event loop and the sockets. What measuring costs, by as
+many empty calls, and what the benchmark does itself are told apart and belong to no node.
 """
 
 import functools
@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 import threading
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +34,8 @@ from qkd_controller.node import matching
 from qkd_native.bits import BitString
 from qkd_native.clicks import EventResolver
 
-NATIVE, TLS, PYTHON, OWN = "native", "TLS", "Python", "benchmark"
+NATIVE, TLS, PYTHON = "native", "TLS", "Python"
+BENCHMARK = "not the node's"
 REST = "event loop and sockets"
 
 STAGES: tuple[tuple[Any, str, str], ...] = (
@@ -78,21 +79,25 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
 """Owner, name of the function, stage."""
 
 
-class _Thread:
-    """What one thread has spent, and the stage and inner time of the call that it is in."""
+class _Account(threading.local):
+    """One thread's: what it spent by (stage, category), and in whose call it is."""
 
-    def __init__(self) -> None:
-        self.spent_ns: dict[tuple[str, str], int] = defaultdict(int)
-        self.calls = 0
-        self.frame: list[Any] | None = None
+    def __init__(self, accounts: list[dict[tuple[str, str], int]]) -> None:
+        self.spent_ns: dict[tuple[str, str], int] = {}
+        self.stage = "authenticate"
+        self.inner_ns = 0
+        """In calls that the one it is in has made, measuring included."""
+        accounts.append(self.spent_ns)
 
 
 class Meter:
     """CPU seconds by (stage, category) since install()."""
 
     def __init__(self) -> None:
-        self._threads: list[_Thread] = []
-        self._local = threading.local()
+        self._accounts: list[dict[tuple[str, str], int]] = []
+        self._account = _Account(self._accounts)
+        self._inside_ns = self._outside_ns = 0
+        self._inside_ns, self._outside_ns = self._measured_empty_ns()
 
     def install(self) -> None:
         """Wraps everything that is timed, once and for the whole process."""
@@ -121,56 +126,52 @@ class Meter:
 
     def snapshot(self) -> dict[str, float]:
         """Seconds by "stage/category", the rest included; their sum is the process's time."""
-        spent: dict[str, float] = defaultdict(float)
-        for thread in self._threads:
-            for key, ns in list(thread.spent_ns.items()):
+        spent: Counter[str] = Counter()
+        for account in self._accounts:
+            for key, ns in account.copy().items():
                 spent["/".join(key)] += ns / 1e9
         spent[f"{REST}/{PYTHON}"] = time.process_time() - sum(spent.values())
         return dict(spent)
 
-    @property
-    def calls(self) -> int:
-        """How many calls were timed so far."""
-        return sum(thread.calls for thread in self._threads)
-
-    def cost_s(self) -> float:
-        """What timing one call costs: many calls of a function that does nothing."""
-        nothing, calls = Meter().timed(int, "", PYTHON), 10_000
-        begin = time.thread_time_ns()
-        for _ in range(calls):
-            nothing()
-        return (time.thread_time_ns() - begin) / 1e9 / calls
-
-    def _thread(self) -> "_Thread":
-        """What this thread counts by itself, without a lock."""
-        try:
-            thread: _Thread = self._local.thread
-        except AttributeError:
-            thread = self._local.thread = _Thread()
-            self._threads.append(thread)
-        return thread
-
     def timed(self, function: Callable[..., Any], stage: str, category: str) -> Callable[..., Any]:
         """The function, timed; without a stage of its own it counts for its caller's."""
-        this_thread, clock = self._thread, time.thread_time_ns
+        account, clock = self._account, time.thread_time_ns
+        inside_ns, outside_ns = self._inside_ns, self._outside_ns
+        keys: dict[str, tuple[str, str]] = {}
+        measuring = ("measuring", BENCHMARK)
 
         @functools.wraps(function, updated=())
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            thread = this_thread()
-            outer = thread.frame
-            frame = thread.frame = [stage or (outer[0] if outer else "authenticate"), 0]
+            outer_stage, outer_ns = account.stage, account.inner_ns
+            here = account.stage = stage or outer_stage
+            account.inner_ns = 0
             begin = clock()
             try:
                 return function(*args, **kwargs)
             finally:
-                spent = clock() - begin
-                thread.frame = outer
-                thread.calls += 1
-                if outer is not None:
-                    outer[1] += spent
-                thread.spent_ns[frame[0], category] += spent - frame[1]
+                took = clock() - begin
+                spent_ns = account.spent_ns
+                key = keys.get(here) or keys.setdefault(here, (here, category))
+                spent_ns[key] = spent_ns.get(key, 0) + took - account.inner_ns - inside_ns
+                spent_ns[measuring] = spent_ns.get(measuring, 0) + inside_ns + outside_ns
+                account.stage, account.inner_ns = outer_stage, outer_ns + took + outside_ns
 
         return wrapper
+
+    def _measured_empty_ns(self) -> tuple[int, int]:
+        """What a timed call that does nothing reports, and what it costs beside; the least seen."""
+        calls, seen = 10_000, []
+        for _ in range(9):
+            empty = self.timed(int, "empty", BENCHMARK)
+            begin = time.thread_time_ns()
+            for _ in range(calls):
+                empty()
+            whole_ns = (time.thread_time_ns() - begin) // calls
+            inside_ns = self._account.spent_ns.pop(("empty", BENCHMARK)) // calls
+            seen.append((whole_ns, inside_ns))
+        self._account.spent_ns.clear()
+        whole_ns, inside_ns = min(seen)
+        return inside_ns, whole_ns - inside_ns
 
 
 class _Timed:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from benchmarks.pipeline_meter import OWN, Meter
+from benchmarks.pipeline_meter import BENCHMARK, Meter
 from benchmarks.pipeline_pair import Post
 
 from qkd_controller.distillation.block import BlockPart, MatchedBlock
@@ -26,7 +26,8 @@ from qkd_controller.link.endpoint import ConnectionState
 from qkd_controller.link.resumption import Resumption
 from qkd_controller.link.running_messages import BlockCut
 from qkd_controller.link.session import Session, session_codec
-from qkd_controller.node.distilling import Distiller
+from qkd_controller.node.distilling import Distiller, window_blocks
+from qkd_controller.node.pace import Pace
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_native.bits import BitString
 
@@ -64,8 +65,6 @@ class Outcome(msgspec.Struct, frozen=True):
     releases: tuple[Release, ...]
     discarded: tuple[str, ...]
     cpu_s: dict[str, float]
-    meter_s: float
-    """Of it, about, the meter's own."""
     peak_rss_bytes: int
     codes_bytes: int
     """Of it, what the benchmark made up and keeps."""
@@ -88,9 +87,9 @@ class _Node:
         self._discarded: list[str] = []
         self._spare: list[np.ndarray] = []
         self._snapshots: list[dict[str, float]] = []
-        self._calls: list[int] = []
-        self._match = meter.timed(self._matched, OWN, OWN)
         self._enough = asyncio.Event()
+        self._pace = Pace(job.post.link.block, window_blocks(job.post.link.block))
+        self._matched = meter.timed(self._made_up, "making up codes", BENCHMARK)
 
     async def run(self) -> Outcome:
         job = self._job
@@ -109,7 +108,6 @@ class _Node:
             tuple(self._releases[job.warm_blocks - 1 :]),
             tuple(self._discarded),
             {key: last[key] - first.get(key, 0.0) for key in last},
-            (self._calls[1] - self._calls[0]) * self._meter.cost_s(),
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             sum(codes.nbytes for codes in (*self._templates, *self._spare)),
         )
@@ -125,6 +123,7 @@ class _Node:
             plan,
             lambda: self._job.qber,
             LeakageMonitor(),
+            self._pace,
             _ignore,
             _ignore,
             self._released,
@@ -137,7 +136,7 @@ class _Node:
                     group.create_task(self._cut(session, distiller))
                 async for message in session.messages():
                     assert isinstance(message, BlockCut)
-                    distiller.put(self._match(message.block))
+                    distiller.put(self._matched(message.block))
         finally:
             # The follower hears of a block's release last, and is the one to close.
             if len(self._snapshots) == 2:
@@ -147,10 +146,10 @@ class _Node:
         while True:
             await distiller.room()
             block = session.next_block
-            distiller.put(self._match(block))
+            distiller.put(self._matched(block))
             await session.send(BlockCut(block, ()))
 
-    def _matched(self, block: int) -> MatchedBlock:
+    def _made_up(self, block: int) -> MatchedBlock:
         template = self._templates[block % TEMPLATES]
         codes = self._spare.pop() if self._spare else np.empty_like(template)
         np.copyto(codes, template)
@@ -173,7 +172,6 @@ class _Node:
         )
         if len(self._releases) in (job.warm_blocks, job.warm_blocks + job.measured_blocks):
             self._snapshots.append(self._meter.snapshot())
-            self._calls.append(self._meter.calls)
         if len(self._snapshots) == 2 and job.post.link.roles.commit_leader != job.post.name:
             self._enough.set()
 

@@ -174,9 +174,9 @@ class _Node:
     def _count_bytes(self) -> None:
         write = TlsPipe.write
 
-        def counted(pipe: TlsPipe, data: bytes) -> None:
-            self._sent_bytes += len(data)
-            write(pipe, data)
+        def counted(pipe: TlsPipe, *parts: bytes) -> None:
+            self._sent_bytes += sum(map(len, parts))
+            write(pipe, *parts)
 
         TlsPipe.write = counted  # type: ignore[method-assign]
 

@@ -174,18 +174,19 @@ class MemoryPipe:
         one._peer, other._peer = other, one
         return one, other
 
-    async def read(self) -> bytes:
+    async def read(self, timeout_s: float) -> bytes:
         if self._closed:
             return b""
-        chunk = await self._incoming.get()
+        async with asyncio.timeout(timeout_s):
+            chunk = await self._incoming.get()
         if not chunk or self._closed:
             self._incoming.put_nowait(b"")
             return b""
         return self.on_read(chunk)
 
-    def write(self, data: bytes) -> None:
+    def write(self, *parts: bytes) -> None:
         if not self._closed and not self._peer._closed:
-            data = self.on_write(data)
+            data = self.on_write(b"".join(parts))
             if data:
                 self._peer._incoming.put_nowait(data)
 

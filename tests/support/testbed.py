@@ -7,39 +7,23 @@ aligned, so that one bring-up takes seconds.
 import asyncio
 import contextlib
 import json
-import os
-import shutil
-import signal
 import socket
-import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from testbed_node import Node, spawn
+from testbed_store import Store
+from waiting import PATIENCE_S, POLL_S, until
 
 from qkd_controller.cli.draw import DrawError, DrawnKey, KeyClient
-from qkd_controller.cli.site import DemoNode, DemoSite, build_site
-from qkd_controller.config.load import load_node
-from qkd_controller.node.operator import StatusUnavailable
-from qkd_controller.node.operator_client import read_status as _read_status
-from qkd_controller.node.status import DeviceStatus, LinkStatus, NodeStatus
+from qkd_controller.cli.site import DemoSite, build_site
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 ENDS = ("alice", "bob")
 PEER = {"alice": "bob", "bob": "alice"}
-PATIENCE_S = 60.0
-"""For whatever takes a few seconds on a quiet machine."""
-_POLL_S = 0.05
-
-T = TypeVar("T")
 
 # What the demo's files say, and what the tests say instead.
 _QUICK = {
@@ -84,169 +68,6 @@ def quick_configs(directory: Path) -> Path:
     return directory
 
 
-def until(condition: Callable[[], T], what: str, within_s: float = PATIENCE_S) -> T:
-    """What the condition gives as soon as that is true; AssertionError after within_s."""
-    deadline = time.monotonic() + within_s
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
-        time.sleep(_POLL_S)
-    return result
-
-
-def while_(condition: Callable[[], bool], what: str, for_s: float) -> None:
-    """Returns after for_s, in which the condition held whenever it was looked at."""
-    end = time.monotonic() + for_s
-    while time.monotonic() < end:
-        assert condition(), f"no longer true: {what}"
-        time.sleep(_POLL_S)
-
-
-class Log:
-    """The JSON events of one node, over all its restarts."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def events(self, kind: str = "", since: int = 0) -> list[dict[str, Any]]:
-        """Events of a kind, or all, without the first `since` lines of the file."""
-        lines = self._lines()[since:]
-        events = [json.loads(line) for line in lines]
-        return [event for event in events if not kind or event["event"] == kind]
-
-    def mark(self) -> int:
-        """Where the log stands, to be given as `since`."""
-        return len(self._lines())
-
-    def _lines(self) -> list[str]:
-        if not self.path.exists():
-            return []
-        text = self.path.read_text(encoding="utf-8")
-        # The line being written at this moment is left for the next look.
-        return text[: text.rfind("\n") + 1].splitlines()
-
-
-@dataclass(frozen=True)
-class Store:
-    """What a node has on its disk, read from a copy."""
-
-    released: dict[int, float]
-    """Epsilon of every released block."""
-    prepared: tuple[int, ...]
-    lines: dict[str, npt.NDArray[np.int16]]
-    """Pads and halves of the pool, byte by byte; -1 for a byte that is spent."""
-
-    @property
-    def highest(self) -> int:
-        return max(self.released, default=0)
-
-
-class Node:
-    """One end: its process, its status, its log, its application."""
-
-    def __init__(self, name: str, site: DemoNode) -> None:
-        self.name = name
-        self.site = site
-        self.directory = site.config.parent
-        self.log = Log(self.directory / "node.log")
-        self.errors = self.directory / "node.err"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.started_utc_s = 0.0
-
-    def start(self) -> None:
-        """Starts the process; its standard error is appended to node.err."""
-        with self.errors.open("ab") as errors:
-            self.process = _spawn("qkd_controller.cli.main", errors, "node", self.site.config)
-
-    def wait(self, within_s: float = PATIENCE_S) -> int:
-        """The exit status of a process that ends by itself."""
-        assert self.process is not None
-        return self.process.wait(within_s)
-
-    def kill(self) -> None:
-        """SIGKILL, whatever it does."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def restart(self) -> None:
-        """Kills the process at once and starts it anew."""
-        self.kill()
-        self.start()
-
-    def stop(self) -> int:
-        """SIGTERM, as an operator stops it; its exit status."""
-        if self.process is None:
-            return 0
-        self.thaw()
-        self.process.terminate()
-        try:
-            return self.process.wait(PATIENCE_S)
-        finally:
-            self.process.kill()
-
-    def freeze(self) -> None:
-        """Makes the process stand still, and so what is on its disk."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
-
-    def thaw(self) -> None:
-        """Lets the process go on."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
-
-    @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
-        """The process stands still inside."""
-        self.freeze()
-        try:
-            yield
-        finally:
-            self.thaw()
-
-    @property
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def status(self) -> NodeStatus | None:
-        """The node's own snapshot; None while it does not answer."""
-        try:
-            return asyncio.run(_read_status(self.site.status_socket, 2.0))
-        except StatusUnavailable:
-            return None
-
-    def link(self) -> LinkStatus | None:
-        """The snapshot of its one link; None while it does not answer."""
-        status = self.status()
-        return status.links[0] if status else None
-
-    def device(self, name: str) -> DeviceStatus | None:
-        """What it says of one of its instruments."""
-        link = self.link()
-        return next((d for d in link.devices if d.name == name), None) if link else None
-
-    def is_(self, state: str) -> bool:
-        """Whether its link is in this state."""
-        link = self.link()
-        return link is not None and link.state == state
-
-    def metrics(self) -> str:
-        """The text of its Prometheus endpoint."""
-        address = load_node(self.site.config).telemetry.metrics_address
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-            return str(answer.read().decode())
-
-    def store(self) -> Store:
-        """What is on its disk; the process must be frozen or gone."""
-        source = self.directory / "state/keys"
-        with tempfile.TemporaryDirectory() as copy:
-            for name in ("keys.db", "keys.db-wal"):
-                if (source / name).exists():
-                    shutil.copy(source / name, copy)
-            with contextlib.closing(sqlite3.connect(Path(copy) / "keys.db")) as connection:
-                return _read_store(connection)
-
-
 class Testbed:
     """The simulated table and both nodes."""
 
@@ -265,7 +86,7 @@ class Testbed:
         """Starts the table; returns once all its wires are there."""
         errors = (self.site.directory / "sim.err").open("wb")
         with errors:
-            self.simulator = _spawn(
+            self.simulator = spawn(
                 "qkd_firmware_sim.main",
                 errors,
                 self.site.lab,
@@ -370,7 +191,7 @@ class Testbed:
                     except DrawError as error:
                         if error.status != 503:
                             raise
-                        await asyncio.sleep(_POLL_S)
+                        await asyncio.sleep(POLL_S)
 
     def sessions(self) -> list[int]:
         """How many sessions each end has begun since the very start."""
@@ -386,21 +207,6 @@ class Testbed:
             assert "Traceback" not in node.log.path.read_text()
             assert node.log.events("link_stopped") == []
             assert node.log.events("library") == []
-
-
-def assert_same_pools(alice: Store, bob: Store) -> None:
-    """Both ends have released the same blocks and hold the same bits wherever neither spent them.
-
-    Pads and pools are made of the same released bits, so one wrong or misplaced byte would show.
-    """
-    assert alice.released == bob.released
-    assert alice.lines.keys() == bob.lines.keys() == {"pad0", "pad1", "half0", "half1"}
-    for name, own in alice.lines.items():
-        other = bob.lines[name]
-        assert len(own) == len(other), f"{name} has another length at the other end"
-        unspent = (own >= 0) & (other >= 0)
-        assert unspent.any(), f"nothing is left of {name}"
-        assert np.array_equal(own[unspent], other[unspent]), f"{name} differs"
 
 
 @contextlib.contextmanager
@@ -424,32 +230,4 @@ def qkd(
         timeout=timeout_s,
         check=False,
         stdin=subprocess.DEVNULL,
-    )
-
-
-def _spawn(
-    module: str, errors: Any, *arguments: str | Path, stdout: int = subprocess.DEVNULL
-) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=errors,
-        start_new_session=True,
-    )
-
-
-def _read_store(connection: sqlite3.Connection) -> Store:
-    blocks = connection.execute("SELECT number, state, epsilon FROM block").fetchall()
-    lines = {}
-    for name, end in connection.execute("SELECT name, end FROM line"):
-        line = np.full(end, -1, np.int16)
-        pieces = connection.execute("SELECT start, bytes FROM piece WHERE line = ?", (name,))
-        for start, content in pieces:
-            line[start : start + len(content)] = np.frombuffer(content, np.uint8)
-        lines[name] = line
-    return Store(
-        released={n: epsilon for n, state, epsilon in blocks if state == "released"},
-        prepared=tuple(n for n, state, _ in blocks if state == "prepared"),
-        lines=lines,
     )

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from testbed import CONFIGS, PATIENCE_S, Testbed, qkd, quick_configs, until
+from testbed import CONFIGS, Testbed, qkd, quick_configs
+from waiting import PATIENCE_S, until
 
 from qkd_controller.config.load import load_node
 

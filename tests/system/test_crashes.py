@@ -4,7 +4,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from testbed import ENDS, PEER, Node, Store, Testbed, assert_same_pools, until
+from testbed import ENDS, PEER, Testbed
+from testbed_node import Node
+from testbed_store import Store, assert_same_pools
+from waiting import until
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 import pytest
-from testbed import Testbed, until
+from testbed import Testbed
+from waiting import until
 
 # Each instrument: its name on the table, whose it is, and what that node calls it.
 INSTRUMENTS = {

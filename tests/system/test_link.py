@@ -5,7 +5,9 @@ import re
 from typing import Any
 
 import pytest
-from testbed import ENDS, Testbed, assert_same_pools, until, while_
+from testbed import ENDS, Testbed
+from testbed_store import assert_same_pools
+from waiting import until, while_
 
 METRICS = (
     "qkd_accumulated_epsilon_ratio",

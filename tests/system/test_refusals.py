@@ -8,7 +8,9 @@ import socket
 import ssl
 from pathlib import Path
 
-from testbed import Node, Testbed, qkd, until
+from testbed import Testbed, qkd
+from testbed_node import Node
+from waiting import until
 
 from qkd_controller.cli.pki import Credentials, make_authority, make_certificate
 from qkd_controller.config.load import load_node

@@ -52,6 +52,8 @@ class Agreement:
     covered_bits: int
     """Bits of the first confirmation that the bound accounts for elsewhere."""
     workspace: Workspace
+    codes_allowed: bool = True
+    """Whether the link file lets the corrector choose codes."""
 
     def __post_init__(self) -> None:
         self._frames = Frames(self.bits.size)
@@ -91,6 +93,11 @@ class Agreement:
     async def _follow(self) -> None:
         begun = await self.talk.receive_either(CascadeBegun, SyndromesBegun)
         if isinstance(begun, SyndromesBegun):
+            if not self.codes_allowed:
+                raise ProtocolError(
+                    f"the peer reconciles string {self.talk.name} by codes, which the link file "
+                    "rules out"
+                )
             await decoding.tell_parities(self.talk, self.bits, begun)
             return
         frames = self._frames

@@ -311,6 +311,7 @@ class _Distillation:
             method=self._method,
             covered_bits=min(covered_confirmation_bits(plan.epsilon_correctness), 8 * TAG_BYTES),
             workspace=self._workspace,
+            codes_allowed=plan.reconciliation != "cascade",
         )
         return await agreement.run()
 

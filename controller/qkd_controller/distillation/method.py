@@ -94,12 +94,15 @@ def choose_method(
         return forced
     if string_bits < LEAST_LDPC_BITS:
         return "cascade"
-    if LDPC_RESERVE * _at("ldpc", qber).efficiency * string_bits * binary_entropy(qber) > (
-        leakage_budget_bits
-    ):
+    if codes_leak_bits(qber, string_bits) > leakage_budget_bits:
         return "cascade"
     ldpc, cascade = (secret_bits_per_s(method, qber, load) for method in ("ldpc", "cascade"))
     return "ldpc" if ldpc > cascade else "cascade"
+
+
+def codes_leak_bits(qber: float, string_bits: int) -> float:
+    """What LDPC codes may leak of a string at most, further parities and repair included."""
+    return LDPC_RESERVE * _at("ldpc", qber).efficiency * string_bits * binary_entropy(qber)
 
 
 def secret_bits_per_s(method: Method, qber: float, load: Load) -> float:

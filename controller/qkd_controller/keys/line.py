@@ -1,10 +1,34 @@
-"""A line of secret bytes: added at its end, each byte taken at most once, wiped when taken."""
+"""A line of secret bytes: added at its end, each byte taken at most once, wiped when taken.
+
+The bytes stand in secrets of up to SECRET_BYTES, where they are overwritten as they are taken; a
+line is made of pieces, each of which says where in a secret it begins. So bytes are written once
+when they come and once when they go, whatever becomes of the line in between.
+"""
 
 import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from qkd_controller.keys.errors import InsufficientKey, KeyNotFound, PadReused
 
-PIECE_BYTES = 512
+SECRET_BYTES = 1 << 14
+"""A secret stays on the disk, more and more of it zeros, until its last byte is taken: longer ones
+would be cheaper to add, but a single key that nobody fetches holds one up."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Bytes of a line that are still there, and where they stand."""
+
+    start: int
+    length: int
+    secret: int
+    place: int
+    """Of its first byte in the secret."""
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.length
 
 
 class ByteLine:
@@ -17,6 +41,12 @@ class ByteLine:
     def __init__(self, connection: sqlite3.Connection, link: int, name: str) -> None:
         self._connection = connection
         self._where = (link, name)
+
+    @classmethod
+    def create(cls, connection: sqlite3.Connection, link: int, name: str) -> "ByteLine":
+        """A new and empty line."""
+        connection.execute("INSERT INTO line (link, name) VALUES (?, ?)", (link, name))
+        return cls(connection, link, name)
 
     @property
     def cursor(self) -> int:
@@ -35,8 +65,34 @@ class ByteLine:
     def append(self, data: memoryview) -> None:
         """Adds bytes at the end."""
         end = self.end
-        self._insert(end, data)
+        secret = self._one("SELECT coalesce(max(id), 0) FROM secret")
+        starts = range(0, len(data), SECRET_BYTES)
+        self._connection.executemany(
+            "INSERT INTO secret (id, bytes) VALUES (?, ?)",
+            (
+                (secret + count, data[start : start + SECRET_BYTES])
+                for count, start in enumerate(starts, start=1)
+            ),
+        )
+        self._insert(
+            _Piece(end + start, min(SECRET_BYTES, len(data) - start), secret + count, 0)
+            for count, start in enumerate(starts, start=1)
+        )
         self._write("end", end + len(data))
+
+    def join(self, other: "ByteLine") -> None:
+        """Adds an untouched line of the same link at the end; that one is no more."""
+        end = self.end
+        self._write("end", end + other.end)
+        self._connection.execute(
+            "UPDATE piece SET line = ?, start = start + ? WHERE link = ? AND line = ?",
+            (self._where[1], end, *other._where),
+        )
+        other.delete()
+
+    def delete(self) -> None:
+        """Wipes what is left of the line and forgets it."""
+        self._connection.execute("DELETE FROM line WHERE link = ? AND name = ?", self._where)
 
     def take_next(self, length: int) -> tuple[int, bytearray]:
         """The bytes at the cursor, which moves past them: (where they were, the bytes).
@@ -52,8 +108,8 @@ class ByteLine:
 
     def take(self, start: int, length: int) -> bytearray:
         """The bytes of any range; raises KeyNotFound, taking none, if not all are there."""
-        data, pieces = self._copied(start, length)
-        self._cut(pieces, start, start + length)
+        data = self._copied(start, length)
+        self._cut(start, start + length)
         return data
 
     def read_ahead(self, start: int, length: int) -> bytearray:
@@ -62,7 +118,7 @@ class ByteLine:
         Raises PadReused if it begins before the cursor, InsufficientKey if it ends past the end.
         """
         self._check_ahead(start, start + length)
-        return self._copied(start, length)[0]
+        return self._copied(start, length)
 
     def skip_to(self, cursor: int) -> None:
         """Moves the cursor on, wiping what it passes.
@@ -70,8 +126,7 @@ class ByteLine:
         Raises PadReused if that is backwards, InsufficientKey if it is past the end.
         """
         self._check_ahead(cursor, cursor)
-        present = self.cursor
-        self._cut(self._pieces(present, cursor), present, cursor)
+        self._cut(self.cursor, cursor)
         self._write("cursor", cursor)
 
     def _check_ahead(self, start: int, stop: int) -> None:
@@ -81,61 +136,75 @@ class ByteLine:
         if stop > end:
             raise InsufficientKey(f"position {stop} lies past the end {end}")
 
-    def _copied(self, start: int, length: int) -> tuple[bytearray, list[tuple[int, bytes]]]:
-        """The bytes of a range and the pieces they lie in; KeyNotFound if not all are there."""
-        data = bytearray(length)
+    def _copied(self, start: int, length: int) -> bytearray:
+        """The bytes of a range; KeyNotFound if not all are there."""
         stop = start + length
-        covered = start
         pieces = self._pieces(start, stop)
-        for first, piece in pieces:
-            if first > covered:
-                break
-            low, high = max(first, start), min(first + len(piece), stop)
-            data[low - start : high - start] = piece[low - first : high - first]
-            covered = high
-        if covered < stop:
-            data[:] = bytes(length)
+        there = sum(min(piece.stop, stop) - max(piece.start, start) for piece in pieces)
+        if there < length:
             raise KeyNotFound("the key was delivered already, or is not released at this end yet")
-        return data, pieces
+        data = bytearray(length)
+        for piece in pieces:
+            low, high = max(piece.start, start), min(piece.stop, stop)
+            place = piece.place + low - piece.start
+            with self._connection.blobopen("secret", "bytes", piece.secret, readonly=True) as blob:
+                blob.seek(place)
+                data[low - start : high - start] = blob.read(high - low)
+        return data
 
     def _read(self, column: str) -> int:
-        row = self._connection.execute(
-            f"SELECT {column} FROM line WHERE link = ? AND name = ?", self._where
-        ).fetchone()
-        return int(row[0])
+        return self._one(f"SELECT {column} FROM line WHERE link = ? AND name = ?", *self._where)
+
+    def _one(self, query: str, *values: object) -> int:
+        return int(self._connection.execute(query, values).fetchone()[0])
 
     def _write(self, column: str, value: int) -> None:
         self._connection.execute(
             f"UPDATE line SET {column} = ? WHERE link = ? AND name = ?", (value, *self._where)
         )
 
-    def _pieces(self, start: int, stop: int) -> list[tuple[int, bytes]]:
-        # No piece is longer than PIECE_BYTES, so none that begins earlier reaches the range.
-        return self._connection.execute(
-            "SELECT start, bytes FROM piece WHERE link = ? AND line = ?"
-            " AND start > ? AND start < ? AND start + length(bytes) > ? ORDER BY start",
-            (*self._where, start - PIECE_BYTES, stop, start),
-        ).fetchall()
+    def _pieces(self, start: int, stop: int) -> list[_Piece]:
+        # No piece is longer than a secret, so none that begins earlier reaches the range.
+        rows = self._connection.execute(
+            "SELECT start, length, secret, place FROM piece WHERE link = ? AND line = ?"
+            " AND start > ? AND start < ? AND start + length > ? ORDER BY start",
+            (*self._where, start - SECRET_BYTES, stop, start),
+        )
+        return [_Piece(*row) for row in rows]
 
-    def _cut(self, pieces: list[tuple[int, bytes]], start: int, stop: int) -> None:
-        """Removes [start, stop) from the pieces that overlap it."""
-        taken = sum(min(first + len(piece), stop) - max(first, start) for first, piece in pieces)
+    def _cut(self, start: int, stop: int) -> None:
+        """Takes [start, stop) out of the pieces that overlap it."""
+        taken = 0
+        for piece in self._pieces(start, stop):
+            low, high = max(piece.start, start), min(piece.stop, stop)
+            taken += high - low
+            # What stays comes first: the schema deletes a secret with its last piece.
+            if high < piece.stop:
+                place = piece.place + high - piece.start
+                self._insert([_Piece(high, piece.stop - high, piece.secret, place)])
+            where = (*self._where, piece.start)
+            if low > piece.start:
+                self._connection.execute(
+                    "UPDATE piece SET length = ? WHERE link = ? AND line = ? AND start = ?",
+                    (low - piece.start, *where),
+                )
+            else:
+                self._connection.execute(
+                    "DELETE FROM piece WHERE link = ? AND line = ? AND start = ?", where
+                )
+            self._wipe(piece.secret, piece.place + low - piece.start, high - low)
         self._write("taken", self._read("taken") + taken)
-        for first, piece in pieces:
-            self._connection.execute(
-                "DELETE FROM piece WHERE link = ? AND line = ? AND start = ?", (*self._where, first)
-            )
-            view = memoryview(piece)
-            if first < start:
-                self._insert(first, view[: start - first])
-            if first + len(piece) > stop:
-                self._insert(stop, view[stop - first :])
 
-    def _insert(self, start: int, data: memoryview) -> None:
+    def _wipe(self, secret: int, place: int, length: int) -> None:
+        """Overwrites a part of a secret, unless that is gone as a whole."""
+        if self._one("SELECT count(*) FROM secret WHERE id = ?", secret):
+            with self._connection.blobopen("secret", "bytes", secret) as blob:
+                blob.seek(place)
+                blob.write(bytes(length))
+
+    def _insert(self, pieces: Iterable[_Piece]) -> None:
         self._connection.executemany(
-            "INSERT INTO piece (link, line, start, bytes) VALUES (?, ?, ?, ?)",
-            (
-                (*self._where, start + offset, data[offset : offset + PIECE_BYTES])
-                for offset in range(0, len(data), PIECE_BYTES)
-            ),
+            "INSERT INTO piece (link, line, start, length, secret, place)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            ((*self._where, p.start, p.length, p.secret, p.place) for p in pieces),
         )

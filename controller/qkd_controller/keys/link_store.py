@@ -113,33 +113,34 @@ class SqliteLinkStore:
         _require_sound(block)
         with self._store.transaction() as connection:
             self._require_new(connection, block.block)
-            self._record(connection, block, "prepared", block.key)
+            self._record(connection, block, "prepared")
+            for name, data in _shares(block).items():
+                line = ByteLine.create(connection, self._id, _prepared_line(block.block, name))
+                line.append(data)
 
     def release(self, block: AmplifiedBlock) -> None:
         _require_sound(block)
         with self._store.transaction() as connection:
             self._require_new(connection, block.block)
             self._require_none_prepared_before(connection, block.block)
-            self._record(connection, block, "released", None)
-            self._spread(connection, memoryview(block.key), block.refill_bytes)
+            self._record(connection, block, "released")
+            for name, data in _shares(block).items():
+                ByteLine(connection, self._id, name).append(data)
 
     def roll_forward(self, block: int) -> None:
         """Also harmless for a block released already; raises StoreError for an unknown one."""
-        with self._store.transaction(wipes=True) as connection:
+        with self._store.transaction() as connection:
             state = self._state(connection, block)
             if state == "released":
                 return
             if state is None:
                 raise StoreError(f"block {block} of link {self.name} was never prepared here")
             self._require_none_prepared_before(connection, block)
-            key, refill_bytes = connection.execute(
-                "SELECT key, refill_bytes FROM block WHERE link = ? AND number = ?",
-                (self._id, block),
-            ).fetchone()
-            self._spread(connection, memoryview(key), refill_bytes)
+            for name in PAD_LINES + POOL_LINES:
+                prepared = ByteLine(connection, self._id, _prepared_line(block, name))
+                ByteLine(connection, self._id, name).join(prepared)
             connection.execute(
-                "UPDATE block SET state = 'released', key = NULL, changed_at = ?"
-                " WHERE link = ? AND number = ?",
+                "UPDATE block SET state = 'released', changed_at = ? WHERE link = ? AND number = ?",
                 (int(time.time()), self._id, block),
             )
 
@@ -147,10 +148,11 @@ class SqliteLinkStore:
         if block > LARGEST_BLOCK:
             return
         with self._store.transaction(wipes=True) as connection:
-            connection.execute(
-                "DELETE FROM block WHERE link = ? AND number = ? AND state = 'prepared'",
-                (self._id, block),
-            )
+            if self._state(connection, block) != "prepared":
+                return
+            for name in PAD_LINES + POOL_LINES:
+                ByteLine(connection, self._id, _prepared_line(block, name)).delete()
+            connection.execute("DELETE FROM block WHERE link = ? AND number = ?", (self._id, block))
 
     def accumulated_epsilon(self) -> float:
         """Sum of the failure probabilities of all released blocks of this pairing."""
@@ -216,36 +218,26 @@ class SqliteLinkStore:
                 f" {earlier[0]} is released or discarded"
             )
 
-    def _record(
-        self,
-        connection: sqlite3.Connection,
-        block: AmplifiedBlock,
-        state: str,
-        key: bytearray | None,
-    ) -> None:
+    def _record(self, connection: sqlite3.Connection, block: AmplifiedBlock, state: str) -> None:
         connection.execute(
-            "INSERT INTO block (link, number, state, epsilon, changed_at, refill_bytes, key)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                self._id,
-                block.block,
-                state,
-                block.epsilon,
-                int(time.time()),
-                block.refill_bytes,
-                key,
-            ),
+            "INSERT INTO block (link, number, state, epsilon, changed_at) VALUES (?, ?, ?, ?, ?)",
+            (self._id, block.block, state, block.epsilon, int(time.time())),
         )
         connection.execute(
             "UPDATE link SET highest_block = ? WHERE id = ?", (block.block, self._id)
         )
 
-    def _spread(self, connection: sqlite3.Connection, key: memoryview, refill_bytes: int) -> None:
-        """Refills both pads and extends both halves of the pool; an odd last byte is dropped."""
-        rest = key[refill_bytes:]
-        pads = _halves(key[:refill_bytes])
-        for name, data in zip(PAD_LINES + POOL_LINES, pads + _halves(rest), strict=True):
-            ByteLine(connection, self._id, name).append(data)
+
+def _prepared_line(block: int, name: str) -> str:
+    """Where a prepared block's share of a line stands until the block is released."""
+    return f"{name} of block {block}"
+
+
+def _shares(block: AmplifiedBlock) -> dict[str, memoryview]:
+    """What refills both pads and extends both halves of the pool; an odd last byte is dropped."""
+    key = memoryview(block.key)
+    shares = _halves(key[: block.refill_bytes]) + _halves(key[block.refill_bytes :])
+    return dict(zip(PAD_LINES + POOL_LINES, shares, strict=True))
 
 
 def _halves(data: memoryview) -> tuple[memoryview, memoryview]:

@@ -199,10 +199,10 @@ def import_pairing(
             ),
         ).lastrowid
         assert link is not None
-        for name in PAD_LINES + POOL_LINES:
-            connection.execute("INSERT INTO line (link, name) VALUES (?, ?)", (link, name))
+        for name in POOL_LINES:
+            ByteLine.create(connection, link, name)
         for name, pad in zip(PAD_LINES, secret.pads, strict=True):
-            ByteLine(connection, link, name).append(memoryview(pad))
+            ByteLine.create(connection, link, name).append(memoryview(pad))
         connection.execute(
             "INSERT INTO imported_pairing VALUES (?, ?, ?)",
             (header.pairing, header.link, int(time.time())),

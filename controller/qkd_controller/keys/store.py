@@ -1,9 +1,10 @@
 """The file of a node's secrets: one SQLite database, one process, one writer at a time.
 
-Whatever is deleted is overwritten with zeros in the database (secure_delete) and cut out of the
-write-ahead log (a truncating checkpoint) before the call returns. Neither reaches the blocks that a
-file system or an SSD keeps aside, so the disk itself should be encrypted. A copy of an old database
-must never be put back: it would spend pads and deliver keys a second time.
+Whatever is taken or deleted is overwritten with zeros in the database (where it stands, or by
+secure_delete) and cut out of the write-ahead log (a truncating checkpoint) before the call returns.
+Neither reaches the blocks that a file system or an SSD keeps aside, so the disk itself should be
+encrypted. A copy of an old database must never be put back: it would spend pads and deliver keys a
+second time.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from types import TracebackType
 
 from qkd_controller.keys.errors import StoreError, StoreFull
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class KeyStore:
@@ -196,9 +197,10 @@ _PRAGMAS = (
     "cell_size_check=ON",
 )
 
-# A line is a sequence of secret bytes: a pad of one direction, or one half of the pool. Its pieces
-# are what is left of it; `start` counts bytes from the beginning of the line. Before `cursor` all
-# is spent, at `end` more is appended, and `taken` counts the bytes that are gone from anywhere.
+# A line is a sequence of secret bytes: a pad of one direction, one half of the pool, or what a
+# prepared block will add to one of these. Its pieces are what is left of it; `start` counts bytes
+# from the beginning of the line, `place` from that of the secret. Before `cursor` all is spent, at
+# `end` more is appended, and `taken` counts the bytes that are gone from anywhere.
 _SCHEMA = (
     """CREATE TABLE link (
         id INTEGER PRIMARY KEY,
@@ -221,22 +223,32 @@ _SCHEMA = (
         taken INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (link, name)
     ) STRICT""",
+    """CREATE TABLE secret (
+        id INTEGER PRIMARY KEY,
+        bytes BLOB NOT NULL
+    ) STRICT""",
     """CREATE TABLE piece (
         link INTEGER NOT NULL,
         line TEXT NOT NULL,
         start INTEGER NOT NULL,
-        bytes BLOB NOT NULL,
+        length INTEGER NOT NULL,
+        secret INTEGER NOT NULL REFERENCES secret,
+        place INTEGER NOT NULL,
         PRIMARY KEY (link, line, start),
         FOREIGN KEY (link, line) REFERENCES line ON DELETE CASCADE
-    ) STRICT""",
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX piece_of_secret ON piece (secret)",
+    """CREATE TRIGGER last_piece AFTER DELETE ON piece
+        WHEN NOT EXISTS (SELECT 1 FROM piece WHERE secret = OLD.secret)
+        BEGIN
+            DELETE FROM secret WHERE id = OLD.secret;
+        END""",
     """CREATE TABLE block (
         link INTEGER NOT NULL REFERENCES link ON DELETE CASCADE,
         number INTEGER NOT NULL,
         state TEXT NOT NULL CHECK (state IN ('prepared', 'released')),
         epsilon REAL NOT NULL,
         changed_at INTEGER NOT NULL,
-        refill_bytes INTEGER NOT NULL,
-        key BLOB,
         PRIMARY KEY (link, number)
     ) STRICT""",
     """CREATE TABLE imported_pairing (

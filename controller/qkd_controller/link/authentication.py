@@ -30,8 +30,9 @@ session: at the shortest pause between two sessions, so many take over three mon
 _LENGTH_BYTES = 8
 _BATCH_BYTES = 64 * 1024
 """Hashed at once: messages are short, and a call costs as much as hashing several of them."""
-_UNHASHED_BYTES = 256 * 1024
-"""Of messages sent that may wait for the peer's tag to say up to which of them it vouches."""
+_UNHASHED_BYTES = 4 * 2**20
+"""Of messages sent that may wait for the peer's tag to say up to which of them it vouches; beyond
+it each costs a digest. About what a block of 2^24 pairs sends."""
 
 
 def authentication_epsilon(tags: int) -> float:
@@ -56,10 +57,9 @@ class Conversation:
     def __init__(self, agreement: Agreement, keys: PairingKeys, block: int) -> None:
         own, peer = agreement.terms.sending, agreement.terms.receiving
         self._peer = agreement.terms.peer
-        self._own_on_sent = _opened(agreement, keys, own, own, block)
-        self._own_on_received = _opened(agreement, keys, own, peer, block)
-        self._peer_on_sent = _opened(agreement, keys, peer, own, block)
-        self._peer_on_received = _opened(agreement, keys, peer, peer, block)
+        self._own_on_sent = _opened(agreement, keys, (own,), own, block)
+        self._peer_on_sent = _opened(agreement, keys, (peer,), own, block)
+        self._on_received = _opened(agreement, keys, (own, peer), peer, block)
         self._sent_through = 0
         self._received_through = 0
         self._bytes = 0
@@ -92,7 +92,7 @@ class Conversation:
         while self._unhashed_bytes > _UNHASHED_BYTES:
             oldest = self._hash_next()
             self._sent_digests.append((oldest, bytearray(self._peer_on_sent.digest())))
-        if self.unverified_messages > MAX_UNVERIFIED_MESSAGES:
+        if len(self._sent_digests) + len(self._unhashed) > MAX_UNVERIFIED_MESSAGES + 1:
             raise LinkError(f"{self._peer} has authenticated nothing for too many messages")
 
     def absorb_received(self, sequence: int, payload: bytes) -> None:
@@ -100,8 +100,7 @@ class Conversation:
         self._count(payload)
         if self._over:
             return
-        self._own_on_received.add(payload)
-        self._peer_on_received.add(payload)
+        self._on_received.add(payload)
         self._received_through = sequence
 
     def state(self, pad: bytes | bytearray | memoryview) -> Statement:
@@ -114,7 +113,7 @@ class Conversation:
             self._sent_through,
             self._received_through,
             _masked(self._own_on_sent.digest(), pad[:TAG_BYTES]),
-            _masked(self._own_on_received.digest(), pad[TAG_BYTES:]),
+            _masked(self._on_received.digest(_OWN), pad[TAG_BYTES:]),
         )
 
     def verify(self, statement: Statement, pad: bytes | bytearray | memoryview) -> None:
@@ -125,7 +124,7 @@ class Conversation:
         """
         self._check_not_over()
         sequence, digest = self._vouched_for(statement.received_through)
-        expected = _masked(self._peer_on_received.digest(), pad[:TAG_BYTES]) + _masked(
+        expected = _masked(self._on_received.digest(_PEERS), pad[:TAG_BYTES]) + _masked(
             digest, pad[TAG_BYTES:]
         )
         genuine = hmac.compare_digest(expected, statement.sent_tag + statement.received_tag)
@@ -145,12 +144,7 @@ class Conversation:
         The digests are secret: known messages and their unmasked hash betray the hash key.
         """
         self._over = True
-        for transcript in (
-            self._own_on_sent,
-            self._own_on_received,
-            self._peer_on_sent,
-            self._peer_on_received,
-        ):
+        for transcript in (self._own_on_sent, self._peer_on_sent, self._on_received):
             transcript.wipe()
         for _, digest in self._sent_digests:
             digest[:] = bytes(TAG_BYTES)
@@ -197,47 +191,76 @@ def wiped(secret: bytearray) -> Iterator[memoryview]:
 
 
 class _Transcript:
-    """The hash of messages in order, each behind its length; short ones wait for more of them."""
+    """The hash of messages in order, each behind its length; short ones wait for more of them.
 
-    def __init__(self, key: bytes) -> None:
-        self._hash = PolyHash(key)
+    There may be several: of the same messages behind different headers, under different keys.
+    """
+
+    def __init__(self, *openings: tuple[bytes, bytes]) -> None:
+        """The key and the header of each hash."""
+        self._hashes = [PolyHash(key) for key, _ in openings]
+        for each, (_, header) in zip(self._hashes, openings, strict=True):
+            each.update(_length(header) + header)
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
 
     def add(self, payload: bytes) -> None:
         """Takes the next message."""
-        self._waiting.append(len(payload).to_bytes(_LENGTH_BYTES, "big"))
-        if len(payload) >= _BATCH_BYTES:
-            self._hash_waiting()
-            self._hash.update(payload)
+        length = len(payload)
+        self._waiting.append(_length(payload))
+        if length < _BATCH_BYTES:
+            self._waiting.append(payload)
+        self._waiting_bytes += length
+        if self._waiting_bytes < _BATCH_BYTES:
             return
-        self._waiting.append(payload)
-        self._waiting_bytes += len(payload)
-        if self._waiting_bytes >= _BATCH_BYTES:
-            self._hash_waiting()
+        self._hash_waiting()
+        if length >= _BATCH_BYTES:
+            for each in self._hashes:
+                each.update(payload)
 
-    def digest(self) -> bytes:
+    def digest(self, which: int = 0) -> bytes:
         """The hash of all messages so far."""
         self._hash_waiting()
-        return self._hash.digest()
+        return self._hashes[which].digest()
 
     def wipe(self) -> None:
-        """Overwrites key and state; the object is of no use afterwards."""
+        """Overwrites keys and states; the object is of no use afterwards."""
         self._waiting.clear()
-        self._hash.wipe()
+        for each in self._hashes:
+            each.wipe()
 
     def _hash_waiting(self) -> None:
-        self._hash.update(b"".join(self._waiting))
+        waiting = b"".join(self._waiting)
+        for each in self._hashes:
+            each.update(waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
 
 
+_OWN, _PEERS = 0, 1
+"""The hashes of what was received."""
+
+
+def _length(payload: bytes) -> bytes:
+    return len(payload).to_bytes(_LENGTH_BYTES, "big")
+
+
 def _opened(
-    agreement: Agreement, keys: PairingKeys, tagger: Direction, sender: Direction, block: int
+    agreement: Agreement,
+    keys: PairingKeys,
+    taggers: tuple[Direction, ...],
+    sender: Direction,
+    block: int,
 ) -> _Transcript:
-    transcript = _Transcript(keys.hash_keys[tagger])
-    transcript.add(agreement.context("qkdlink transcript", tagger.name, sender.name, block))
-    return transcript
+    return _Transcript(
+        *(
+            (
+                keys.hash_keys[tagger],
+                agreement.context("qkdlink transcript", tagger.name, sender.name, block),
+            )
+            for tagger in taggers
+        )
+    )
 
 
 def _masked(digest: bytes | bytearray, pad: bytes | bytearray | memoryview) -> bytes:

@@ -45,6 +45,30 @@ class StringMessage(BlockMessage, frozen=True):
         return self.string
 
 
+class _Leaked(StringMessage, frozen=True):
+    """So many bits about the reference's string, each of which costs one."""
+
+    ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
+    count: int
+
+    def cost_bits(self) -> int:
+        return self.count
+
+
+class _Parities(_Leaked, frozen=True):
+    parities: bytes
+
+    def __post_init__(self) -> None:
+        _check_packed(self.count, self.parities)
+
+
+class _Bits(_Leaked, frozen=True):
+    bits: bytes
+
+    def __post_init__(self) -> None:
+        _check_packed(self.count, self.bits)
+
+
 class CascadeBegun(StringMessage, frozen=True):
     """The corrector's fresh seed and block sizes for a run over these frames."""
 
@@ -69,18 +93,8 @@ class ParityQuestions(StringMessage, frozen=True):
             raise ValueError(f"{len(self.nodes)} bytes do not hold {self.count} questions")
 
 
-class ParityAnswers(StringMessage, frozen=True):
+class ParityAnswers(_Parities, frozen=True):
     """The answers of one round: one parity of the reference's string each."""
-
-    ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
-    count: int
-    parities: bytes
-
-    def __post_init__(self) -> None:
-        _check_packed(self.count, self.parities)
-
-    def cost_bits(self) -> int:
-        return self.count
 
 
 class SyndromesBegun(StringMessage, frozen=True):
@@ -99,18 +113,8 @@ class ParitiesWanted(StringMessage, frozen=True):
     frames: FrameNumbers
 
 
-class ParitiesTold(StringMessage, frozen=True):
+class ParitiesTold(_Parities, frozen=True):
     """The parities wanted, frame after frame."""
-
-    ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
-    count: int
-    parities: bytes
-
-    def __post_init__(self) -> None:
-        _check_packed(self.count, self.parities)
-
-    def cost_bits(self) -> int:
-        return self.count
 
 
 class Confirmation(StringMessage, frozen=True):
@@ -162,32 +166,14 @@ class FailingFrames(StringMessage, frozen=True):
     frames: FrameNumbers
 
 
-class FramesDisclosed(StringMessage, frozen=True):
+class FramesDisclosed(_Bits, frozen=True):
     """The reference's bits of the failing frames, one frame after another."""
 
-    ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
-    count: int
-    bits: bytes
 
-    def __post_init__(self) -> None:
-        _check_packed(self.count, self.bits)
-
-    def cost_bits(self) -> int:
-        return self.count
-
-
-class StringDisclosed(StringMessage, frozen=True):
+class StringDisclosed(_Bits, frozen=True):
     """The reference's whole test string."""
 
     ledger_class: ClassVar[LedgerClass] = LedgerClass.DISCLOSED
-    count: int
-    bits: bytes
-
-    def __post_init__(self) -> None:
-        _check_packed(self.count, self.bits)
-
-    def cost_bits(self) -> int:
-        return self.count
 
 
 class ErrorCounts(BlockMessage, frozen=True):

@@ -1,11 +1,10 @@
 """The only way to send or receive a message about a block: through its ledger."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from qkd_controller.config.errors import QkdError
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
+from qkd_controller.link.inbox import Inbox
 from qkd_controller.link.message import BlockMessage
 from qkd_controller.security.ledger import BlockLedger
 
@@ -26,7 +25,7 @@ class BlockChannel:
         block: int,
         ledger: BlockLedger,
         outgoing: Callable[[BlockMessage], Awaitable[None]],
-        incoming: "asyncio.Queue[BlockMessage | QkdError]",
+        incoming: Inbox[BlockMessage],
     ) -> None:
         self.block = block
         self.ledger = ledger
@@ -44,10 +43,7 @@ class BlockChannel:
         Raises BlockDiscarded if the peer discarded the block, LinkError if the link broke,
         ProtocolError for any other kind.
         """
-        message = await self._incoming.get()
-        if isinstance(message, QkdError):
-            self._incoming.put_nowait(message)
-            raise message
+        message = await self._incoming.take()
         self.enter(message)
         if isinstance(message, Discard) and kind is not Discard:
             raise BlockDiscarded(message.cause, by_peer=True)

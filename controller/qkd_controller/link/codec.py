@@ -36,7 +36,7 @@ class Codec:
         """The payload of one frame; raises ValueError for a message of a foreign type."""
         if type(envelope.message) not in self._types:
             raise ValueError(f"{type(envelope.message).__name__} is no message of this protocol")
-        return self._encoder.encode(tuple(envelope))
+        return self._encoder.encode(envelope)
 
     def decode(self, payload: bytes) -> Envelope:
         """Raises ProtocolError for anything but one well-formed envelope."""

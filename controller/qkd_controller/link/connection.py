@@ -1,7 +1,6 @@
 """A connection kept for ever: made, lost, and made again."""
 
 import asyncio
-import ssl
 
 from qkd_controller.link import tls
 from qkd_controller.link.endpoint import (
@@ -14,7 +13,7 @@ from qkd_controller.link.endpoint import (
 )
 from qkd_controller.link.errors import LinkError
 from qkd_controller.link.listener import Listener
-from qkd_controller.link.serving import STREAM_BUFFER_BYTES, Service, over_network, secured
+from qkd_controller.link.serving import Service, over_network
 from qkd_controller.link.tls_pipe import TlsPipe
 
 __all__ = ["BackOff", "ConnectionState", "LinkEndpoint", "maintain"]
@@ -47,15 +46,14 @@ async def _keep_connecting(service: Service) -> None:
     while True:
         service.on_state(ConnectionState.CONNECTING, "")
         try:
-            pipe = await over_network(end.terms.peer, timeout_s, _connect(host, port, context))
+            pipe = await over_network(
+                end.terms.peer,
+                timeout_s,
+                TlsPipe.connected(context, server_side=False, host=host, port=port),
+            )
             await service.serve(await service.introduce(pipe))
         except LinkError as error:
             service.lost(error)
         else:
             service.lost(LinkError("the session was closed here"))
         await service.pause()
-
-
-async def _connect(host: str, port: int, context: ssl.SSLContext) -> TlsPipe:
-    streams = await asyncio.open_connection(host, port, limit=STREAM_BUFFER_BYTES)
-    return await secured(TlsPipe(*streams, context, server_side=False))

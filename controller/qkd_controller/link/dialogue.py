@@ -100,7 +100,8 @@ class Dialogue:
         finally:
             self._wire.write(payload)
         self.since_checkpoint += conversation is self._session
-        await self._wire.drain(self._silence_timeout_s)
+        if not self._wire.idle():
+            await self._wire.drain(self._silence_timeout_s)
 
     async def receive(self) -> tuple[Message, int]:
         """The next message, taken into its transcript and its tags verified, and its size."""

@@ -6,10 +6,13 @@ _PREFIX_BYTES = 4
 MAX_FRAME_BYTES = 64 * 2**20
 
 
-def frame(payload: bytes, max_bytes: int = MAX_FRAME_BYTES) -> bytes:
-    """The payload as it goes on the wire; raises ProtocolError if it is empty or too long."""
+def frame(payload: bytes, max_bytes: int = MAX_FRAME_BYTES) -> tuple[bytes, bytes]:
+    """What goes on the wire for a payload, in two parts so that long ones are not copied.
+
+    Raises ProtocolError if it is empty or too long.
+    """
     check_length(len(payload), max_bytes)
-    return len(payload).to_bytes(_PREFIX_BYTES, "big") + payload
+    return len(payload).to_bytes(_PREFIX_BYTES, "big"), payload
 
 
 class FrameDecoder:
@@ -17,24 +20,34 @@ class FrameDecoder:
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
         self.max_bytes = max_bytes
-        self._buffer = bytearray()
+        self._held: bytes | bytearray = b""
+        self._cut = 0
+        """So many bytes of it are cut into payloads already."""
 
     def feed(self, chunk: bytes) -> None:
         """Takes the next bytes of the stream."""
-        self._buffer += chunk
+        if self._cut == len(self._held):
+            self._held = chunk
+        elif isinstance(self._held, bytearray):
+            del self._held[: self._cut]
+            self._held += chunk
+        else:
+            self._held = bytearray(memoryview(self._held)[self._cut :])
+            self._held += chunk
+        self._cut = 0
 
     def next_frame(self) -> bytes | None:
         """The next whole payload, or None; raises ProtocolError for a forbidden length."""
-        if len(self._buffer) < _PREFIX_BYTES:
+        held, start = self._held, self._cut + _PREFIX_BYTES
+        if len(held) < start:
             return None
-        length = int.from_bytes(self._buffer[:_PREFIX_BYTES], "big")
+        length = int.from_bytes(held[start - _PREFIX_BYTES : start], "big")
         check_length(length, self.max_bytes)
-        end = _PREFIX_BYTES + length
-        if len(self._buffer) < end:
+        end = start + length
+        if len(held) < end:
             return None
-        payload = bytes(memoryview(self._buffer)[_PREFIX_BYTES:end])
-        del self._buffer[:end]
-        return payload
+        self._cut = end
+        return bytes(memoryview(held)[start:end])
 
 
 def check_length(length: int, max_bytes: int = MAX_FRAME_BYTES) -> None:

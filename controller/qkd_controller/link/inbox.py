@@ -10,16 +10,23 @@ from qkd_controller.link.errors import ProtocolError
 T = TypeVar("T")
 
 
-class Inbox(asyncio.Queue[T | QkdError], Generic[T]):
-    """Bounded in bytes; an error in it is its end, for whoever reads it."""
+class Inbox(Generic[T]):
+    """Bounded in bytes; read by one task at a time."""
 
     def __init__(self, limit_bytes: int) -> None:
-        super().__init__()
         self._limit_bytes = limit_bytes
-        self._sizes: deque[int] = deque()
+        self._held: deque[tuple[T, int]] = deque()
         self.held_bytes = 0
         """Of the messages that nobody has taken yet."""
+        self._end: QkdError | None = None
+        self._reader: asyncio.Future[None] | None = None
         self._roomy = asyncio.Event()
+
+    def end(self, error: QkdError) -> None:
+        """No message comes any more; whoever has taken the last one gets the error."""
+        self._end = error
+        self._roomy.set()
+        self._wake()
 
     def offer(self, message: T, size_bytes: int) -> None:
         """Adds a message; raises ProtocolError if there is no room for it."""
@@ -34,19 +41,30 @@ class Inbox(asyncio.Queue[T | QkdError], Generic[T]):
             await self._roomy.wait()
         self._add(message, size_bytes)
 
+    async def take(self) -> T:
+        """The next message; raises the error that ended it once there is none."""
+        while not self._held:
+            if self._end is not None:
+                raise self._end
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        message, size_bytes = self._held.popleft()
+        self.held_bytes -= size_bytes
+        self._roomy.set()
+        return message
+
     def _fits(self, size_bytes: int) -> bool:
-        return not self.held_bytes or self.held_bytes + size_bytes <= self._limit_bytes
+        held_bytes = self.held_bytes
+        return not held_bytes or held_bytes + size_bytes <= self._limit_bytes
 
     def _add(self, message: T, size_bytes: int) -> None:
-        self.put_nowait(message)
-        self._sizes[-1] = size_bytes
+        self._held.append((message, size_bytes))
         self.held_bytes += size_bytes
+        self._wake()
 
-    def _put(self, item: T | QkdError) -> None:
-        self._sizes.append(0)
-        super()._put(item)
-
-    def _get(self) -> T | QkdError:
-        self.held_bytes -= self._sizes.popleft()
-        self._roomy.set()
-        return super()._get()
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)

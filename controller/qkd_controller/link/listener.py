@@ -13,12 +13,10 @@ from qkd_controller.link import tls
 from qkd_controller.link.endpoint import ConnectionState
 from qkd_controller.link.errors import LinkError
 from qkd_controller.link.serving import (
-    STREAM_BUFFER_BYTES,
     Introduced,
     Service,
     over_network,
     root_error,
-    secured,
 )
 from qkd_controller.link.tls_pipe import TlsPipe
 from qkd_controller.link.wire import network_cause
@@ -84,7 +82,9 @@ class Listener:
         timeout_s = service.end.timing.handshake_timeout_s
         try:
             async with asyncio.timeout(2 * timeout_s):
-                pipe = await over_network(stranger, timeout_s, _admit(guest, context))
+                pipe = await over_network(
+                    stranger, timeout_s, TlsPipe.connected(context, server_side=True, sock=guest)
+                )
                 connection = await service.introduce(pipe)
         except (LinkError, TimeoutError) as error:
             self._refused(stranger, error)
@@ -123,11 +123,6 @@ class Listener:
         if serving.cancelled():
             raise LinkError(f"{self.service.end.terms.peer} has connected anew")
         serving.result()
-
-
-async def _admit(guest: socket.socket, context: ssl.SSLContext) -> TlsPipe:
-    streams = await asyncio.open_connection(sock=guest, limit=STREAM_BUFFER_BYTES)
-    return await secured(TlsPipe(*streams, context, server_side=True))
 
 
 @contextlib.asynccontextmanager

@@ -31,7 +31,6 @@ from qkd_controller.link.terms import Agreement, LinkTerms
 from qkd_controller.link.tls_pipe import TlsPipe
 from qkd_controller.link.wire import Wire, network_cause
 
-STREAM_BUFFER_BYTES = 2**20
 _LINGER_S = 1.0
 
 T = TypeVar("T")
@@ -139,17 +138,6 @@ class Service:
     async def pause(self) -> None:
         """Waits until it is time for the next attempt."""
         await asyncio.sleep(self.end.back_off.pause_s(max(1, self.failures)))
-
-
-async def secured(pipe: TlsPipe) -> TlsPipe:
-    """The pipe after its TLS handshake; it is closed if that fails."""
-    try:
-        await pipe.handshake()
-    except BaseException:
-        pipe.close()
-        await pipe.closed()
-        raise
-    return pipe
 
 
 async def over_network(peer: str, timeout_s: float, opening: Coroutine[Any, Any, T]) -> T:

@@ -140,12 +140,10 @@ class Session:
     async def messages(self) -> AsyncIterator[Message]:
         """The peer's messages that belong to no block, in order; raises when the session ends."""
         while True:
-            message = await self._inbox.get()
-            if isinstance(message, QkdError):
-                self._inbox.put_nowait(message)
-                if isinstance(message, _Closed):
-                    return
-                raise message
+            try:
+                message = await self._inbox.take()
+            except _Closed:
+                return
             yield message
 
     def open_block(self, block: int, ledger: BlockLedger) -> BlockChannel:
@@ -293,9 +291,9 @@ class Session:
         self._ended.set()
         self._open.clear()
         self._open_changed.set()
-        self._inbox.put_nowait(error)
+        self._inbox.end(error)
         for inbox in self._block_inboxes.values():
-            inbox.put_nowait(error)
+            inbox.end(error)
 
 
 class _Closed(LinkError):

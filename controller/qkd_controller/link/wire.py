@@ -11,10 +11,11 @@ from qkd_controller.link.framing import MAX_FRAME_BYTES, FrameDecoder, frame
 class BytePipe(Protocol):
     """Both directions of one connection."""
 
-    async def read(self) -> bytes:
-        """Some bytes, or none at the end of the stream."""
+    async def read(self, timeout_s: float) -> bytes:
+        """Some bytes, or none at the end of the stream; TimeoutError if none come in time."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, *parts: bytes) -> None:
+        """Queues the bytes, one part after the other."""
 
     def idle(self) -> bool:
         """Whether all that was written has left, so that drain() need not wait."""
@@ -45,8 +46,7 @@ class Wire:
         """The next payload; raises LinkError if the peer is silent for so long, or gone."""
         while (payload := self._decoder.next_frame()) is None:
             try:
-                async with asyncio.timeout(timeout_s):
-                    chunk = await self._pipe.read()
+                chunk = await self._pipe.read(timeout_s)
             except TimeoutError:
                 raise LinkError(f"{self._peer} was silent for {timeout_s:g} s") from None
             except OSError as error:
@@ -58,16 +58,18 @@ class Wire:
 
     def write(self, payload: bytes) -> None:
         """Queues one frame; it goes out whole or the connection ends."""
-        data = frame(payload)
+        parts = frame(payload)
         try:
-            self._pipe.write(data)
+            self._pipe.write(*parts)
         except OSError as error:
             raise self._broken(error) from None
 
+    def idle(self) -> bool:
+        """Whether the queue is so short that drain() need not wait."""
+        return self._pipe.idle()
+
     async def drain(self, timeout_s: float) -> None:
         """Waits until the queue is short again; raises LinkError if the peer does not read."""
-        if self._pipe.idle():
-            return
         try:
             async with asyncio.timeout(timeout_s):
                 await self._pipe.drain()

@@ -49,6 +49,7 @@ class Distiller:
         plan: BlockPlan,
         expected_qber: Callable[[], float],
         monitor: LeakageMonitor,
+        pace: Pace,
         on_sifted: Callable[[int], None],
         on_stage: OnStage,
         on_released: OnReleased,
@@ -63,9 +64,9 @@ class Distiller:
         self._on_stage = on_stage
         self._on_released = on_released
         self._on_discarded = on_discarded
-        self._window = window_blocks(plan)
+        self._window = pace.window_blocks
         self._workspace = Workspace(plan.in_flight_mib * 2**20)
-        self._pace = Pace(plan, self._window)
+        self._pace = pace
         self._in_flight: dict[int, MatchedBlock] = {}
         self._stages: dict[int, str] = {}
         """Of the blocks in flight, in order."""
@@ -119,7 +120,7 @@ class Distiller:
                 self._plan,
                 expected_qber,
                 self._workspace,
-                method=self._pace.method(expected_qber, len(self._in_flight) - 1),
+                method=self._pace.method(expected_qber, len(self._in_flight)),
                 epsilon_authentication=block_epsilon(self._plan.pad_refill_bits),
                 monitor=self._monitor,
                 on_sifted=self._on_sifted,

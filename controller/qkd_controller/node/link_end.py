@@ -25,11 +25,13 @@ from qkd_controller.link.resumption import Resumption
 from qkd_controller.link.running_messages import RUNNING_MESSAGES
 from qkd_controller.link.session import Session, session_codec
 from qkd_controller.link.terms import LinkTerms
+from qkd_controller.node.distilling import window_blocks
 from qkd_controller.node.figures import Figures
 from qkd_controller.node.instruments import Instruments
 from qkd_controller.node.link_session import LinkSession
 from qkd_controller.node.matching import EventSource, Matching
 from qkd_controller.node.operator import RequestDeclined
+from qkd_controller.node.pace import Pace
 from qkd_controller.node.state import LinkState, StateMachine
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_controller.telemetry.events import EventLog
@@ -63,6 +65,7 @@ class LinkRuntime:
         self.instruments = Instruments(end, self._on_device)
         self.machine = StateMachine(self._on_state)
         self.monitor = LeakageMonitor()
+        self.pace = Pace(link.block, window_blocks(link.block))
         self._end = end
         self._log = log
         self._metrics = metrics

@@ -28,6 +28,7 @@ from qkd_controller.node.distilling import Distiller
 from qkd_controller.node.instruments import Instruments
 from qkd_controller.node.matching import Matching
 from qkd_controller.node.outbox import Outbox
+from qkd_controller.node.pace import Pace
 from qkd_controller.node.state import LinkState
 from qkd_controller.node.steering import steer
 from qkd_controller.security.leakage import LeakageMonitor
@@ -48,8 +49,8 @@ class Owner(Protocol):
     link: LinkFile
     instruments: Instruments
     matching: Matching
-
     monitor: LeakageMonitor
+    pace: Pace
 
     def conducted(self, state: LinkState, cause: str) -> None:
         """The session's view of the link has changed."""
@@ -97,6 +98,7 @@ class LinkSession:
             link.block,
             owner.expected_qber,
             owner.monitor,
+            owner.pace,
             owner.on_sifted,
             owner.on_stage,
             owner.on_released,

@@ -14,6 +14,7 @@ from qkd_controller.config.node import NodeFile
 from qkd_controller.config.parts import Parts, every, link_ends
 from qkd_controller.delivery.etsi014 import limit_faults
 from qkd_controller.devices.set_points import validate_device
+from qkd_controller.distillation.method import codes_leak_bits
 from qkd_controller.security.bounds import binary_entropy, released_bits
 from qkd_drivers.catalogue import find_model, models
 
@@ -76,6 +77,13 @@ def _plan_faults(link: LinkFile, released: int) -> list[str]:
             f"block.leakage_budget_bits: {block.leakage_budget_bits} cannot carry the error rate "
             f"{start:g} from which on the link aligns (alignment.start_above_qber_ratio): that "
             f"takes about {least}; blocks would fail while nothing is done about it"
+        )
+    codes = math.ceil(codes_leak_bits(start, block.key_bits))
+    if block.reconciliation == "ldpc" and block.leakage_budget_bits < codes:
+        faults.append(
+            f"block.reconciliation: ldpc may leak {codes} bits at the error rate {start:g} up to "
+            f"which the link runs, and block.leakage_budget_bits is {block.leakage_budget_bits}; "
+            'raise that or say "auto"'
         )
     return faults
 

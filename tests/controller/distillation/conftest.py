@@ -15,6 +15,7 @@ from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.link.block_messages import BLOCK_MESSAGES
 from qkd_controller.link.channel import BlockChannel, Discard
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
+from qkd_controller.link.inbox import Inbox
 from qkd_controller.link.message import BlockMessage
 from qkd_controller.security.ledger import BlockLedger
 
@@ -33,9 +34,8 @@ class Pair:
     sent: list[tuple[str, BlockMessage]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.queues: dict[str, asyncio.Queue[BlockMessage]] = {
-            "alice": asyncio.Queue(),
-            "bob": asyncio.Queue(),
+        self.queues: dict[str, Inbox[BlockMessage]] = {
+            name: Inbox(2**30) for name in ("alice", "bob")
         }
         self.ledgers = {"alice": BlockLedger(), "bob": BlockLedger()}
         self.channels = {
@@ -49,7 +49,7 @@ class Pair:
         async def send(message: BlockMessage) -> None:
             self.sent.append((sender, message))
             wire = msgspec.msgpack.encode(self.tamper(sender, message))
-            await self.queues[receiver].put(_DECODER.decode(wire))
+            self.queues[receiver].offer(_DECODER.decode(wire), len(wire))
 
         return send
 
@@ -61,7 +61,7 @@ class Pair:
             return error
         except ProtocolError as error:
             other = {"alice": "bob", "bob": "alice"}[name]
-            await self.queues[other].put(Discard(BLOCK, "the session has ended"))
+            self.queues[other].offer(Discard(BLOCK, "the session has ended"), 0)
             return error
 
 

@@ -26,7 +26,7 @@ from qkd_controller.link.block_messages import (
     SyndromesBegun,
 )
 from qkd_controller.link.channel import Discard
-from qkd_controller.link.errors import BlockDiscarded
+from qkd_controller.link.errors import BlockDiscarded, ProtocolError
 from qkd_controller.link.message import BlockMessage
 from qkd_controller.security.bounds import secret_bits
 from qkd_controller.security.leakage import LeakageMonitor, check_leakage
@@ -154,6 +154,16 @@ async def test_every_leaked_bit_is_in_both_ledgers(make_codes, make_plan, run_pa
     assert any(isinstance(message, SyndromesBegun) for _, message in pair.sent) == (
         method == "ldpc"
     )
+
+
+async def test_codes_are_refused_where_the_link_file_says_cascade(
+    make_codes, make_plan, run_pair
+) -> None:
+    codes = make_codes(np.random.default_rng(1), 24_000, 0.02)
+    alice, _, pair = await run_pair(codes, make_plan(reconciliation="cascade"), method="ldpc")
+    assert isinstance(alice, ProtocolError)
+    assert "rules out" in str(alice)
+    assert not any(isinstance(message, ParitiesTold) for _, message in pair.sent)
 
 
 async def test_the_test_string_is_told_once_and_the_key_string_never(
@@ -388,7 +398,7 @@ async def test_a_dropped_peer_discards_and_leaves_no_strings_behind(
     alice.cancel()
     with pytest.raises(asyncio.CancelledError):
         await alice
-    await pair.queues["bob"].put(Discard(BLOCK, "the session has ended"))
+    pair.queues["bob"].offer(Discard(BLOCK, "the session has ended"), 0)
     with pytest.raises(BlockDiscarded) as caught:
         await bob
     assert caught.value.by_peer

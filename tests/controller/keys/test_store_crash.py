@@ -26,6 +26,7 @@ from qkd_controller.keys.pairing import PairingSecret, import_pairing
 from qkd_controller.keys.pool import KeyPool
 from qkd_controller.keys.store import KeyStore
 
+_TABLES = {"link": "id", "line": "link, name", "piece": "link, line, start", "secret": "id"}
 Step = Callable[[KeyStore], Any]
 DOWN = Direction.LEADER_TO_FOLLOWER
 UP = Direction.FOLLOWER_TO_LEADER
@@ -63,10 +64,10 @@ def content(state_dir: Path) -> str:
     """A digest of every row, but for times."""
     with KeyStore(state_dir) as keys, keys.transaction() as connection:
         rows = [
-            connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
-            for table in ("link", "line", "piece")
+            connection.execute(f"SELECT * FROM {table} ORDER BY {key}").fetchall()
+            for table, key in _TABLES.items()
         ]
-        rows.append(connection.execute("SELECT link, number, state, key FROM block").fetchall())
+        rows.append(connection.execute("SELECT link, number, state FROM block").fetchall())
         rows.append(connection.execute("SELECT pairing FROM imported_pairing").fetchall())
     return hashlib.sha256(repr(rows).encode()).hexdigest()
 
@@ -100,6 +101,10 @@ def failing_at(count: int, fail: Callable[[], Any]) -> type[sqlite3.Connection]:
         def executemany(self, *args: Any) -> sqlite3.Cursor:
             count_down()
             return super().executemany(*args)
+
+        def blobopen(self, *args: Any, **kwargs: Any) -> sqlite3.Blob:
+            count_down()
+            return super().blobopen(*args, **kwargs)
 
     def count_down() -> None:
         nonlocal left

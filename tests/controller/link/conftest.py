@@ -29,3 +29,9 @@ def bench() -> SimpleNamespace:
         both=ends.both,
         replace=replace,
     )
+
+
+@pytest.fixture
+def stores(bench: SimpleNamespace) -> tuple[ends.MemoryStore, ends.MemoryStore]:
+    """Of two ends that have said nothing yet."""
+    return bench.MemoryStore(), bench.MemoryStore()

@@ -12,8 +12,11 @@ from qkd_controller.link.block_messages import (
     Confirmation,
     FrameChecks,
     FramesDisclosed,
+    ParitiesTold,
     ParityAnswers,
     ParityQuestions,
+    StringDisclosed,
+    SyndromesBegun,
 )
 from qkd_controller.security.ledger import LedgerClass
 
@@ -28,6 +31,9 @@ DECODER = msgspec.msgpack.Decoder(Union[BLOCK_MESSAGES])  # noqa: UP007
         (Confirmation(1, "x", bytes(16), bytes(16), 50), 78),
         (FrameChecks(1, "x", bytes(16), bytes(12)), 96),
         (FramesDisclosed(1, "z", 12, b"\xff\x0f"), 12),
+        (ParitiesTold(1, "z", 10, b"\xff\x03"), 10),
+        (StringDisclosed(1, "x", 11, b"\xff\x07"), 11),
+        (SyndromesBegun(1, "z", 1 << 16, 5000, 12), 0),
         (ParityQuestions(1, "z", 2, bytes(8)), 0),
         (Bases(1, 3, b"\x05"), 0),
     ],
@@ -36,9 +42,11 @@ def test_costs_survive_the_wire(message, cost_bits: int) -> None:
     received = DECODER.decode(msgspec.msgpack.encode(message))
     assert received == message
     assert received.cost_bits() == cost_bits
-    assert (received.ledger_class is LedgerClass.LEAKED) == (
-        cost_bits > 0 or isinstance(message, ParityAnswers)
-    )
+    if cost_bits:
+        told_openly = isinstance(message, StringDisclosed)
+        paid_as = LedgerClass.DISCLOSED if told_openly else LedgerClass.LEAKED
+        assert received.ledger_class is paid_as
+        assert received.paid_by() == message.string
 
 
 @pytest.mark.parametrize(
@@ -53,6 +61,11 @@ def test_costs_survive_the_wire(message, cost_bits: int) -> None:
         ["Confirmation", 1, "z", bytes(16), bytes(16), -1],
         ["FrameChecks", 1, "z", bytes(16), bytes(5)],
         ["FramesDisclosed", 1, "z", 7, b"\x80"],
+        ["ParitiesTold", 1, "z", 7, b"\x80"],
+        ["ParitiesTold", 1, "z", 8, b"\x80\x00"],
+        ["StringDisclosed", 1, "x", 9, b"\x80"],
+        ["StringDisclosed", 1, "x", -8, b""],
+        ["SyndromesBegun", 1, "z", 65536, 5000],
         ["ParityQuestions", 1, "z", bytes(5)],
         ["Bases", 1, 9, b"\x00"],
     ],

@@ -29,7 +29,9 @@ async def resume(bench, stores, forge, forged_ends=(FOLLOWER, LEADER)):
             envelope = bench.CODEC.decode(data[4:])
         except LinkError:
             return data
-        return frame(bench.CODEC.encode(envelope._replace(message=forge(envelope.message))))
+        return b"".join(
+            frame(bench.CODEC.encode(envelope._replace(message=forge(envelope.message))))
+        )
 
     pipes = bench.MemoryPipe.pair()
     for end in forged_ends:

@@ -18,6 +18,7 @@ from qkd_controller.link.errors import LinkError, ProtocolError
 from qkd_controller.link.message import BlockMessage
 from qkd_controller.link.session import session_codec
 from qkd_controller.node.distilling import Distiller, window_blocks
+from qkd_controller.node.pace import Pace
 from qkd_controller.security.leakage import LeakageMonitor
 
 PAIRS = 24_000
@@ -54,6 +55,7 @@ class End:
             PLAN,
             lambda: 0.02,
             LeakageMonitor(),
+            Pace(PLAN, window_blocks(PLAN)),
             lambda bits: None,
             lambda *stage: self.stages.append(stage),
             lambda block, report: self.released.append(block),

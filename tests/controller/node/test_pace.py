@@ -56,3 +56,10 @@ def test_the_link_file_decides(method: str) -> None:
     pace = Pace(plan, 4)
     pace.finished(report(0.1))
     assert pace.method(0.02, 40) == pace.method(0.02, 0) == method
+
+
+def test_a_full_window_means_that_blocks_wait() -> None:
+    pace = Pace(PLAN, 4)
+    pace.finished(report(0.1))
+    assert pace.method(0.02, 3) == "cascade"
+    assert pace.method(0.02, 4) == "ldpc"

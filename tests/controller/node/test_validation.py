@@ -86,6 +86,11 @@ def test_a_key_that_others_can_read_is_a_fault(site: DemoSite) -> None:
 
 LINK_FAULTS = [
     ("leakage_budget_bits = 18_500", "leakage_budget_bits = 15_000", "cannot carry the error rate"),
+    (
+        "leakage_budget_bits = 18_500",
+        'leakage_budget_bits = 18_500\nreconciliation = "ldpc"',
+        "ldpc may leak",
+    ),
     ("max_drift_ppm = 20.0", "max_drift_ppm = nan", "timing.max_drift_ppm"),
     ("slice_ms = 100", "slice_ms = 100000", "timing.slice_ms"),
     ("pairs = 172_000", "pairs = 1.7e14", "block.pairs"),
