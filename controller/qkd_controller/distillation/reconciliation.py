@@ -76,10 +76,13 @@ def block_sizes(expected_qber: float, frame_bits: int) -> tuple[int, ...]:
 def _sizes_after(first: int, qber: float, frame_bits: int) -> tuple[int, ...]:
     """The sizes that go with a first one.
 
-    Where a first block holds more errors than 0.75, second blocks are four times as long, else
-    eight times: for half a per cent of f, a half to a third of the rounds.
+    Second blocks are eight, four or two times as long as first ones, the shorter the more errors
+    are left for them: for one per cent of f, a third of the rounds. Where first blocks are short
+    and the error rate is high, a per cent of f is more of the key, and they may be longer.
     """
-    second = first + (2 if _errors_a_leaf(qber, frame_bits) * (1 << first) > 0.75 else 3)
+    errors = _errors_a_leaf(qber, frame_bits) * (1 << first)
+    bounds = (0.62, 0.85) if first > 4 else (0.75, 1.2)
+    second = first + 3 - sum(errors > bound for bound in bounds)
     depth = tree_depth(frame_bits)
     half = depth - 1
     third = max(second, min(first + 6, depth - 3))  # of short frames, too, more than halves
