@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qkd_native import deltas
 from qkd_native.cascade import (
     LEAST_SHUFFLED_BITS,
     MAX_FRAME_BITS,
@@ -400,11 +399,28 @@ def test_bytes_are_a_coding_of_questions_or_refused(data: bytes, count: int) -> 
     assert encode(questions) == data
 
 
-def test_codes_beyond_32_bits_and_descending_questions_are_refused() -> None:
-    with pytest.raises(ValueError, match="32 bits"):
-        decode(deltas.encode(np.array([1 << 32], np.int64)), 1)
-    with pytest.raises(ValueError, match="decrease"):
-        encode(np.array([2, 1], np.uint32))
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 2000), mean_log2=st.integers(0, 21))
+def test_a_question_takes_about_as_many_bits_as_its_distance(
+    seed: int, count: int, mean_log2: int
+) -> None:
+    """Two more than the mean distance's logarithm, and less than three bytes a block more."""
+    distances = np.random.default_rng(seed).integers(1, 2 << mean_log2, count, np.int64)
+    questions = np.cumsum(distances).astype(np.uint32)
+    coded = encode(questions)
+    assert np.array_equal(decode(coded, count), questions)
+    assert len(coded) <= count * (mean_log2 + 3) / 8 + 3 * (count // 256 + 1)
+
+
+def test_codes_beyond_32_bits_and_questions_that_do_not_ascend_are_refused() -> None:
+    last = encode(np.array([2**32 - 1], np.uint32))
+    assert np.array_equal(decode(last, 1), [2**32 - 1])
+    beyond = bytes([last[0], *last[1:-1], last[-1] << 1])
+    with pytest.raises(ValueError, match="not a coding"):
+        decode(beyond, 1)
+    for unordered in ([2, 1], [1, 1]):
+        with pytest.raises(ValueError, match="ascend"):
+            encode(np.array(unordered, np.uint32))
 
 
 def test_questions_ascend_and_take_two_bytes_at_most_on_average() -> None:
