@@ -4,8 +4,9 @@
  * round, going from d - 1 levels at once to d costs q ((d - 2) 2^(d-1) + 1) questions for each round
  * that it saves. Were all rounds to go as deep as one price a round saved allows, whatever their
  * size, no other choice would save more rounds for as many questions. The price is a share of what
- * is left of an allowance, itself a share of what was asked so far, so that this is never exceeded
- * however long a run drags on.
+ * is left of an allowance, so that this holds however long a run drags on. The allowance is a share of
+ * what was asked so far, or of the key that would be left if phases erred as often as bits, should
+ * that be less: at high error rates a per cent more questions is many per cent less key.
  */
 #include <string.h>
 
@@ -13,10 +14,14 @@
 
 enum { MOST_LEVELS = 6, ALLOWANCE = 64, PRICE = 32 };
 
-static uint32_t levels_for(size_t searches, const uint64_t *asked, const uint64_t *extra,
-                           size_t room) {
-  const uint64_t allowance = *asked / ALLOWANCE;
-  const uint64_t price = allowance > *extra ? (allowance - *extra) / PRICE : 0;
+static uint64_t price_of_a_round(const qkd_cascade_plan *plan, uint64_t asked, uint64_t extra) {
+  const uint64_t bits = (uint64_t)(plan->frames - 1) * plan->frame_bits + plan->last_frame_bits;
+  const uint64_t key = bits > 2 * asked ? bits - 2 * asked : 0;
+  const uint64_t allowance = (asked < key ? asked : key) / ALLOWANCE;
+  return allowance > extra ? (allowance - extra) / PRICE : 0;
+}
+
+static uint32_t levels_for(size_t searches, uint64_t price, size_t room) {
   uint32_t d = 1;
   while (d < MOST_LEVELS && searches << (d + 1) <= room &&
          searches * (((d - 1) << d) + 1) <= price) {
@@ -47,7 +52,7 @@ size_t cascade_deepen(const qkd_cascade_plan *plan, const cascade_layout *l, uin
   uint64_t *asked = state + l->shared + l->asked;
   const size_t room = qkd_cascade_round_questions(plan);
   uint64_t *extra = asked + 1;
-  const uint32_t levels = levels_for(count, asked, extra, room);
+  const uint32_t levels = levels_for(count, price_of_a_round(plan, *asked, *extra), room);
   size_t deep = count;
   if (levels > 1) {
     /* Read from the end of the room, so that what is written stays behind. */
