@@ -26,8 +26,9 @@ typedef struct {
  *
  * A pass is opened by the questions for all of its blocks in order, at once; in later passes than
  * the first the last block is left out, since every pass has the same sum. A node may be split
- * once, if it is a block of an opened pass or a half of a node that was split before, or of one
- * whose other half is empty: a corrector need not split those. */
+ * once, if it is a block of an opened pass or a half of a node that was split before or is in the
+ * same round, or of one whose other half is empty: a corrector need not split those. The questions
+ * of a round ascend. */
 
 /* 64-bit words of state for all frames; each end owns one such state. */
 size_t qkd_cascade_state_words(const qkd_cascade_plan *plan);
@@ -44,9 +45,10 @@ void qkd_cascade_wipe(const qkd_cascade_plan *plan, uint64_t *state);
 
 /* Corrector: takes in the answers to the count questions last asked (none before the first round),
  * in that order, one bit a question, bit 0 of byte 0 first; searches every odd block of every frame
- * as far as the known parities lead, and writes one question for each block still odd, ascending.
- * Returns their number; 0 once no question is left. A frame with nothing left to ask has its wrong bits
- * flipped. asked and questions must not overlap. */
+ * as far as the known parities lead, and writes questions for each block still odd, ascending: one, or
+ * those of several levels below it where a round would ask little. Returns their number; 0 once no
+ * question is left. A frame with nothing left to ask has its wrong bits flipped. asked and questions
+ * must not overlap. */
 size_t qkd_cascade_ask(const qkd_cascade_plan *plan, uint64_t *bits, uint64_t *state,
                        const uint32_t *asked, const uint8_t *parities, size_t count,
                        uint32_t *questions, int tier);

@@ -222,10 +222,9 @@ static uint64_t get_bits(const uint8_t *packed, size_t at, uint32_t count) {
   return bits & ~UINT64_C(0) >> (64 - count);
 }
 
-/* Takes in the parities of the blocks of the pass last opened, and begins to search the odd ones.
+/* Takes in the parities of the blocks of a pass just opened, and begins to search the odd ones.
  * A last block that was not asked for makes the sum even: all blocks of earlier passes are. */
-static size_t absorb_blocks(visit *v, const uint8_t *parities, size_t first) {
-  const uint32_t pass = v->f.head->begun - 1;
+static size_t absorb_blocks(visit *v, uint32_t pass, const uint8_t *parities, size_t first) {
   const cascade_pass *at = &v->l->passes[pass];
   const uint32_t asked = cascade_opening(v->l, pass);
   uint64_t *blocks = v->f.words + at->blocks;
@@ -244,24 +243,30 @@ static size_t absorb_blocks(visit *v, const uint8_t *parities, size_t first) {
       search_block(v, pass, 64 * w + (uint32_t)__builtin_ctzll(odd));
     }
   }
-  v->f.head->opening = 0;
   return asked;
 }
 
-/* Takes in the answers to questions about one pass, and goes on from each. */
+/* Takes in the answers to questions about one pass, and goes on from the highest node of those that
+ * were asked about below one block. */
 static inline void absorb_pass(visit *v, uint32_t pass, const uint32_t *asked,
                                const uint8_t *parities, size_t first, size_t end) {
   const cascade_tree t = cascade_tree_at(v->l, &v->f, pass);
   const uint32_t label = v->label | pass << PASS_SHIFT;
   uint32_t *question = v->questions + v->count;
   uint32_t *found = v->found + v->found_count;
-  for (size_t i = first; i < end; i++) {
-    cascade_expect(v->l, v->state, asked[i + AHEAD < v->asked_count ? i + AHEAD : i]);
-    const uint32_t name = asked[i] & (BLOCK_NAME - 1);
-    const cascade_place p = cascade_find(&t, name);
-    p.word->odd ^= ((uint64_t)parities[i / 8] >> (i % 8) & 1u) << p.bit;
-    p.word->split |= UINT64_C(1) << p.bit;
-    const uint32_t reached = walk(&t, name);
+  for (size_t i = first; i < end;) {
+    const uint32_t block = asked[i] >> t.block_log2;
+    uint32_t highest = 0;
+    do {
+      cascade_expect(v->l, v->state, asked[i + AHEAD < v->asked_count ? i + AHEAD : i]);
+      const uint32_t name = asked[i] & (BLOCK_NAME - 1);
+      const cascade_place p = cascade_find(&t, name);
+      p.word->odd ^= ((uint64_t)parities[i / 8] >> (i % 8) & 1u) << p.bit;
+      p.word->split |= UINT64_C(1) << p.bit;
+      if ((name & (0 - name)) > (highest & (0 - highest))) highest = name;
+      i++;
+    } while (i < end && asked[i] >> t.block_log2 == block);
+    const uint32_t reached = walk(&t, highest);
     const uint32_t is_leaf = reached / FOUND_LEAF;
     *question = label | reached;
     *found = pass << PASS_SHIFT | (reached & (FOUND_LEAF - 1));
@@ -287,15 +292,20 @@ static size_t absorb_splits(visit *v, const uint32_t *asked, const uint8_t *pari
   return begin - first;
 }
 
+/* Opens the next pass, or all that are left once they are halving ones: each costs one question
+ * whether or not it is opened alone. The first pass is, since others build on its sum. */
 static void ask_blocks(visit *v) {
-  const uint32_t pass = v->f.head->begun;
-  const uint32_t asked = cascade_opening(v->l, pass);
-  cascade_open(v->plan, v->l, &v->f, v->scratch, CASCADE_CORRECTOR, v->tier);
-  for (uint32_t i = 0; i < asked; i++) {
-    v->questions[i] = v->label | pass << PASS_SHIFT | (BLOCK_NAME + i);
-  }
-  v->count = asked;
-  v->f.head->opening = 1;
+  uint32_t pass = v->f.head->begun;
+  do {
+    const uint32_t asked = cascade_opening(v->l, pass);
+    cascade_open(v->plan, v->l, &v->f, v->scratch, CASCADE_CORRECTOR, v->tier);
+    for (uint32_t i = 0; i < asked; i++) {
+      v->questions[v->count++] = v->label | pass << PASS_SHIFT | (BLOCK_NAME + i);
+    }
+    v->f.head->opening++;
+    pass++;
+  } while (pass > 1 && pass < v->plan->passes && v->l->passes[pass - 1].block_count == 2 &&
+           v->l->passes[pass].block_count == 2);
 }
 
 static inline size_t cascade_ask(const qkd_cascade_plan *plan, uint64_t *bits, uint64_t *state,
@@ -318,6 +328,7 @@ static inline size_t cascade_ask(const qkd_cascade_plan *plan, uint64_t *bits, u
   /* A frame without questions is finished, or all are yet to begin. */
   const cascade_head *first = (const cascade_head *)(const void *)state;
   const uint32_t frames = first->begun == 0 ? plan->frames : 0;
+  if (frames > 0) memset(state + l.shared + l.asked, 0, 2 * sizeof *state);
   size_t taken = 0;
   for (size_t i = 0; i < count && i < AHEAD; i++) cascade_expect(&l, state, asked[i]);
   for (uint32_t index = 0; index < frames || taken < count; index++) {
@@ -325,10 +336,9 @@ static inline size_t cascade_ask(const qkd_cascade_plan *plan, uint64_t *bits, u
     v.f = cascade_frame_at(plan, &l, state, index);
     v.label = index << FRAME_SHIFT;
     v.count = 0;
-    if (v.f.head->opening) {
-      taken += absorb_blocks(&v, parities, taken);
-    } else {
-      taken += absorb_splits(&v, asked, parities, taken);
+    if (v.f.head->opening == 0) taken += absorb_splits(&v, asked, parities, taken);
+    for (; v.f.head->opening > 0; v.f.head->opening--) {
+      taken += absorb_blocks(&v, v.f.head->begun - v.f.head->opening, parities, taken);
     }
     settle(&v);
     if (v.count == 0 && v.f.head->begun < plan->passes) ask_blocks(&v);
@@ -337,7 +347,7 @@ static inline size_t cascade_ask(const qkd_cascade_plan *plan, uint64_t *bits, u
     }
     v.questions += v.count;
   }
-  return (size_t)(v.questions - questions);
+  return cascade_deepen(plan, &l, state, questions, (size_t)(v.questions - questions));
 }
 
 #endif

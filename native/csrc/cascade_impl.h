@@ -43,6 +43,7 @@ typedef struct {
   size_t seldom, shared;                        /* from the state's begin */
   size_t shuffle, touched, found, dirty, fresh; /* from here on in what is shared */
   size_t halves, empty_left, empty_right;       /* [2][passes][leaf_words] */
+  size_t asked; /* all rounds' questions, and how many of them merely saved rounds */
   size_t shared_words;
 } cascade_layout;
 
@@ -50,7 +51,7 @@ typedef struct {
 typedef struct {
   uint32_t begun;   /* passes opened so far */
   uint32_t hung;    /* bit p: pass p has its tree, not its blocks alone */
-  uint32_t opening; /* the last pass's blocks have been asked, but not answered */
+  uint32_t opening; /* of so many passes the blocks have been asked, but not answered */
   uint32_t flips;
 } cascade_head;
 
@@ -105,6 +106,10 @@ void cascade_open(const qkd_cascade_plan *plan, const cascade_layout *l, const c
 void cascade_hang_tree(const qkd_cascade_plan *plan, const cascade_layout *l,
                        const cascade_frame *f, uint32_t pass, uint64_t *scratch,
                        cascade_role role, int tier);
+
+/* Asks several levels deep where a round's questions are few. Returns how many there are then. */
+size_t cascade_deepen(const qkd_cascade_plan *plan, const cascade_layout *l, uint64_t *state,
+                      uint32_t *questions, size_t count);
 
 static inline uint32_t cascade_leaves_of(const qkd_cascade_plan *plan) {
   return UINT32_C(1) << plan->depth;

@@ -24,19 +24,33 @@ static uint32_t blocks_in_order(const uint32_t *questions, size_t count, uint32_
   return i;
 }
 
-static inline int may_split(const qkd_cascade_plan *plan, const cascade_tree *t, uint32_t name,
-                            cascade_place *p) {
-  if (name - 1 >= cascade_leaves_of(plan) - 1) return 0;
+/* Whether a name is one of a split in a pass. */
+static inline int names_split(const qkd_cascade_plan *plan, const cascade_tree *t, uint32_t name) {
+  return name - 1 < cascade_leaves_of(plan) - 1 && (name & (0 - name)) >> t->block_log2 == 0;
+}
+
+/* Whether a node is a block, or a half that a split has shown. */
+static inline int is_shown(const cascade_tree *t, uint32_t name) {
   const uint32_t half = name & (0 - name);
-  if (half >> t->block_log2 != 0) return 0;
-  *p = cascade_find(t, name);
-  if (p->word->split >> p->bit & 1u) return 0;
   if (half >> (t->block_log2 - 1) != 0) return 1;
   const uint32_t parent = (name ^ half) | half << 1;
   const cascade_place above = cascade_find(t, parent);
   if (above.word->split >> above.bit & 1u) return 1;
   if (t->empty_left == NULL || cascade_tier_of(parent) > 0) return 0;
   return (int)((t->empty_left[parent / 64] | t->empty_right[parent / 64]) >> above.bit) & 1;
+}
+
+/* The first of the splits marked that are none of a block's or a shown half's: it and those after
+ * it are taken back. A half may be shown by a question after its own, for names ascend. */
+static size_t first_hidden(const cascade_tree *t, const uint32_t *questions, size_t first,
+                           size_t end) {
+  size_t hidden = first;
+  while (hidden < end && is_shown(t, questions[hidden] & (BLOCK_NAME - 1))) hidden++;
+  for (size_t i = hidden; i < end; i++) {
+    const cascade_place p = cascade_find(t, questions[i] & (BLOCK_NAME - 1));
+    p.word->split ^= UINT64_C(1) << p.bit;
+  }
+  return hidden;
 }
 
 /* Where a round's answers go on. */
@@ -75,6 +89,7 @@ static inline size_t answer_splits(const round_of_answers *r, const cascade_fram
   }
   const cascade_tree t = cascade_tree_at(r->l, f, pass);
   size_t i = first;
+  uint32_t hidden = 0;
   while (i < end) {
     uint64_t answers = 0;
     uint32_t n = 0;
@@ -83,8 +98,11 @@ static inline size_t answer_splits(const round_of_answers *r, const cascade_fram
       if (r->questions[ahead] >> FRAME_SHIFT < r->plan->frames) {
         cascade_expect(r->l, r->state, r->questions[ahead]);
       }
-      cascade_place p;
-      if (!may_split(r->plan, &t, r->questions[i + n] & ((1u << PASS_SHIFT) - 1), &p)) break;
+      const uint32_t name = r->questions[i + n] & (BLOCK_NAME - 1);
+      if (!names_split(r->plan, &t, name)) break;
+      const cascade_place p = cascade_find(&t, name);
+      if (p.word->split >> p.bit & 1u) break;
+      hidden |= !is_shown(&t, name);
       answers |= (p.word->odd >> p.bit & 1u) << n;
       p.word->split |= UINT64_C(1) << p.bit;
     }
@@ -93,7 +111,7 @@ static inline size_t answer_splits(const round_of_answers *r, const cascade_fram
     i += n;
     if (n < 64) break;
   }
-  return i - first;
+  return (hidden ? first_hidden(&t, r->questions, first, i) : i) - first;
 }
 
 static inline size_t cascade_answer(const qkd_cascade_plan *plan, uint64_t *state,
@@ -109,7 +127,11 @@ static inline size_t cascade_answer(const qkd_cascade_plan *plan, uint64_t *stat
     const uint32_t kind = questions[i] / BLOCK_NAME;
     const uint32_t pass = questions[i] >> PASS_SHIFT & (MAX_PASSES - 1);
     size_t end = i + 1;
-    while (end < count && questions[end] / BLOCK_NAME == kind) end++;
+    if (i > 0 && questions[i] <= questions[i - 1]) return i;
+    while (end < count && questions[end] / BLOCK_NAME == kind &&
+           questions[end] > questions[end - 1]) {
+      end++;
+    }
     if (questions[i] >> FRAME_SHIFT >= plan->frames || pass >= plan->passes) return i;
     const cascade_frame f = cascade_frame_at(plan, &l, state, questions[i] >> FRAME_SHIFT);
     const size_t answered = kind & 1u ? answer_blocks(&r, &f, pass, i, end)

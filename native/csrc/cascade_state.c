@@ -48,7 +48,8 @@ cascade_layout cascade_lay_out(const qkd_cascade_plan *plan) {
   l.halves = l.fresh + blocks / 2 + 1;
   l.empty_left = l.halves + 2 * plan->passes * (size_t)l.leaf_words;
   l.empty_right = l.empty_left + 2 * plan->passes * (size_t)l.leaf_words;
-  l.shared_words = l.empty_right + 2 * plan->passes * (size_t)l.leaf_words;
+  l.asked = l.empty_right + 2 * plan->passes * (size_t)l.leaf_words;
+  l.shared_words = l.asked + 2;
   return l;
 }
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qkd_native import deltas
 from qkd_native._kernels import ffi, lib
 from qkd_native.bits import WORD_BITS, BitString, Words
 from qkd_native.tier import current
@@ -214,19 +213,37 @@ class Reference(_End):
 
 
 def encode(questions: Questions) -> bytes:
-    """Ascending questions by their differences: most take one byte or two.
+    """Ascending questions by their differences: most take one byte or two (questions.c).
 
     Raises ValueError for questions that do not ascend.
     """
-    return deltas.encode(questions.astype(np.int64))
+    if not questions.size:
+        return b""
+    buffer = np.empty(lib.qkd_questions_room(questions.size), np.uint8)
+    length = lib.qkd_questions_encode(
+        ffi.from_buffer("uint32_t[]", np.ascontiguousarray(questions)),
+        questions.size,
+        ffi.from_buffer("uint8_t[]", buffer),
+    )
+    if not length:
+        raise ValueError("questions must ascend")
+    return buffer[:length].tobytes()
 
 
 def decode(data: bytes, count: int) -> Questions:
     """The count questions that encode made data of; ValueError for bytes that it never makes."""
-    questions = deltas.decode(data, count)
-    if count and questions[-1] >> 32:
-        raise ValueError(f"question {questions[-1]} has more than 32 bits")
-    return questions.astype(np.uint32)
+    # Nothing is allocated for a count that cannot be true.
+    if not 0 <= count <= 8 * len(data):
+        raise ValueError(f"{len(data)} bytes cannot hold {count} questions")
+    questions = np.empty(count, np.uint32)
+    if lib.qkd_questions_decode(
+        ffi.from_buffer("uint8_t[]", data),
+        len(data),
+        count,
+        ffi.from_buffer("uint32_t[]", questions),
+    ):
+        raise ValueError(f"these {len(data)} bytes are not a coding of {count} questions")
+    return questions
 
 
 def _tables(

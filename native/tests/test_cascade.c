@@ -211,6 +211,6 @@ int main(void) {
     unequal += !corrects(&shuffled, UINT32_C(1) << first);
   }
   withstands(&shuffled, qkd_tier_best());
-  expect(unequal <= 6, "hardly any string stays unequal");
+  expect(unequal <= 9, "hardly any string stays unequal");
   return failures != 0;
 }

@@ -20,6 +20,7 @@ from qkd_controller.link.block_messages import CascadeBegun, ParityAnswers, Pari
 from qkd_controller.link.errors import ProtocolError
 from qkd_native.bits import BitString
 from qkd_native.cascade import (
+    MAX_PASSES,
     Corrector,
     Plan,
     Questions,
@@ -150,8 +151,8 @@ async def _plan(
 
 
 def _most_questions(string_bits: int) -> int:
-    """As many leaves as there can be: each question of a round is about leaves of its own."""
-    return 2 * string_bits + 1
+    """No round asks more than there are blocks in all passes, each of two leaves or more."""
+    return (2 + MAX_PASSES) * string_bits + 1
 
 
 def _round_bytes(questions: int, string_bits: int) -> int:

@@ -1,6 +1,6 @@
 """Which reconciliation a block takes: Cascade, or LDPC codes.
 
-Cascade leaks less and costs less CPU time, but takes hundreds of round trips.
+Cascade leaks less and costs less CPU time, but takes a hundred round trips.
 Round trips cost nothing as long as enough bits are in conversation at once, which memory bounds.
 So the choice is by what each would make: secret bits a second, were all sifted bits that arrive or
 wait to be worked on with at most so many of them in conversation.
@@ -42,11 +42,12 @@ class Point:
 
 MEASURED: dict[Method, tuple[Point, ...]] = {
     "cascade": (
-        Point(0.01, 450e6, 1.045, 350),
-        Point(0.02, 300e6, 1.048, 335),
-        Point(0.03, 225e6, 1.048, 315),
-        Point(0.05, 185e6, 1.062, 166),
-        Point(0.10, 90e6, 1.068, 300),
+        Point(0.01, 450e6, 1.059, 119),
+        Point(0.02, 300e6, 1.063, 97),
+        Point(0.03, 225e6, 1.066, 91),
+        Point(0.05, 185e6, 1.068, 129),
+        Point(0.08, 120e6, 1.074, 207),
+        Point(0.10, 90e6, 1.083, 169),
     ),
     "ldpc": (
         Point(0.01, 30e6, 1.14, 3),
@@ -55,8 +56,9 @@ MEASURED: dict[Method, tuple[Point, ...]] = {
         Point(0.10, 60e6, 1.11, 2),
     ),
 }
-"""On a core of AMD EPYC (Zen 4) with AVX-512 (``benchmarks/README.md``). A slower machine is slower
-at both; their ratio is what decides where both are too slow."""
+"""Rates on a core of AMD EPYC (Zen 4) with AVX-512 (``benchmarks/README.md``); f and rounds of
+13.6 Mbit. A slower machine is slower at both; their ratio is what decides where both are too slow.
+"""
 
 
 @dataclass(frozen=True)

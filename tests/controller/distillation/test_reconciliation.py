@@ -95,6 +95,26 @@ def test_a_sample_leaks_little_more_than_the_entropy(qber: float) -> None:
     assert failed <= 3
 
 
+@pytest.mark.parametrize(
+    ("qber", "most_rounds"), [(0.01, 130), (0.02, 110), (0.03, 105), (0.05, 140), (0.08, 190)]
+)
+def test_a_string_takes_few_rounds_for_little_more_than_the_entropy(
+    qber: float, most_rounds: int
+) -> None:
+    """Of fifty frames; within what issue 3 allows up to 5 %."""
+    rng = np.random.default_rng(4)
+    bits = BATCH * MAX_FRAME_BITS
+    truth = rng.integers(0, 2, bits, np.uint8)
+    noisy = truth ^ (rng.random(bits, np.float32) < qber).astype(np.uint8)
+    rate = np.count_nonzero(truth ^ noisy) / bits
+    plan = cascade_plan(
+        rng.bytes(SEED_BYTES), bits, MAX_FRAME_BITS, block_sizes(qber, MAX_FRAME_BITS)
+    )
+    leaked, rounds = converse(Corrector(plan, noisy), Reference(plan, truth))
+    assert rounds <= most_rounds
+    assert leaked / bits / entropy(rate) < (1.07 if qber <= 0.05 else 1.09)
+
+
 @pytest.mark.parametrize("expected", [0.0025, 0.01, 0.04])
 def test_a_wrong_expectation_costs_next_to_nothing(expected: float) -> None:
     efficiency, failed = reconcile(2, 0.01, expected)

@@ -54,12 +54,13 @@ def test_chosen_frames_go_out_and_come_back() -> None:
     ("qber", "first", "second"),
     [
         (0, 10, 13),
-        (0.01, 6, 9),
-        (0.02, 5, 8),
-        (0.03, 5, 7),
+        (0.01, 6, 8),
+        (0.015, 6, 7),
+        (0.02, 5, 7),
+        (0.03, 5, 6),
         (0.05, 4, 6),
         (0.09, 3, 6),
-        (0.5, 3, 5),
+        (0.5, 3, 4),
     ],
 )
 def test_block_sizes_follow_the_error_rate(qber: float, first: int, second: int) -> None:
