@@ -93,9 +93,9 @@ void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
       const size_t begin = at;
       at = (tier > 1 ? qkd_clicks_order_avx512 : qkd_clicks_order_avx2)(
           order, times, channels, random, at, count, delays_ps, codes, held_times, held_codes);
-      if (tier > 1 && at - begin < ORDERLY) {
-        const size_t mingled = qkd_clicks_mingle_avx512(order, times, channels, random, at, count,
-                                                        delays_ps, codes, held_times, held_codes);
+      if (at - begin < ORDERLY) {
+        const size_t mingled = (tier > 1 ? qkd_clicks_mingle_avx512 : qkd_clicks_mingle_avx2)(
+            order, times, channels, random, at, count, delays_ps, codes, held_times, held_codes);
         if (mingled > at) {
           at = mingled;
           continue;
