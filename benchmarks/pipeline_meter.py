@@ -21,8 +21,8 @@ from qkd_controller.acquisition.reference import ReferenceEnd
 from qkd_controller.distillation import agreement, block, cascading, decoding, sifting
 from qkd_controller.link import codec, durable, tls_pipe
 from qkd_controller.link.authentication import Conversation
-from qkd_controller.node import matching
 from qkd_native.clicks import EventResolver
+from qkd_native.dither import Dither
 
 NATIVE, TLS, PYTHON = "native", "TLS", "Python"
 REST = "event loop and sockets"
@@ -51,7 +51,7 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (decoding.SyndromeReference, "answer", "reconcile"),
     (agreement, "confirmation_tag", "confirm"),
     (agreement, "frame_checks", "confirm"),
-    (matching.EventSource, "_dithered", "dither"),
+    (Dither, "add", "dither"),
     (EventResolver, "feed", "clicks"),
     (AnnouncingEnd, "add", "announce"),
     (AnnouncingEnd, "receive", "take matches"),

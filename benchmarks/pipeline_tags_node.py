@@ -39,7 +39,7 @@ CHANNELS = tuple(Channel(1 + i, "zx"[i // 2], i % 2) for i in range(4))
 RESOLUTION_PS = 4
 RATE_ERROR = 3e-6
 """Of the second node's clock."""
-TAGS_A_PIECE = 1 << 22
+TAGS_A_PIECE = 1 << 20
 HELD_LIMIT_BYTES = 64 << 20
 WARM_SLICES = 10
 

@@ -18,6 +18,14 @@ enum {
   ORDERLY = 64 /* clicks in order before a late one that is not worth sorting many for */
 };
 
+void qkd_clicks_spread(const uint8_t *restrict drawn, size_t count, uint8_t *restrict random) {
+  size_t i = 0;
+  for (; count - i >= 4; i += 4)
+    for (unsigned part = 0; part < 4; part++)
+      random[i + part] = (uint8_t)(drawn[i / 4] >> 2 * part & 3);
+  for (; i < count; i++) random[i] = (uint8_t)(drawn[i / 4] >> 2 * (i % 4) & 3);
+}
+
 /* Inserts some clicks; the running values stay in registers. */
 static void insert(qkd_click_order *restrict order, const int64_t *restrict times,
                    const uint8_t *restrict channels, const uint8_t *restrict random, size_t count,

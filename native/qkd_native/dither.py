@@ -23,7 +23,7 @@ class Dither:
     """
 
     def __init__(self, step_ps: int, key: bytes | None = None) -> None:
-        """key is 32 bytes, for a test that must repeat; ValueError for a step not in 1 … 2^32 - 1."""
+        """key: 32 bytes, for a test that must repeat. ValueError for a step not in 1 … 2^32 - 1."""
         if not 1 <= step_ps < 1 << 32:
             raise ValueError("a tagger's step is 1 ps to 4 ms")
         key = os.urandom(32) if key is None else key

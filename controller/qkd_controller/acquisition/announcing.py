@@ -30,6 +30,7 @@ from qkd_controller.link.acquisition_messages import (
 from qkd_controller.link.errors import BlockDiscarded
 from qkd_controller.link.message import Message
 from qkd_native import deltas
+from qkd_native.ticks import TickCoder
 
 Times = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -51,6 +52,7 @@ class AnnouncingEnd(TagEnd):
 
     def __init__(self, timing: Timing, bytes_limit: int = 256 << 20) -> None:
         super().__init__(timing, bytes_limit)
+        self._coder = TickCoder(timing.announce_resolution_ps)
         self._consumed: dict[int, int] = {}
         self._reference_epochs: dict[int, bool | None] = {}
         self._decided: SliceId | None = None
@@ -226,21 +228,19 @@ class AnnouncingEnd(TagEnd):
 
     def _announcements(self, stream: EventStream, events: Events) -> list[Message]:
         """All times are rounded down, which keeps their order: what is true of them stays true."""
-        resolution = self._timing.announce_resolution_ps
-        ticks = events.times // resolution
         messages: list[Message] = []
-        for begin in range(0, max(1, len(ticks)), EVENTS_A_MESSAGE):
-            part = ticks[begin : begin + EVENTS_A_MESSAGE]
-            first = int(part[0]) if len(part) else 0
-            last = begin + EVENTS_A_MESSAGE >= len(ticks)
-            complete = stream.complete_until_ps if last else int(part[-1]) * resolution
+        for begin in range(0, max(1, len(events.times)), EVENTS_A_MESSAGE):
+            part = events.times[begin : begin + EVENTS_A_MESSAGE]
+            first, coding = self._coder.encode(part)
+            last = begin + EVENTS_A_MESSAGE >= len(events.times)
+            complete = stream.complete_until_ps if last else int(part[-1])
             messages.append(
                 TimesAnnounced(
                     stream.epoch,
                     events.first_index + begin,
                     first,
                     len(part),
-                    deltas.encode(part, first),
+                    coding,
                     self._said_ps(complete),
                 )
             )
