@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from qkd_controller.acquisition.disclosure import TestSlices
 from qkd_controller.acquisition.end import TagEnd, refuse, slice_ids
+from qkd_controller.acquisition.matched import matched_message
 from qkd_controller.acquisition.pairing import Covered, Lost, Passed, RunPair, Search
 from qkd_controller.acquisition.slice_match import SliceMatcher
 from qkd_controller.acquisition.slices import SliceId, SliceRecord
@@ -19,14 +20,12 @@ from qkd_controller.link.acquisition_messages import (
     Mode,
     ModeChange,
     RunEnded,
-    SliceMatched,
     SlicesLost,
     TestDisclosure,
     TimesAnnounced,
     TimesReleased,
 )
 from qkd_controller.link.message import Message
-from qkd_native import deltas
 from qkd_native.ticks import TickCoder
 
 Times = npt.NDArray[np.int64]
@@ -164,7 +163,9 @@ class ReferenceEnd(TagEnd):
                     except ValueError as error:
                         raise refuse(str(error)) from None
             case TestDisclosure():
-                return self._disclosed(message)
+                result = self._tests.judge(message)
+                self.test_results.append(result)
+                return self._say(result)
             case DropSlices():
                 slices = slice_ids(message.slices)
                 self._queue.drop(slices)
@@ -267,7 +268,7 @@ class ReferenceEnd(TagEnd):
             middle.offset_ps,
             middle.rate * 1e6,
         )
-        messages.append(_matched(record, indices))
+        messages.append(matched_message(record, indices))
         self.records.append(record)
         self.counts.matched += 1
         if record.mode == "test":
@@ -300,19 +301,12 @@ class ReferenceEnd(TagEnd):
         except (ValueError, OverflowError) as error:
             raise refuse(str(error)) from None
 
-    def _disclosed(self, message: TestDisclosure) -> list[Message]:
-        result = self._tests.judge(message)
-        self.test_results.append(result)
-        return self._say(result)
-
     def _current(self) -> EventStream | None:
         """The oldest own run with slices to decide; sets the next slice where a run is new."""
-        for stream in self._streams.values():
-            first = -(-stream.complete_from_ps // self._slice_ps)
-            if self._next is None or self._next.epoch < stream.epoch:
-                self._next = SliceId(stream.epoch, first)
-            return stream
-        return None
+        stream = next(iter(self._streams.values()), None)
+        if stream is not None and (self._next is None or self._next.epoch < stream.epoch):
+            self._next = SliceId(stream.epoch, -(-stream.complete_from_ps // self._slice_ps))
+        return stream
 
     def _finish(self, own: EventStream) -> None:
         """All whole slices of the run are decided."""
@@ -402,19 +396,3 @@ class ReferenceEnd(TagEnd):
 def _check_times(*times_ps: int) -> None:
     if any(abs(time) > _TIME_LIMIT_PS for time in times_ps):
         raise refuse("a time of more than a week")
-
-
-def _matched(record: SliceRecord, indices: npt.NDArray[np.int64]) -> SliceMatched:
-    return SliceMatched(
-        *record.slice,
-        record.announced_epoch,
-        record.mode,
-        record.coincidences,
-        deltas.encode(indices),
-        record.reference_events,
-        record.announced_events,
-        record.accidentals,
-        record.residual_rms_ps,
-        record.offset_ps,
-        record.drift_ppm,
-    )
