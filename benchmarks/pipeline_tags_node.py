@@ -40,8 +40,10 @@ RESOLUTION_PS = 4
 RATE_ERROR = 3e-6
 """Of the second node's clock."""
 TAGS_A_PIECE = 1 << 20
-HELD_LIMIT_BYTES = 64 << 20
-WARM_SLICES = 10
+HELD_LIMIT_BYTES = 48 << 20
+PAUSE_S = 0.005
+WARM_SLICES = 30
+"""At either end of the run: memory that is kept has been touched by then."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -148,9 +150,8 @@ class _Node:
         tags = self._tags
         matching.feed(RunStarted(0, 0))
         for begin in range(0, len(tags.times_ps), TAGS_A_PIECE):
-            # Each question waits for a batch of the engine's.
             while await matching.call(lambda engine: engine.bytes_held()) > HELD_LIMIT_BYTES:
-                pass
+                await asyncio.sleep(PAUSE_S)
             piece = slice(begin, begin + TAGS_A_PIECE)
             matching.feed(Tags(tags.times_ps[piece], tags.channels[piece]))
 

@@ -156,7 +156,7 @@ class Matching:
         self._on_fault = on_fault
         self._batch = _Batch()
         self._wake = asyncio.Event()
-        self._ample = asyncio.Event()
+        self._due = asyncio.Event()
         self._roomy = asyncio.Event()
         self._epoch = 0
         self._lossy_epoch: int | None = None
@@ -194,6 +194,7 @@ class Matching:
         """
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._put(_Question(ask, answer))
+        self._due.set()
         return await answer
 
     def attach(self, outbox: Outbox) -> None:
@@ -210,12 +211,12 @@ class Matching:
         """Feeds the engine until cancelled."""
         while True:
             await self._wake.wait()
-            # Small batches would spend more on threads than on tags.
+            # Small batches would spend more on threads than on tags, unless somebody waits.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BATCH_S):
-                    await self._ample.wait()
+                    await self._due.wait()
             self._wake.clear()
-            self._ample.clear()
+            self._due.clear()
             batch, self._batch = self._batch, _Batch()
             self._roomy.set()
             self._roomy.clear()
@@ -228,7 +229,7 @@ class Matching:
         self._batch.works.append(work)
         self._wake.set()
         if self._batch.held_bytes >= AMPLE_BYTES:
-            self._ample.set()
+            self._due.set()
 
     def _work(self, works: "list[Work | _Attach | _Question]") -> "_Done":
         done = _Done()
