@@ -15,11 +15,11 @@ class Dither:
     """Adds to each time a whole number of ps, uniform in [0, step_ps) and independent of all else.
 
     The numbers come from ChaCha with eight rounds (D. J. Bernstein, SASC 2008) under a key that the
-    operating system draws for each object; best attacks known reach seven rounds at 2^235 and more
-    (Aumasson et al., FSE 2008). A peer that sees announced times sees a sum of the unknown true
-    time and the dither, rounded; even from the dither itself it could not tell the next number, nor
-    one before. Nothing of the stream becomes key. No value of a step is likelier than another by
-    more than step_ps / 2^32 of itself.
+    operating system draws for each object. Attacks are known on seven rounds (the first: Aumasson
+    et al., FSE 2008, at a cost of 2^248), on eight none is known to us. A peer that sees announced
+    times sees a sum of the unknown true time and the dither, rounded; even from the dither itself
+    it could not tell the next number, nor the key. Nothing of the stream becomes key. No value of a
+    step is likelier than another by more than step_ps / 2^32 of itself.
     """
 
     def __init__(self, step_ps: int, key: bytes | None = None) -> None:
