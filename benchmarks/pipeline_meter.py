@@ -30,9 +30,9 @@ from qkd_controller.distillation import (
 )
 from qkd_controller.link import codec, durable, tls_pipe
 from qkd_controller.link.authentication import Conversation
-from qkd_controller.node import matching
 from qkd_native.bits import BitString
 from qkd_native.clicks import EventResolver
+from qkd_native.dither import Dither
 
 NATIVE, TLS, PYTHON = "native", "TLS", "Python"
 BENCHMARK = "not the node's"
@@ -63,7 +63,7 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (decoding.SyndromeReference, "answer", "reconcile"),
     (agreement, "confirmation_tag", "confirm"),
     (agreement, "frame_checks", "confirm"),
-    (matching.EventSource, "_dithered", "dither"),
+    (Dither, "add", "dither"),
     (EventResolver, "feed", "clicks"),
     (AnnouncingEnd, "add", "announce"),
     (AnnouncingEnd, "receive", "take matches"),

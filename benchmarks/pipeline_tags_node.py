@@ -39,9 +39,9 @@ CHANNELS = tuple(Channel(1 + i, "zx"[i // 2], i % 2) for i in range(4))
 RESOLUTION_PS = 4
 RATE_ERROR = 3e-6
 """Of the second node's clock."""
-TAGS_A_PIECE = 1 << 22
-HELD_LIMIT_BYTES = 64 << 20
-WARM_SLICES = 10
+TAGS_A_PIECE = 1 << 20
+HELD_LIMIT_BYTES = 48 << 20
+PAUSE_S = 0.005
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -87,7 +87,9 @@ class _Node:
         self._tags = _recorded(job)
         self._slices = self._lost = self._matched = 0
         self._marks: list[tuple[float, int, int, int, int, dict[str, float]]] = []
-        self._last_slice = job.seconds * 1000 // job.post.link.timing.slice_ms - WARM_SLICES
+        total = job.seconds * 1000 // job.post.link.timing.slice_ms
+        # By then memory that is kept has been touched, and the other end is still busy.
+        self._measured = (total // 4, total * 3 // 4)
         self._sent_bytes = 0
         self._enough = asyncio.Event()
 
@@ -148,9 +150,10 @@ class _Node:
         tags = self._tags
         matching.feed(RunStarted(0, 0))
         for begin in range(0, len(tags.times_ps), TAGS_A_PIECE):
-            # Each question waits for a batch of the engine's.
-            while await matching.call(lambda engine: engine.bytes_held()) > HELD_LIMIT_BYTES:
-                pass
+            while True:
+                if await matching.call(lambda engine: engine.bytes_held()) <= HELD_LIMIT_BYTES:
+                    break
+                await asyncio.sleep(PAUSE_S)
             piece = slice(begin, begin + TAGS_A_PIECE)
             matching.feed(Tags(tags.times_ps[piece], tags.channels[piece]))
 
@@ -164,8 +167,7 @@ class _Node:
             self._lost += message.count
         else:
             return
-        wanted = (WARM_SLICES, self._last_slice)
-        if len(self._marks) < 2 and self._slices >= wanted[len(self._marks)]:
+        if len(self._marks) < 2 and self._slices >= self._measured[len(self._marks)]:
             counts = (self._slices, self._lost, self._matched, self._sent_bytes)
             self._marks.append((time.monotonic(), *counts, self._meter.snapshot()))
             if len(self._marks) == 2 and not self._is_reference:

@@ -26,6 +26,10 @@ typedef struct {
   uint64_t dropped_dead_time;
 } qkd_click_resolver;
 
+/* Spreads drawn bytes to two bits a click: random[i] holds bits 2 (i % 4) of drawn[i / 4] and up,
+ * in its low bits. drawn has (count + 3) / 4 bytes. */
+void qkd_clicks_spread(const uint8_t *drawn, size_t count, uint8_t *random);
+
 /* Subtracts each channel's delay and inserts the clicks into the held ones, in time order.
  * codes[channel] is the event code (0..3), anything above for an unmapped channel. The buffers
  * hold held_times[i], and held_codes[i] = code (4 if unmapped) | two random bits << 4; they must

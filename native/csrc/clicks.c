@@ -18,6 +18,14 @@ enum {
   ORDERLY = 64 /* clicks in order before a late one that is not worth sorting many for */
 };
 
+void qkd_clicks_spread(const uint8_t *restrict drawn, size_t count, uint8_t *restrict random) {
+  size_t i = 0;
+  for (; count - i >= 4; i += 4)
+    for (unsigned part = 0; part < 4; part++)
+      random[i + part] = (uint8_t)(drawn[i / 4] >> 2 * part & 3);
+  for (; i < count; i++) random[i] = (uint8_t)(drawn[i / 4] >> 2 * (i % 4) & 3);
+}
+
 /* Inserts some clicks; the running values stay in registers. */
 static void insert(qkd_click_order *restrict order, const int64_t *restrict times,
                    const uint8_t *restrict channels, const uint8_t *restrict random, size_t count,
@@ -93,9 +101,9 @@ void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
       const size_t begin = at;
       at = (tier > 1 ? qkd_clicks_order_avx512 : qkd_clicks_order_avx2)(
           order, times, channels, random, at, count, delays_ps, codes, held_times, held_codes);
-      if (tier > 1 && at - begin < ORDERLY) {
-        const size_t mingled = qkd_clicks_mingle_avx512(order, times, channels, random, at, count,
-                                                        delays_ps, codes, held_times, held_codes);
+      if (at - begin < ORDERLY) {
+        const size_t mingled = (tier > 1 ? qkd_clicks_mingle_avx512 : qkd_clicks_mingle_avx2)(
+            order, times, channels, random, at, count, delays_ps, codes, held_times, held_codes);
         if (mingled > at) {
           at = mingled;
           continue;

@@ -62,6 +62,10 @@ size_t qkd_clicks_mingle_avx512(qkd_click_order *order, const int64_t *times,
                                 size_t count, const int64_t delays_ps[256],
                                 const uint8_t codes[256], int64_t *held_times,
                                 uint8_t *held_codes);
+size_t qkd_clicks_mingle_avx2(qkd_click_order *order, const int64_t *times,
+                              const uint8_t *channels, const uint8_t *random, size_t at,
+                              size_t count, const int64_t delays_ps[256],
+                              const uint8_t codes[256], int64_t *held_times, uint8_t *held_codes);
 
 /* Adds up the clicks on the mapped channels, all below LOOKED_UP; returns how many they are. */
 size_t qkd_clicks_count_avx512(const uint8_t *channels, size_t count, const uint8_t codes[256],

@@ -125,6 +125,22 @@ size_t qkd_match(int tier, const int64_t *a, size_t a_count, const int64_t *b, s
   return match_portable(a, a_count, b, b_count, shift_ps, window_ps, pairs, ambiguous);
 }
 
+size_t qkd_match_inside(const int64_t *restrict a, const uint8_t *restrict codes,
+                        const int64_t *restrict b, const int64_t *restrict ia,
+                        int64_t *restrict ib, size_t count, int64_t low_ps, int64_t high_ps,
+                        int64_t first_b, int64_t least_b, uint8_t *restrict kept,
+                        int64_t *restrict residuals_ps) {
+  size_t written = 0;
+  for (size_t k = 0; k < count; k++) {
+    const int64_t time_a = a[ia[k]], time_b = b[ib[k]], counted = first_b + ib[k];
+    ib[written] = counted;
+    kept[written] = codes[ia[k]];
+    residuals_ps[written] = time_a - time_b;
+    written += time_a >= low_ps && time_a < high_ps && counted >= least_b;
+  }
+  return written;
+}
+
 size_t qkd_pair_differences(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
                             int64_t low_ps, int64_t high_ps, int64_t *ia, int64_t *differences,
                             size_t capacity) {

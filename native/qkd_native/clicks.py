@@ -69,6 +69,9 @@ class EventResolver:
         self._codes_at = _address("uint8_t[]", self._codes)
         self._per_channel_at = _address("uint64_t[]", self._per_channel)
         self._hold(np.empty(0, np.int64), np.empty(0, np.uint8))
+        self._random: Codes = np.empty(0, np.uint8)
+        self._event_times: Times = np.empty(0, np.int64)
+        self._event_codes: Codes = np.empty(0, np.uint8)
         self.events = 0
 
     def feed(
@@ -76,13 +79,16 @@ class EventResolver:
     ) -> tuple[Times, Codes]:
         """Events that these clicks complete: (times int64 ps, codes uint8), in time order.
 
-        random has one byte a click (default: the operating system's generator). Codes are raw key:
-        the buffers here are wiped, those returned are the caller's to wipe. Raises ValueError for
-        arrays of other types or unequal lengths.
+        They are views, good until the next call. Of random, one byte a click, the two low bits
+        count (default: the operating system's generator). Codes are raw key: the other buffers here
+        are wiped, those returned are the caller's to wipe. Raises ValueError for arrays of other
+        types or unequal lengths.
         """
         count = len(times)
         if random is None:
-            random = np.frombuffer(os.urandom(count), np.uint8)
+            random = drawn = self._drawn(count)
+        else:
+            drawn = None
         if times.dtype != np.int64 or channels.dtype != np.uint8 or random.dtype != np.uint8:
             raise ValueError("times are int64, channels and random bytes are uint8")
         if times.shape != (count,) or channels.shape != (count,) or random.shape != (count,):
@@ -101,24 +107,24 @@ class EventResolver:
             self._held_codes_at,
             self._per_channel_at,
         )
+        if drawn is not None:
+            drawn.fill(0)
         ready = lib.qkd_clicks_ready(self._order, self._held_times_at)
         return self._resolve(ready)
 
     def flush(self) -> tuple[Times, Codes]:
         """The remaining events of a stream that has ended; the next feed starts a new stream."""
-        times, codes = self._resolve(self._order.held)
-        last_time = np.empty(1, np.int64)
-        last_code = np.empty(1, np.uint8)
+        resolved = len(self._resolve(self._order.held)[0])
         closed = lib.qkd_clicks_close(
-            self._resolver, _address("int64_t[]", last_time), _address("uint8_t[]", last_code)
+            self._resolver,
+            _address("int64_t[]", self._event_times[resolved:]),
+            _address("uint8_t[]", self._event_codes[resolved:]),
         )
         self._order.started = 0
         self._resolver.started = 0
         self.events += closed
-        every = np.concatenate((codes, last_code[:closed]))
-        codes.fill(0)
-        last_code.fill(0)
-        return np.concatenate((times, last_time[:closed])), every
+        every = slice(resolved + closed)
+        return self._event_times[every], self._event_codes[every]
 
     @property
     def complete_until_ps(self) -> int | None:
@@ -155,6 +161,13 @@ class EventResolver:
         """Clicks on channels that have no code."""
         return int(self._order.unmapped)
 
+    def _drawn(self, count: int) -> Codes:
+        if len(self._random) < count:
+            self._random = np.zeros(count, np.uint8)
+        random = self._random[:count]
+        lib.qkd_clicks_spread(os.urandom((count + 3) // 4), count, _address("uint8_t[]", random))
+        return random
+
     def _make_room(self, count: int) -> None:
         held = self._order.held
         if held + count <= len(self._held_times):
@@ -172,9 +185,13 @@ class EventResolver:
         self._held_codes_at = _address("uint8_t[]", codes)
 
     def _resolve(self, ready: int) -> tuple[Times, Codes]:
-        # One event may have been open already: it closes on top of those that begin here.
-        event_times = np.empty(ready + 1, np.int64)
-        event_codes = np.empty(ready + 1, np.uint8)
+        # One event may have been open already: it closes on top of those that begin here. The room
+        # is kept, since touching new memory costs more than all that is done here.
+        if len(self._event_times) < ready + 2:
+            self._event_codes.fill(0)
+            self._event_times = np.zeros(2 * ready + 2, np.int64)
+            self._event_codes = np.zeros(2 * ready + 2, np.uint8)
+        event_times, event_codes = self._event_times, self._event_codes
         written = lib.qkd_clicks_resolve(
             current(),
             self._resolver,
@@ -186,7 +203,7 @@ class EventResolver:
         )
         self.events += written
         # The open event's code may lie behind the others.
-        event_codes[written:].fill(0)
+        event_codes[written : ready + 1].fill(0)
         held = self._order.held
         rest = held - ready
         self._held_times[:rest] = self._held_times[ready:held]

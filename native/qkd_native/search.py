@@ -45,14 +45,17 @@ def bin_times(times: Times, origin_ps: int, bin_ps: float, count: int) -> Bins:
     return bins
 
 
-def map_times(times: Times, clock: tuple[int, int, float]) -> Times:
+def map_times(times: Times, clock: tuple[int, int, float], out: Times | None = None) -> Times:
     """times + offset + rate (times - origin), for the clock (origin, offset, rate), as `map_time`.
 
-    times is sorted int64. Raises ValueError for other arrays or |rate| >= 0.1.
+    times is sorted int64; the result stands in out if that is given, which is as long. Raises
+    ValueError for other arrays or |rate| >= 0.1.
     """
     origin_ps, offset_ps, rate = clock
     _check_times(times, origin_ps)
-    mapped = np.empty(len(times), np.int64)
+    mapped = np.empty(len(times), np.int64) if out is None else out
+    if mapped.dtype != np.int64 or mapped.shape != times.shape:
+        raise ValueError("mapped times are int64, and as many")
     lib.qkd_search_map(
         _int64(times),
         len(times),

@@ -129,8 +129,16 @@ static int tiers_agree(void) {
   return failures;
 }
 
+static int random_bits(void) {
+  const uint8_t drawn[2] = {0xE4, 0x1B};
+  const uint8_t wanted[7] = {0, 1, 2, 3, 3, 2, 1};
+  uint8_t random[7];
+  qkd_clicks_spread(drawn, 7, random);
+  return check(memcmp(random, wanted, 7) == 0, "two bits a click, each once");
+}
+
 int main(void) {
-  int failures = tiers_agree();
+  int failures = tiers_agree() + random_bits();
   for (int tier = 0; tier <= qkd_tier_best(); tier++) failures += by_hand(tier);
   return failures;
 }

@@ -176,7 +176,7 @@ def test_a_subtree_asked_at_once_is_answered_as_if_level_by_level(
     """And no part of it is answered again; a child whose parent is left out has no answer."""
     rng = np.random.default_rng(seed)
     plan = make_plan(rng, length, length, (6,))
-    bits = rng.integers(0, 2, length, np.uint8)
+    bits = BitString.of(rng.integers(0, 2, length, np.uint8))
     leaves = 1 << tree_depth(length)
     opening = np.arange(leaves >> 6, dtype=np.uint32) + np.uint32(1 << 16)
     blocks = rng.choice(leaves >> 6, min(3, leaves >> 6), replace=False)
@@ -206,7 +206,8 @@ def test_few_searches_go_several_levels_at_once_and_never_ask_what_is_known(fram
     plan = make_shuffled_plan(rng, frames << 16, 1 << 16, (5, 8, 11, 15, 15, 15))
     truth = rng.integers(0, 2, frames << 16, np.uint8)
     noisy = truth ^ (rng.random(truth.size) < 0.02).astype(np.uint8)
-    corrector, reference = Corrector(plan, noisy), Reference(plan, truth)
+    corrector = Corrector(plan, BitString.of(noisy))
+    reference = Reference(plan, BitString.of(truth))
     asked: set[int] = set()
     deep = 0
     while (questions := corrector.ask()).size:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qkd_native.matching import count_coincidences, match, pair_differences
+from qkd_native.matching import PairRoom, count_coincidences, match, pair_differences
 from qkd_native.tier import Tier, forced, supported
 
 times = st.lists(st.integers(-300, 300), max_size=40).map(lambda t: np.array(sorted(t), np.int64))
@@ -81,3 +81,35 @@ def test_wrong_arrays_are_refused():
         match(good, np.array([0, 2**62], np.int64), 1)
     with pytest.raises(ValueError, match="low to high"):
         pair_differences(good, good, 5, 1, 10)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_pairs_inside_a_slice_are_those_that_indexing_would_pick(data):
+    """The fused pass against its NumPy definition, room used again from slice to slice."""
+    draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    room = PairRoom()
+    for _ in range(3):
+        a = np.cumsum(draw.integers(0, 60, data.draw(st.integers(0, 300))))
+        b = np.sort(a[draw.random(len(a)) < 0.7] + draw.integers(-9, 10))
+        codes = draw.integers(0, 8, len(a), dtype=np.uint8)
+        low, high = sorted(draw.integers(0, 9000, 2).tolist())
+        first, least = draw.integers(0, 200, 2).tolist()
+        wanted = match(a, b, 10)
+        kept = (a[wanted.ia] >= low) & (a[wanted.ia] < high) & (wanted.ib + first >= least)
+        ia, ib = wanted.ia[kept], wanted.ib[kept]
+        found = room.match(a, b, 10)
+        inside = room.inside(a, codes, b, found, low, high, first, least)
+        assert np.array_equal(inside.indices, ib + first)
+        assert np.array_equal(inside.codes, codes[ia])
+        assert np.array_equal(inside.residuals_ps, a[ia] - b[ib])
+
+
+def test_pairs_of_another_match_or_codes_of_another_form_are_refused():
+    times, codes = np.arange(5, dtype=np.int64) * 100, np.zeros(5, np.uint8)
+    room = PairRoom()
+    found = room.match(times, times, 10)
+    with pytest.raises(ValueError, match="codes"):
+        room.inside(times, codes[:4], times, found, 0, 1000)
+    with pytest.raises(ValueError, match="last match"):
+        room.inside(times, codes, times, match(times, times, 10), 0, 1000)

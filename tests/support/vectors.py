@@ -168,12 +168,14 @@ def _clicks(case: Case) -> Answers:
         case["reorder_ps"],
     )
     channels = _bytes(case["channels"]) % 6
-    parts = resolver.feed(_times(case["times"]), channels, _bytes(case["random"])), resolver.flush()
+    times, codes = resolver.feed(_times(case["times"]), channels, _bytes(case["random"]))
+    event_times, event_codes = times.tobytes(), codes.tobytes()
+    times, codes = resolver.flush()
     return {
         "events": resolver.events,
         "multi": resolver.multi,
-        "event_times": answer(np.concatenate([times for times, _ in parts]).tobytes()),
-        "event_codes": answer(np.concatenate([codes for _, codes in parts]).tobytes()),
+        "event_times": answer(event_times + times.tobytes()),
+        "event_codes": answer(event_codes + codes.tobytes()),
     }
 
 

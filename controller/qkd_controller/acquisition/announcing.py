@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qkd_controller.acquisition.end import TagEnd, refuse, slice_ids
+from qkd_controller.acquisition.matched import matched_indices, matched_record
 from qkd_controller.acquisition.slices import (
     ModePlan,
     SliceId,
-    SliceRecord,
 )
 from qkd_controller.acquisition.stream import Events, EventStream
 from qkd_controller.config.link import Timing
@@ -29,7 +29,7 @@ from qkd_controller.link.acquisition_messages import (
 )
 from qkd_controller.link.errors import BlockDiscarded
 from qkd_controller.link.message import Message
-from qkd_native import deltas
+from qkd_native.ticks import TickCoder
 
 Times = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -51,6 +51,7 @@ class AnnouncingEnd(TagEnd):
 
     def __init__(self, timing: Timing, bytes_limit: int = 256 << 20) -> None:
         super().__init__(timing, bytes_limit)
+        self._coder = TickCoder(timing.announce_resolution_ps)
         self._consumed: dict[int, int] = {}
         self._reference_epochs: dict[int, bool | None] = {}
         self._decided: SliceId | None = None
@@ -153,7 +154,7 @@ class AnnouncingEnd(TagEnd):
         if message.mode != self._plan.mode(slice_id):
             raise refuse(f"slice {tuple(slice_id)} was not announced for {message.mode}")
         self._decide(message.epoch, message.index, 1)
-        indices = _indices(message, self.bytes_limit // 8)
+        indices = matched_indices(message, self.bytes_limit // 8)
         stream = self._streams.get(message.peer_epoch)
         if stream is None:
             if message.peer_epoch > self._newest_epoch:
@@ -176,7 +177,7 @@ class AnnouncingEnd(TagEnd):
         stream.drop_below(self._consumed.get(stream.epoch, 0))
         self.counts.matched += 1
         self._last_match = message
-        self.records.append(_record(message))
+        self.records.append(matched_record(message))
         if message.mode == "test":
             self.counts.test += 1
             self._disclosed[slice_id] = len(codes)
@@ -226,21 +227,19 @@ class AnnouncingEnd(TagEnd):
 
     def _announcements(self, stream: EventStream, events: Events) -> list[Message]:
         """All times are rounded down, which keeps their order: what is true of them stays true."""
-        resolution = self._timing.announce_resolution_ps
-        ticks = events.times // resolution
         messages: list[Message] = []
-        for begin in range(0, max(1, len(ticks)), EVENTS_A_MESSAGE):
-            part = ticks[begin : begin + EVENTS_A_MESSAGE]
-            first = int(part[0]) if len(part) else 0
-            last = begin + EVENTS_A_MESSAGE >= len(ticks)
-            complete = stream.complete_until_ps if last else int(part[-1]) * resolution
+        for begin in range(0, max(1, len(events.times)), EVENTS_A_MESSAGE):
+            part = events.times[begin : begin + EVENTS_A_MESSAGE]
+            first, coding = self._coder.encode(part)
+            last = begin + EVENTS_A_MESSAGE >= len(events.times)
+            complete = stream.complete_until_ps if last else int(part[-1])
             messages.append(
                 TimesAnnounced(
                     stream.epoch,
                     events.first_index + begin,
                     first,
                     len(part),
-                    deltas.encode(part, first),
+                    coding,
                     self._said_ps(complete),
                 )
             )
@@ -278,30 +277,3 @@ class AnnouncingEnd(TagEnd):
         """Tells of slices dropped here; the peer may name them in a block before it hears of it."""
         self._dropped += slices
         return self._say(DropSlices(tuple(slices), cause)) if slices else []
-
-
-def _indices(message: SliceMatched, most: int) -> npt.NDArray[np.int64]:
-    if message.count > most:
-        raise refuse(f"{message.count} events in a slice, more than this end could hold")
-    try:
-        indices = deltas.decode(message.indices, message.count)
-    except ValueError as error:
-        raise refuse(str(error)) from None
-    if np.any(np.diff(indices) <= 0):
-        raise refuse("an event matches twice in a slice")
-    return indices
-
-
-def _record(message: SliceMatched) -> SliceRecord:
-    return SliceRecord(
-        SliceId(message.epoch, message.index),
-        message.peer_epoch,
-        message.mode,
-        message.reference_events,
-        message.announced_events,
-        message.count,
-        message.accidentals,
-        message.residual_rms_ps,
-        message.offset_ps,
-        message.drift_ppm,
-    )

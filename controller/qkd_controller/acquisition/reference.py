@@ -5,12 +5,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from qkd_controller.acquisition.disclosure import TestSlices
 from qkd_controller.acquisition.end import TagEnd, refuse, slice_ids
+from qkd_controller.acquisition.matched import matched_message
 from qkd_controller.acquisition.pairing import Covered, Lost, Passed, RunPair, Search
+from qkd_controller.acquisition.slice_match import SliceMatcher
 from qkd_controller.acquisition.slices import SliceId, SliceRecord
 from qkd_controller.acquisition.stream import EventStream
 from qkd_controller.config.link import Timing
-from qkd_controller.distillation.sifting import compare
 from qkd_controller.link.acquisition_messages import (
     EVENTS_A_MESSAGE,
     DropSlices,
@@ -18,23 +20,19 @@ from qkd_controller.link.acquisition_messages import (
     Mode,
     ModeChange,
     RunEnded,
-    SliceMatched,
     SlicesLost,
     TestDisclosure,
-    TestResult,
     TimesAnnounced,
     TimesReleased,
 )
 from qkd_controller.link.message import Message
-from qkd_native import deltas
-from qkd_native.matching import count_coincidences, match
+from qkd_native.ticks import TickCoder
 
 Times = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 
 _SLICES_A_STEP = 8
 _TIME_LIMIT_PS = 1 << 60
-_HIGHEST_CODE = 7
 _PS_A_NS = 1000
 
 
@@ -66,7 +64,9 @@ class ReferenceEnd(TagEnd):
         self._next: SliceId | None = None
         self._used: dict[int, int] = {}
         self._released: dict[int, int] = {}
-        self._tests: dict[SliceId, tuple[Codes, float]] = {}
+        self._tests = TestSlices()
+        self._matcher = SliceMatcher(timing)
+        self._coder = TickCoder(timing.announce_resolution_ps)
 
     @property
     def locked(self) -> bool:
@@ -75,9 +75,8 @@ class ReferenceEnd(TagEnd):
 
     def bytes_held(self) -> int:
         """Memory that events of both ends and slices take, which the byte limit bounds."""
-        tests = sum(len(codes) for codes, _ in self._tests.values())
         streams = sum(stream.bytes_held for stream in self._peers.values())
-        return super().bytes_held() + streams + tests
+        return super().bytes_held() + streams + self._tests.bytes_held
 
     def begin_session(self) -> list[Message]:
         """A session has begun: what to tell the peer first."""
@@ -164,12 +163,14 @@ class ReferenceEnd(TagEnd):
                     except ValueError as error:
                         raise refuse(str(error)) from None
             case TestDisclosure():
-                return self._disclosed(message)
+                result = self._tests.judge(message)
+                self.test_results.append(result)
+                return self._say(result)
             case DropSlices():
                 slices = slice_ids(message.slices)
                 self._queue.drop(slices)
                 for slice_id in slices:
-                    self._tests.pop(slice_id, None)
+                    self._tests.drop(slice_id)
             case _:
                 raise refuse(f"{type(message).__name__} is not for the reference end")
         return []
@@ -241,32 +242,17 @@ class ReferenceEnd(TagEnd):
     def _match(self, pair: RunPair, low: int, high: int, messages: list[Message]) -> None:
         assert self._next is not None and pair.tracker is not None
         slice_id, own, peer = self._next, pair.own, pair.peer
-        window = self._timing.coincidence_window_ps
         model = pair.tracker.model
-        mine = own.between(low - 2 * window, high + 2 * window)
-        theirs = peer.between(
-            model.to_announced_ps(low - 3 * window), model.to_announced_ps(high + 3 * window)
-        )
-        mapped = model.to_reference(theirs.times)
-        found = match(mine.times, mapped, window)
-        # Neighbours beyond the slice count against ambiguity, but belong to the next slice.
-        inside = (mine.times[found.ia] >= low) & (mine.times[found.ia] < high)
-        inside &= found.ib + theirs.first_index >= self._used.get(peer.epoch, 0)
-        ia, ib = found.ia[inside], found.ib[inside]
-        # Far enough not to see the true pairs nor the gap that the dead time leaves around them.
-        shift = 2 * self._timing.dead_time_ps + 4 * window
-        accidentals = 0.5 * (
-            count_coincidences(mine.times, mapped, shift, window)
-            + count_coincidences(mine.times, mapped, -shift, window)
-        )
-        loss = pair.tracker.judge(len(ia), accidentals)
+        match = self._matcher.match(own, peer, model, low, high, self._used.get(peer.epoch, 0))
+        indices, codes, residuals = match.pairs
+        loss = pair.tracker.judge(len(indices), match.accidentals)
         if loss is not None:
+            codes.fill(0)
             pair.lose(low, high)
             self._lose(messages, loss.cause)
             return
-        pair.tracker.update(theirs.times[ib], mine.times[ia] - mapped[ib])
+        pair.tracker.update(match.middle_ps, residuals)
         self._rate = pair.tracker.model.rate
-        indices = ib + theirs.first_index
         if len(indices):
             self._used[peer.epoch] = int(indices[-1]) + 1
         middle = pair.tracker.model.at(model.to_announced_ps((low + high) // 2))
@@ -274,21 +260,20 @@ class ReferenceEnd(TagEnd):
             slice_id,
             peer.epoch,
             self._plan.mode(slice_id),
-            int(np.count_nonzero((mine.times >= low) & (mine.times < high))),
-            int(np.count_nonzero((mapped >= low) & (mapped < high))),
-            len(ia),
-            accidentals,
+            match.reference_events,
+            match.announced_events,
+            len(indices),
+            match.accidentals,
             pair.tracker.residual_rms_ps,
             middle.offset_ps,
             middle.rate * 1e6,
         )
-        codes = mine.codes[ia]
-        messages.append(_matched(record, indices))
+        messages.append(matched_message(record, indices))
         self.records.append(record)
         self.counts.matched += 1
         if record.mode == "test":
             self.counts.test += 1
-            self._tests[slice_id] = (codes, accidentals)
+            self._tests.hold(slice_id, codes, match.accidentals)
         else:
             self._queue.append(slice_id, peer.epoch, codes)
         self._proceed(slice_id.index + 1)
@@ -302,43 +287,26 @@ class ReferenceEnd(TagEnd):
             return
         if message.count > EVENTS_A_MESSAGE:
             raise refuse(f"{message.count} events in one message")
-        resolution = self._timing.announce_resolution_ps
         try:
             _check_times(message.complete_until_ps)
-            ticks = deltas.decode(message.deltas, message.count, message.first_tick)
-            if len(ticks):
-                _check_times(int(ticks[0]) * resolution, int(ticks[-1]) * resolution)
+            times = self._coder.decode(message.deltas, message.count, message.first_tick)
+            if len(times):
+                _check_times(int(times[0]), int(times[-1]))
             if stream.next_index == 0:
                 stream.start_at(message.first_index)
             if message.first_index != stream.next_index:
                 raise ValueError("events are missing between two announcements")
-            none = np.zeros(len(ticks), np.uint8)
-            stream.add(ticks * resolution, none, message.complete_until_ps)
+            none = np.zeros(len(times), np.uint8)
+            stream.add(times, none, message.complete_until_ps)
         except (ValueError, OverflowError) as error:
             raise refuse(str(error)) from None
 
-    def _disclosed(self, message: TestDisclosure) -> list[Message]:
-        slice_id = SliceId(message.epoch, message.index)
-        test = self._tests.pop(slice_id, None)
-        if test is None:
-            raise refuse(f"a disclosure of slice {tuple(slice_id)}, which is no matched test slice")
-        mine, accidentals = test
-        theirs = np.frombuffer(message.codes, np.uint8)
-        if len(theirs) != len(mine) or (len(theirs) and int(theirs.max()) > _HIGHEST_CODE):
-            raise refuse(f"the disclosure of slice {tuple(slice_id)} has not its form")
-        z, x = compare(mine, theirs)
-        result = TestResult(*slice_id, len(mine), *z, *x, accidentals)
-        self.test_results.append(result)
-        return self._say(result)
-
     def _current(self) -> EventStream | None:
         """The oldest own run with slices to decide; sets the next slice where a run is new."""
-        for stream in self._streams.values():
-            first = -(-stream.complete_from_ps // self._slice_ps)
-            if self._next is None or self._next.epoch < stream.epoch:
-                self._next = SliceId(stream.epoch, first)
-            return stream
-        return None
+        stream = next(iter(self._streams.values()), None)
+        if stream is not None and (self._next is None or self._next.epoch < stream.epoch):
+            self._next = SliceId(stream.epoch, -(-stream.complete_from_ps // self._slice_ps))
+        return stream
 
     def _finish(self, own: EventStream) -> None:
         """All whole slices of the run are decided."""
@@ -428,19 +396,3 @@ class ReferenceEnd(TagEnd):
 def _check_times(*times_ps: int) -> None:
     if any(abs(time) > _TIME_LIMIT_PS for time in times_ps):
         raise refuse("a time of more than a week")
-
-
-def _matched(record: SliceRecord, indices: npt.NDArray[np.int64]) -> SliceMatched:
-    return SliceMatched(
-        *record.slice,
-        record.announced_epoch,
-        record.mode,
-        record.coincidences,
-        deltas.encode(indices),
-        record.reference_events,
-        record.announced_events,
-        record.accidentals,
-        record.residual_rms_ps,
-        record.offset_ps,
-        record.drift_ppm,
-    )

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from qkd_native.ticks import append
+
 Times = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 
@@ -24,8 +26,8 @@ class EventStream:
     """Events of one epoch, in time order; a run that is going on or has ended with a verdict.
 
     utc_ns is the host's time at first_ps. Events keep their index when older ones are dropped;
-    before complete_from_ps some may be missing. Codes are raw key: those of dropped events are
-    wiped, also in views handed out.
+    before complete_from_ps some may be missing. Views are good until the next add. Codes are raw
+    key: those of dropped events are wiped, also in views handed out.
     """
 
     def __init__(
@@ -69,15 +71,15 @@ class EventStream:
             raise ValueError(f"epoch {self.epoch} has ended; nothing can be added")
         if times.dtype != np.int64 or codes.dtype != np.uint8 or times.shape != codes.shape:
             raise ValueError("times are int64, codes uint8, and as many")
-        latest = self.complete_until_ps
-        if len(times):
-            if int(times[0]) < latest or np.any(np.diff(times) < 0):
-                raise ValueError(f"events of epoch {self.epoch} are out of order")
-            latest = int(times[-1])
         self._reserve(len(times))
-        self._times[self._end : self._end + len(times)] = times
-        self._codes[self._end : self._end + len(times)] = codes
+        latest, room = self.complete_until_ps, slice(self._end, self._end + len(times))
+        try:
+            append(times, latest, self._times[room])
+        except ValueError:
+            raise ValueError(f"events of epoch {self.epoch} are out of order") from None
+        self._codes[room] = codes
         self._end += len(times)
+        latest = int(times[-1]) if len(times) else latest
         self.complete_until_ps = max(latest, complete_until_ps or latest)
 
     def end(self, end_ps: int, clean: bool, cause: str) -> None:
@@ -133,13 +135,16 @@ class EventStream:
     def _reserve(self, count: int) -> None:
         if self._end + count <= len(self._times):
             return
-        held = self._end - self._begin
-        capacity = max(_LEAST_CAPACITY, 2 * (held + count))
-        # Never moved in place: views of times handed out stay what they were.
-        times: Times = np.empty(capacity, np.int64)
-        codes: Codes = np.empty(capacity, np.uint8)
-        times[:held] = self._times[self._begin : self._end]
-        codes[:held] = self._codes[self._begin : self._end]
-        self._codes.fill(0)
+        begin, end, held = self._begin, self._end, self._end - self._begin
+        times, codes = self._times, self._codes
+        # Touching new memory costs more than moving what is held: it is taken only where more than
+        # half of the old would be in use. What moves within the old moves beyond itself, therefore.
+        if 2 * (held + count) > len(times):
+            capacity = 2 * max(_LEAST_CAPACITY, 2 * (held + count))
+            times, codes = np.empty(capacity, np.int64), np.empty(capacity, np.uint8)
+        times[:held] = self._times[begin:end]
+        codes[:held] = self._codes[begin:end]
+        # Those before begin are wiped already; elsewhere the old codes stand twice now.
+        self._codes[begin:end] = 0
         self._times, self._codes = times, codes
         self._begin, self._end = 0, held

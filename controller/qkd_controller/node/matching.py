@@ -5,7 +5,7 @@ needs no lock, and the event loop never waits for it.
 """
 
 import asyncio
-import os
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,9 +25,14 @@ from qkd_controller.link.message import Message
 from qkd_controller.node.outbox import Outbox, size_bytes
 from qkd_drivers.contract import Tags
 from qkd_native.clicks import EventResolver
+from qkd_native.dither import Dither
 
 BATCH_S = 0.05
+AMPLE_BYTES = 1 << 20
+"""With so much at hand, the engine is visited at once."""
 INBOX_LIMIT_BYTES = 64 << 20
+_PIECE = 1 << 16
+"""Tags that go through all stages at a time: what they pass through stays in the cache."""
 
 Engine = ReferenceEnd | AnnouncingEnd
 Work = Callable[[Engine], Iterable[Message]]
@@ -58,15 +63,21 @@ class EventSource:
         self._quiet_until_ps = timing.dead_time_ps - min(0, *self._delays_ps.values())
         self._epoch = 0
         self._clicks = self._resolver()
+        self._dither = Dither(resolution_ps)
+        self._dithered = np.empty(_PIECE, np.int64)
 
     def apply(self, item: RunEvent, engine: Engine) -> list[Message]:
         """Feeds one item of the stream to the engine; for the worker thread."""
         if isinstance(item, RunStarted):
             self._epoch, self._clicks = item.epoch, self._resolver()
+            self._dither = Dither(self._resolution_ps)
             return engine.begin_epoch(item.epoch, item.utc_ns)
         if isinstance(item, Tags):
-            times, codes = self._clicks.feed(self._dithered(item.times_ps), item.channels)
-            return self._add(engine, times, codes, self._clicks.complete_until_ps)
+            messages = []
+            for begin in range(0, len(item.times_ps), _PIECE):
+                piece = slice(begin, begin + _PIECE)
+                messages += self._clicked(engine, item.times_ps[piece], item.channels[piece])
+            return messages
         messages = self._add(engine, *self._clicks.flush(), None)
         clean, cause = item.clean, item.cause
         if clean and self._clicks.non_monotone:
@@ -81,11 +92,10 @@ class EventSource:
         codes.fill(0)
         return messages
 
-    def _dithered(self, times: Times) -> Times:
-        # 32 random bits a tag: no value of a step is likelier than another by more than 1e-6.
-        drawn = np.frombuffer(os.urandom(4 * len(times)), np.uint32).astype(np.uint64)
-        step = (drawn * np.uint64(self._resolution_ps)) >> np.uint64(32)
-        return times + step.astype(np.int64)
+    def _clicked(self, engine: Engine, times: Times, channels: Codes) -> list[Message]:
+        dithered = self._dither.add(times, self._dithered[: len(times)])
+        events = self._clicks.feed(dithered, channels)
+        return self._add(engine, *events, self._clicks.complete_until_ps)
 
     def _resolver(self) -> EventResolver:
         return EventResolver(
@@ -146,6 +156,7 @@ class Matching:
         self._on_fault = on_fault
         self._batch = _Batch()
         self._wake = asyncio.Event()
+        self._due = asyncio.Event()
         self._roomy = asyncio.Event()
         self._epoch = 0
         self._lossy_epoch: int | None = None
@@ -183,6 +194,7 @@ class Matching:
         """
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._put(_Question(ask, answer))
+        self._due.set()
         return await answer
 
     def attach(self, outbox: Outbox) -> None:
@@ -199,9 +211,12 @@ class Matching:
         """Feeds the engine until cancelled."""
         while True:
             await self._wake.wait()
-            # Small batches would spend more on threads than on tags.
-            await asyncio.sleep(BATCH_S)
+            # Small batches would spend more on threads than on tags, unless somebody waits.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BATCH_S):
+                    await self._due.wait()
             self._wake.clear()
+            self._due.clear()
             batch, self._batch = self._batch, _Batch()
             self._roomy.set()
             self._roomy.clear()
@@ -213,6 +228,8 @@ class Matching:
     def _put(self, work: "Work | _Attach | _Question") -> None:
         self._batch.works.append(work)
         self._wake.set()
+        if self._batch.held_bytes >= AMPLE_BYTES:
+            self._due.set()
 
     def _work(self, works: "list[Work | _Attach | _Question]") -> "_Done":
         done = _Done()

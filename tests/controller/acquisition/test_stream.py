@@ -47,13 +47,23 @@ def test_events_keep_their_index_and_order(todo, low, span):
         assert everything[some.first_index] == some.times[0]
 
 
-def test_views_stay_what_they_were_when_events_come_and_go():
-    stream = EventStream(1, 0, 0)
-    stream.add(np.arange(4000, dtype=np.int64), np.zeros(4000, np.uint8))
-    view = stream.between(1000, 1010).times
-    stream.drop_before(2000)
-    stream.add(np.arange(4000, 90_000, dtype=np.int64), np.zeros(86_000, np.uint8))
-    assert view.tolist() == list(range(1000, 1010))
+def test_a_steady_stream_takes_no_new_memory():
+    """Touching new memory is slow; events that come as fast as they go move within the old."""
+    stream, step = EventStream(1, 0, 0), 10_000
+    rooms, moves = set(), 0
+    for begin in range(0, 100 * step, step):
+        before, first, end = stream._codes, stream._begin, stream._end
+        stream.add(np.arange(begin, begin + step, dtype=np.int64), np.full(step, 3, np.uint8))
+        if stream._codes is before and stream._begin < first:
+            moves += 1
+            assert not before[max(first, stream._end) : end].any(), "what has moved is wiped"
+        stream.drop_before(begin - 2 * step)
+        if begin >= 10 * step:
+            rooms.add(id(stream._times))
+        held = stream.since(0)
+        assert held.times.tolist() == list(range(max(0, begin - 2 * step), begin + step))
+        assert held.codes.all()
+    assert len(rooms) == 1 and moves > 2
 
 
 def test_disorder_wrong_arrays_and_late_events_are_refused():

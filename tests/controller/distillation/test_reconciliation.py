@@ -104,9 +104,8 @@ def test_a_string_takes_few_rounds_for_little_more_than_the_entropy(
     """Of fifty frames; within what issue 3 allows up to 5 %."""
     rng = np.random.default_rng(4)
     bits = BATCH * MAX_FRAME_BITS
-    truth = rng.integers(0, 2, bits, np.uint8)
-    noisy = truth ^ (rng.random(bits, np.float32) < qber).astype(np.uint8)
-    rate = np.count_nonzero(truth ^ noisy) / bits
+    truth, noisy = make_strings(rng, bits, qber)
+    rate = truth.differing(noisy) / bits
     plan = cascade_plan(
         rng.bytes(SEED_BYTES), bits, MAX_FRAME_BITS, block_sizes(qber, MAX_FRAME_BITS)
     )

@@ -1,0 +1,9 @@
+/* Random dither of detection times, with AVX2. */
+#if defined(__x86_64__)
+#include "dither_impl.h"
+
+void qkd_dither_avx2(qkd_dither_state *state, uint32_t step_ps, const int64_t *times, size_t count,
+                     int64_t *dithered) {
+  dither(state, step_ps, times, count, dithered);
+}
+#endif
