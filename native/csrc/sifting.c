@@ -82,10 +82,13 @@ int qkd_sift_take(const uint8_t *codes, size_t codes_count, const int64_t *indic
 
 int qkd_sift_drop(const uint8_t *codes, size_t codes_count, const int64_t *dropped,
                   size_t dropped_count, uint8_t *kept) {
+  if (dropped_count > codes_count) return -1;
+  const size_t kept_count = codes_count - dropped_count;
   size_t from = 0;
   for (size_t i = 0; i < dropped_count; i++) {
     const uint64_t at = (uint64_t)dropped[i];
-    if (at < from || at >= codes_count) return -1;
+    /* As many must still fit behind it as follow: so never more is kept than there is room for. */
+    if (at < from || at > kept_count + i) return -1;
     memcpy(kept, codes + from, at - from);
     kept += at - from;
     from = at + 1;

@@ -13,6 +13,13 @@ static int check(int condition, const char *what) {
   return condition ? 0 : 1;
 }
 
+/* Exactly as many bytes as needed, for the address sanitizer to see any beyond. */
+static uint8_t *room(size_t bytes) {
+  uint8_t *at = calloc(bytes + !bytes, 1);
+  if (!at) abort();
+  return at;
+}
+
 static int by_hand(int tier) {
   int failures = 0;
   const uint8_t codes[9] = {0, 1, 2, 3, 5, 7, 1, 3, 6}; /* bit 2, of several clicks, says nothing */
@@ -42,11 +49,16 @@ static int by_hand(int tier) {
   return failures;
 }
 
-/* Exactly as many bytes as needed, for the address sanitizer to see any beyond. */
-static uint8_t *room(size_t bytes) {
-  uint8_t *at = calloc(bytes + !bytes, 1);
-  if (!at) abort();
-  return at;
+/* The last code is named first: what comes before it is more than there is room for. */
+static int no_room_for_a_late_refusal(void) {
+  const uint8_t codes[9] = {0};
+  const int64_t falling[3] = {8, 3, 2}, many[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  uint8_t *six = room(6), *none = room(0);
+  const int failures =
+      check(qkd_sift_drop(codes, 9, falling, 3, six) == -1, "falling indices") +
+      check(qkd_sift_drop(codes, 9, many, 10, none) == -1, "more indices than codes");
+  free(six), free(none);
+  return failures;
 }
 
 static int tiers_agree(void) {
@@ -93,7 +105,7 @@ static int tiers_agree(void) {
 }
 
 int main(void) {
-  int failures = tiers_agree();
+  int failures = tiers_agree() + no_room_for_a_late_refusal();
   for (int tier = 0; tier <= qkd_tier_best(); tier++) failures += by_hand(tier);
   return failures;
 }
