@@ -99,7 +99,7 @@ class Correlator:
             if values.dtype != np.float32 or values.ndim != 1 or len(values) % SMOOTH:
                 raise ValueError(f"lags and floor are flat float32 arrays of {SMOOTH} n")
         if len(lags) != len(floor) or not 0 < len(a) <= self.size:
-            raise ValueError("lags and floor are equally long; a is not empty, nor longer than the size")
+            raise ValueError("as many lags as floor; a is not empty, nor longer than the size")
         if len(lags) > 2 * (self.size - len(a) + 1):
             raise ValueError("more lags than the size allows")
         tier = current()
