@@ -65,8 +65,13 @@ fuzz: ## fuzz what takes bytes from a wire or a file (FUZZ_SECONDS=20 a target)
 			>build/fuzz/$$target.log 2>&1 || { tail -n 30 build/fuzz/$$target.log; exit 1; }; \
 		grep number_of_executed_units build/fuzz/$$target.log; done
 
+.PHONY: wheel
+wheel: .venv/ready ## dist/: one wheel for this kind of machine and any Python from 3.11 on
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist
+
 .PHONY: soak
-soak: .venv/ready ## the long runs: 10^7-bit blocks, the full fault matrix
+soak: .venv/ready ## the long runs: 10^7-bit blocks, the full fault matrix, the wheel
 	$(BIN)/python -m pytest -q -m soak --timeout 3600
 
 .PHONY: bench
@@ -88,4 +93,4 @@ format: .venv/ready ## rewrite the sources in the house style
 
 .PHONY: clean
 clean: ## remove what was built and what the demo made
-	rm -rf .venv build run .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build dist run .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -6,29 +6,27 @@ from pathlib import Path
 
 from benchmarks import harness
 
-_NO_FAMILY = {
-    "__main__",
-    "harness",
-    "pipeline",
-    "pipeline_delay",
-    "pipeline_meter",
-    "pipeline_node",
-}
+_NO_FAMILY = ("__", "harness", "pipeline")
+"""How the names of the other modules here begin."""
+
+
+def families() -> list[str]:
+    """The modules here that have a function ``cases()``."""
+    here = Path(__file__).parent
+    return sorted(p.stem for p in here.glob("*.py") if not p.stem.startswith(_NO_FAMILY))
 
 
 def main() -> None:
-    here = Path(__file__).parent
-    families = sorted(p.stem for p in here.glob("*.py") if p.stem not in _NO_FAMILY)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("family", nargs="*", help=f"of {', '.join(families) or 'none yet'}")
+    parser.add_argument("family", nargs="*", help=f"of {', '.join(families())}")
     parser.add_argument("--rounds", type=int, default=harness.ROUNDS)
     arguments = parser.parse_args()
-    unknown = set(arguments.family) - set(families)
+    unknown = set(arguments.family) - set(families())
     if unknown:
         parser.error(f"no such family: {', '.join(sorted(unknown))}")
     harness.pin()
     rows: list[harness.Row] = []
-    for family in arguments.family or families:
+    for family in arguments.family or families():
         for case in importlib.import_module(f"benchmarks.{family}").cases():
             rows += harness.measure(case, arguments.rounds)
     print(harness.machine(), end="\n\n")

@@ -1,4 +1,5 @@
-/* The common clock of two time lists, from coincidences: declarations read by C and by cffi. */
+/* The common clock of two time lists, from coincidences: declarations read by C and by cffi.
+ * Times are in order and within 2^61 ps of zero; others give numbers without meaning. */
 
 /* Adds each time to the count of its bin, which stays at 255: bin = (time - origin) scale / 2^64.
  * Times outside the bins are ignored. */
@@ -11,7 +12,7 @@ void qkd_search_bins(const int64_t *times, size_t count, int64_t origin_ps, int6
 size_t qkd_search_scratch(int log2_size);
 size_t qkd_search_rows(int log2_size);
 
-/* lags[l] = sum over i of a[i] b[i + l], where b is 0 beyond its end; a_count <= size and
+/* lags[l] = sum over i of a[i] b[i + l], where b is 0 beyond its end; 0 < a_count <= size and
  * lag_count <= 2 (size - a_count + 1). The scratch is aligned to 64 bytes. */
 void qkd_search_correlate(int tier, const uint8_t *a, size_t a_count, const uint8_t *b,
                           size_t b_count, int log2_size, const float *twiddles,

@@ -19,7 +19,7 @@ static const qkd_gf2x_kernels *kernels_of(int tier) {
     case 2:
       return &qkd_gf2x_avx512;
     case 1:
-      return &qkd_gf2x_avx2;
+      return __builtin_cpu_supports("vpclmulqdq") ? &qkd_gf2x_vpclmul : &qkd_gf2x_avx2;
 #endif
     default:
       return &qkd_gf2x_portable;

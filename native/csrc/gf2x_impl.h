@@ -49,8 +49,7 @@ void qkd_gf2x_from_basis(uint64_t x[QKD_BASIS]);
 #if defined(__x86_64__)
 void qkd_gf2x_base_pclmul(uint64_t *restrict product, const uint64_t *restrict a, size_t a_words,
                           const uint64_t *restrict b, size_t b_words);
-extern const qkd_gf2x_kernels qkd_gf2x_avx2;
-extern const qkd_gf2x_kernels qkd_gf2x_avx512;
+extern const qkd_gf2x_kernels qkd_gf2x_avx2, qkd_gf2x_vpclmul, qkd_gf2x_avx512;
 #endif
 
 /* Karatsuba: the whole product, a_words >= b_words > 0. */

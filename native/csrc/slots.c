@@ -84,11 +84,12 @@ static void track(qkd_slot_grid *grid, const qkd_slot_ruler *ruler, int64_t time
   grid->centre_fraction = 0;
   move_centre(grid, -residual);
   if (grid->gated > 0) {
-    const int64_t unit = INT64_C(1) << (FRACTION_BITS - RESIDUAL_BITS);
+    /* Of an error times a gain in 256ths; both products stay below 2^58. */
+    const int64_t unit = INT64_C(1) << (FRACTION_BITS - RESIDUAL_BITS - 8);
     grid->error = grid->residuals / grid->gated;
-    move_centre(grid, grid->error * grid->phase_gain / 256 * unit);
+    move_centre(grid, grid->error * grid->phase_gain * unit);
     if (elapsed > 0) {
-      int64_t period = grid->period + grid->error * unit / elapsed * grid->period_gain / 256;
+      int64_t period = grid->period + grid->error * grid->period_gain * unit / elapsed;
       if (period < grid->least_period) period = grid->least_period;
       if (period > grid->most_period) period = grid->most_period;
       grid->period = period;

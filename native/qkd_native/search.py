@@ -92,7 +92,8 @@ class Correlator:
 
         That part, which floor is increased by, is interpolated between the means of SMOOTH lags.
         Relative to the greatest sum, the error is some 1e-6. Raises ValueError if the lengths are
-        no multiple of SMOOTH, differ, or exceed 2 (size - len(a) + 1), or a is longer than size.
+        no multiple of SMOOTH, differ, or exceed 2 (size - len(a) + 1), or a is empty or longer than
+        the size.
         """
         for counts in (a, b):
             if counts.dtype != np.uint8 or counts.ndim != 1:
@@ -100,8 +101,8 @@ class Correlator:
         for values in (lags, floor):
             if values.dtype != np.float32 or values.ndim != 1 or len(values) % SMOOTH:
                 raise ValueError(f"lags and floor are flat float32 arrays of {SMOOTH} n")
-        if len(lags) != len(floor) or len(a) > self.size:
-            raise ValueError("lags and floor are equally long, and a is not longer than the size")
+        if len(lags) != len(floor) or not 0 < len(a) <= self.size:
+            raise ValueError("as many lags as floor; a is not empty, nor longer than the size")
         if len(lags) > 2 * (self.size - len(a) + 1):
             raise ValueError("more lags than the size allows")
         tier = current()

@@ -38,6 +38,7 @@ static void oracle(uint64_t *product, const uint64_t *a, size_t a_words, const u
   }
 }
 
+/* Of AVX2 the narrow multiplier; qkd_gf2x_window takes the wide one where there is one. */
 static const qkd_gf2x_kernels *kernels_of(int tier) {
 #if defined(__x86_64__)
   if (tier == 2) return &qkd_gf2x_avx512;

@@ -13,6 +13,13 @@ static int check(int condition, const char *what) {
   return condition ? 0 : 1;
 }
 
+/* Exactly as many bytes as needed, for the address sanitizer to see any beyond. */
+static void *room(size_t bytes) {
+  void *at = calloc(bytes + !bytes, 1);
+  if (!at) abort();
+  return at;
+}
+
 static int by_hand(int tier) {
   int failures = 0;
   uint8_t codes[9] = {0, 1, 2, 3, 5, 7, 1, 3, 6}, taken[3];
@@ -32,13 +39,6 @@ static int by_hand(int tier) {
   failures += check(kept[0] == 3 && bits == 6, "z");
   failures += check(kept[1] == 4 && bases == 7, "x");
   return failures;
-}
-
-/* Exactly as many bytes as needed, for the address sanitizer to see any beyond. */
-static void *room(size_t bytes) {
-  void *at = calloc(bytes + !bytes, 1);
-  if (!at) abort();
-  return at;
 }
 
 static int tiers_agree_with_a_plain_reading(void) {

@@ -46,6 +46,24 @@ static int by_hand(int tier) {
   return failures;
 }
 
+/* The longest period and full gains: a pulse half a slot late moves the grid there, and no sum
+ * overflows on the way. */
+static int full_gains(int tier) {
+  int failures = 0;
+  qkd_slot_grid grid = grid_of((INT64_C(1) << 58) - 1, (INT64_C(1) << 57) - 1);
+  grid.interval = 1;
+  grid.phase_gain = grid.period_gain = 256;
+  const int64_t times[2] = {(INT64_C(3) << 25) - 2, 0};
+  const uint8_t channels[2] = {0};
+  int64_t slots[2];
+  uint8_t kept[2];
+  failures += check(qkd_slots_assign(tier, &grid, times, channels, 1, slots, kept) == 1 &&
+                        slots[0] == 1, "within the gate");
+  failures += check(grid.period == grid.most_period, "as long as it may be");
+  failures += check(grid.centre_ps + (grid.centre_fraction >> 31) == times[0], "centred on the tag");
+  return failures;
+}
+
 enum { TAGS = 4000 };
 
 static uint64_t random_word = 1;
@@ -133,6 +151,6 @@ static int tiers_agree(void) {
 
 int main(void) {
   int failures = tiers_agree();
-  for (int tier = 0; tier <= qkd_tier_best(); tier++) failures += by_hand(tier) + exact(tier);
+  for (int tier = 0; tier <= qkd_tier_best(); tier++) failures += by_hand(tier) + full_gains(tier) + exact(tier);
   return failures;
 }

@@ -10,13 +10,6 @@
 #include "mac.h"
 #include "matching.h"
 #include "photons.h"
-#include "tier.h"
-
-static void *room(size_t count, size_t size) {
-  void *at = calloc(count + 1, size);
-  if (at == NULL) broken("no memory");
-  return at;
-}
 
 static int mac(const vector *v, int tier) {
   size_t size, ignored;
@@ -272,21 +265,6 @@ static int photons(const vector *v, int tier) {
               wrong_bytes(v, "channels_1", channels + CAPACITY, counts[1]);
   free(channels);
   free(times);
-  return failures;
-}
-
-static int family(const char *name, int (*run)(const vector *v, int tier)) {
-  char *all = whole_file(name);
-  const char *at = strstr(all, "\"cases\"");
-  if (at == NULL) broken(name);
-  at += strlen("\"cases\"");
-  int failures = 0, cases = 0;
-  vector v;
-  for (; next_case(&at, &v); cases++)
-    for (int tier = 0; tier <= qkd_tier_best(); tier++) failures += run(&v, tier);
-  if (cases == 0) broken("no cases");
-  if (failures) fprintf(stderr, "failed: vectors of %s\n", name);
-  free(all);
   return failures;
 }
 

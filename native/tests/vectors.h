@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tier.h"
+
 enum { MOST_FIELDS = 32 };
 
 typedef struct {
@@ -156,6 +158,27 @@ static inline int wrong_bytes(const vector *v, const char *key, const void *answ
     snprintf(written, sizeof written, "fnv:%016llx", (unsigned long long)state);
   }
   return wrong(v, key, written);
+}
+
+static inline void *room(size_t count, size_t size) {
+  void *at = calloc(count + 1, size);
+  if (at == NULL) broken("no memory");
+  return at;
+}
+
+static inline int family(const char *name, int (*run)(const vector *v, int tier)) {
+  char *all = whole_file(name);
+  const char *at = strstr(all, "\"cases\"");
+  if (at == NULL) broken(name);
+  at += strlen("\"cases\"");
+  int failures = 0, cases = 0;
+  vector v;
+  for (; next_case(&at, &v); cases++)
+    for (int tier = 0; tier <= qkd_tier_best(); tier++) failures += run(&v, tier);
+  if (cases == 0) broken("no cases");
+  if (failures) fprintf(stderr, "failed: vectors of %s\n", name);
+  free(all);
+  return failures;
 }
 
 #endif

@@ -1,6 +1,7 @@
 """Known-answer vectors (native/vectors): their inputs, and what our kernels answer.
 
-As a program it writes the portable version's answers into the files of the families named.
+As a program it writes the answers into the files of the families named: those of the plain
+definition, where there is one, else those of the portable version.
 """
 
 import json
@@ -9,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import definitions
+import kernels_defined
 import numpy as np
-from numpy.typing import NDArray
+from vector_forms import answer, flat_bytes, given, int64s, splitmix64
 
 from qkd_native import deltas
 from qkd_native._kernels import ffi, lib
@@ -37,45 +40,6 @@ def run(family: str, case: Case) -> Answers:
     return _RUNNERS[family](case)
 
 
-def splitmix64(seed: int, count: int) -> NDArray[np.uint64]:
-    """The first words of the generator from a seed."""
-    z = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def given(text: str) -> bytes:
-    """The bytes that an input stands for."""
-    kind, _, rest = text.partition(":")
-    if kind == "hex":
-        return bytes.fromhex(rest)
-    numbers = [int(number) for number in rest.split(":")]
-    seed, count = numbers[:2]
-    if kind == "times":
-        steps = (splitmix64(seed, count) >> np.uint64(32)) % np.uint64(numbers[2])
-        return np.cumsum(steps.astype(np.int64)).astype(np.int64).tobytes()
-    return splitmix64(seed, -(-count // 8)).tobytes()[:count]
-
-
-def answer(data: bytes | bytearray) -> str:
-    """Bytes as an answer is written."""
-    if len(data) <= 32:
-        return "hex:" + data.hex()
-    state = 0xCBF29CE484222325
-    for byte in data:
-        state = (state ^ byte) * 0x100000001B3 % 2**64
-    return f"fnv:{state:016x}"
-
-
-def _times(text: str) -> NDArray[np.int64]:
-    return np.frombuffer(given(text), np.int64)
-
-
-def _bytes(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(given(text), np.uint8)
-
-
 def _mac(case: Case) -> Answers:
     key = given(case["key"])
     match case["function"]:
@@ -88,7 +52,7 @@ def _mac(case: Case) -> Answers:
         case "hash":
             return {"digest": answer(poly_hash(key, given(case["message"])))}
         case _:
-            hashes = frame_hashes(key, _bytes(case["string"]), case["bits"], case["frame_bits"])
+            hashes = frame_hashes(key, flat_bytes(case["string"]), case["bits"], case["frame_bits"])
             return {"digest": answer(hashes.tobytes())}
 
 
@@ -143,7 +107,7 @@ def _decode(case: Case) -> Answers:
 
 
 def _matching(case: Case) -> Answers:
-    found = match(_times(case["a"]), _times(case["b"]) + case["shift_ps"], case["window_ps"])
+    found = match(int64s(case["a"]), int64s(case["b"]) + case["shift_ps"], case["window_ps"])
     return {
         "pairs": len(found.ia),
         "ambiguous": found.ambiguous,
@@ -153,7 +117,7 @@ def _matching(case: Case) -> Answers:
 
 
 def _deltas(case: Case) -> Answers:
-    values = _times(case["values"])
+    values = int64s(case["values"])
     coded = deltas.encode(values, case["start"])
     assert np.array_equal(deltas.decode(coded, len(values), case["start"]), values)
     return {"length": len(coded), "bytes": answer(coded)}
@@ -167,8 +131,8 @@ def _clicks(case: Case) -> Answers:
         {channel: channel - 1 for channel in (1, 2, 3, 4)},
         case["reorder_ps"],
     )
-    channels = _bytes(case["channels"]) % 6
-    times, codes = resolver.feed(_times(case["times"]), channels, _bytes(case["random"]))
+    channels = flat_bytes(case["channels"]) % 6
+    times, codes = resolver.feed(int64s(case["times"]), channels, flat_bytes(case["random"]))
     event_times, event_codes = times.tobytes(), codes.tobytes()
     times, codes = resolver.flush()
     return {
@@ -238,17 +202,26 @@ _RUNNERS: dict[str, Callable[[Case], Answers]] = {
     "decode": _decode,
     "deltas": _deltas,
     "gf2x": _gf2x,
+    "ldpc": kernels_defined.run_ldpc,
     "mac": _mac,
     "matching": _matching,
     "photons": _photons,
+    "search": kernels_defined.run_search,
+    "sifting": kernels_defined.run_sifting,
+    "slots": kernels_defined.run_slots,
 }
 
 
 def _regenerate(path: Path) -> None:
     whole = json.loads(path.read_text())
+    defined = definitions.DEFINED.get(whole["family"])
     for case in whole["cases"]:
-        with forced(Tier.PORTABLE):
-            answers = run(whole["family"], case)
+        if defined:
+            results = defined(case, given)
+            answers = {n: answer(r) if isinstance(r, bytes) else r for n, r in results.items()}
+        else:
+            with forced(Tier.PORTABLE):
+                answers = run(whole["family"], case)
         if "source" in case:
             for name, value in answers.items():
                 if case[name] != value:
