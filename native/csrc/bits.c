@@ -5,7 +5,7 @@
 
 static size_t differ_portable(const uint64_t *a, const uint64_t *b, size_t words) {
   size_t count = 0;
-  for (size_t i = 0; i < words; i++) count += (size_t)__builtin_popcountll(a[i] ^ b[i]);
+  for (size_t i = 0; i < words; i++) count += qkd_bits_count(a[i] ^ b[i]);
   return count;
 }
 
@@ -16,8 +16,7 @@ static void keep_portable(uint64_t *bits, size_t count, const int64_t *listed,
   for (size_t word = 0, next = 0; word < words; word++) {
     const uint64_t found = qkd_bits_mask(listed, listed_count, &next, word);
     const uint64_t mask = (listed_kept ? found : ~found) & qkd_bits_within(count, word);
-    qkd_bits_append(&kept, qkd_bits_extract(bits[word], mask),
-                    (unsigned)__builtin_popcountll(mask));
+    qkd_bits_append(&kept, qkd_bits_extract(bits[word], mask), qkd_bits_count(mask));
   }
   qkd_bits_end(&kept, bits + words);
 }

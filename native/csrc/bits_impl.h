@@ -16,6 +16,14 @@ static inline uint64_t qkd_bits_within(size_t bits, size_t word) {
   return bits - WORD_BITS * word < WORD_BITS ? (UINT64_C(1) << bits % WORD_BITS) - 1 : ~UINT64_C(0);
 }
 
+/* How many bits are set, without the table that a library may look secret bits up in. */
+static inline unsigned qkd_bits_count(uint64_t bits) {
+  bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+  bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+  bits = (bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+  return (unsigned)(bits * UINT64_C(0x0101010101010101) >> 56);
+}
+
 /* A string being written; fewer than 64 bits are not stored yet. */
 typedef struct {
   uint64_t *at;

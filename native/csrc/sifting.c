@@ -43,8 +43,8 @@ void qkd_sift(int tier, uint64_t *bits, uint64_t *bases, const uint8_t *peer_bas
     const uint64_t within = qkd_bits_within(count, word), bit = bits[word], own = bases[word];
     const uint64_t peer = qkd_sift_load(peer_bases + i / 8, left < 8 ? left : 8);
     const uint64_t keep_z = ~(own | peer) & within, keep_x = own & peer & within;
-    qkd_bits_append(&z, qkd_bits_extract(bit, keep_z), (unsigned)__builtin_popcountll(keep_z));
-    qkd_bits_append(&x, qkd_bits_extract(bit, keep_x), (unsigned)__builtin_popcountll(keep_x));
+    qkd_bits_append(&z, qkd_bits_extract(bit, keep_z), qkd_bits_count(keep_z));
+    qkd_bits_append(&x, qkd_bits_extract(bit, keep_x), qkd_bits_count(keep_x));
   }
   kept[0] = z.count;
   kept[1] = x.count;

@@ -16,8 +16,10 @@
 #define VALGRIND_MAKE_MEM_DEFINED(at, bytes) ((void)(at), (void)(bytes))
 #endif
 
+#include "bits.h"
 #include "gf2x.h"
 #include "mac.h"
+#include "sifting.h"
 #include "tier.h"
 
 enum { BYTES = 1200, WORDS = 160 };
@@ -66,9 +68,32 @@ static int amplification(int tier) {
   return failures;
 }
 
+/* Bases are public once they are taken apart, as both ends tell them. */
+static int strings(int tier) {
+  enum { EVENTS = 64 * WORDS - 11 };
+  static uint8_t codes[EVENTS], peer[8 * WORDS];
+  static uint64_t bits[WORDS], bases[WORDS], other[WORDS];
+  static const int64_t listed[] = {0, 3, 64, 65, 700};
+  size_t kept[2];
+  hide(codes, sizeof codes);
+  hide(other, sizeof other);
+  size_t several = qkd_sift_codes(tier, codes, EVENTS, bits, bases);
+  VALGRIND_MAKE_MEM_DEFINED(&several, sizeof several);
+  VALGRIND_MAKE_MEM_DEFINED(bases, sizeof bases);
+  for (size_t i = 0; i < sizeof peer; i++) peer[i] = (uint8_t)(bases[i / 8] >> 8 * (i % 8));
+  qkd_sift(tier, bits, bases, peer, EVENTS, kept);
+  int failures = kept[0] + kept[1] != EVENTS || several > EVENTS;
+  failures += qkd_bits_keep(tier, bits, kept[0], listed, 5, 0);
+  failures += qkd_bits_keep(tier, bases, kept[1], listed, 5, 1);
+  size_t differing = qkd_bits_differ(tier, bits, other, WORDS);
+  VALGRIND_MAKE_MEM_DEFINED(&differing, sizeof differing);
+  return failures + (differing > 64 * WORDS);
+}
+
 int main(void) {
   int failures = 0;
-  for (int tier = 0; tier <= qkd_tier_best(); tier++) failures += tags(tier) + amplification(tier);
+  for (int tier = 0; tier <= qkd_tier_best(); tier++)
+    failures += tags(tier) + amplification(tier) + strings(tier);
   if (failures) fprintf(stderr, "failed: %d\n", failures);
   return failures != 0;
 }
