@@ -46,6 +46,7 @@ def ptu_bytes(
         + ptu_tag("HW_SerialNo", 0x4001FFFF, struct.pack("<q", 8))
         + b"1044556\0"
         + ptu_tag("Curve", 0x20000008, struct.pack("<d", 2.5), index=3)
+        + ptu_tag("TTResultFormat_BitsPerRecord", 0x10000008, struct.pack("<q", 32))
         + ptu_tag("Measurement_Mode", 0x10000008, struct.pack("<q", 2))
         + ptu_tag("TTResult_StopReason", 0x10000008, struct.pack("<q", stop_reason))
         + ptu_tag("TTResultFormat_TTTRRecType", 0x10000008, struct.pack("<q", record_type))
