@@ -81,6 +81,7 @@ OWN = (
         "serial",
         "oz_epc400:OzEpc400",
     ),
+    _own("passive", "passive_detector", "a detector without a wire", "channel", "passive:Passive"),
     _own("idq-id120", "detector", "ID Quantique ID120", "visa serial", "idq_id120:IdqId120"),
     _own(
         "thorlabs-ell14",

@@ -33,7 +33,7 @@ IDENTITIES = {
     "coherent-obis": "OBIS 405nm 120mW C",
     "qubitekk-qes": "QES",
 }
-WITHOUT_FIRMWARE = {"replay"}
+WITHOUT_FIRMWARE = {"replay", "passive"}
 """Models that hang on no wire: their tests stand in modules of their own."""
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(
