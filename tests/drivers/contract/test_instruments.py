@@ -33,6 +33,7 @@ IDENTITIES = {
     "coherent-obis": "OBIS 405nm 120mW C",
     "qubitekk-qes": "QES",
 }
+IDENTITIES |= lab.STRANGERS
 WITHOUT_FIRMWARE = {"replay", "passive"}
 """Models that hang on no wire: their tests stand in modules of their own."""
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
