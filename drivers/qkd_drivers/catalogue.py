@@ -84,6 +84,14 @@ OWN = (
     _own("passive", "passive_detector", "a detector without a wire", "channel", "passive:Passive"),
     _own("idq-id120", "detector", "ID Quantique ID120", "visa serial", "idq_id120:IdqId120"),
     _own(
+        "single-quantum-websq",
+        "nanowire_detectors",
+        "Single Quantum Eos behind WebSQ",
+        "tcp",
+        "single_quantum_websq:SingleQuantumWebsq",
+        "tcp:{host}:12000",
+    ),
+    _own(
         "thorlabs-ell14",
         "rotator",
         "Thorlabs Elliptec ELL14 and ELL18",

@@ -19,6 +19,7 @@ IDENTITIES = {
     "oz-epc400": "EPC-400 (4 channels)",
     "thorlabs-itc4000": "ITC4001",
     "idq-id120": "ID120",
+    "single-quantum-websq": "WebSQ (4 channels)",
     "srs-ldc500": "LDC501",
     "keysight-33500": "33522B",
     "thorlabs-pm100d": "PM100D",
