@@ -54,6 +54,16 @@ def _own(name: str, kind: str, title: str, wires: str, driver: str, *host_addres
 
 OWN = (
     _own("s15-tdc1", "tagger", "S-Fifteen TDC1", "serial", "s15_tdc1:S15Tdc1"),
+    *(
+        _own(
+            f"picoquant-{family.lower()}",
+            "tagger",
+            f"PicoQuant {family} {models}",
+            "library",
+            f"picoquant:Picoquant{family.capitalize()}",
+        )
+        for family, models in (("MultiHarp", "150, 160"), ("HydraHarp", "400"), ("TimeHarp", "260"))
+    ),
     _own("replay", "tagger", "recordings of time tags, played", "file", "replay:Replay"),
     _own("s15-spd", "detector", "S-Fifteen SPD", "serial", "s15_spd:S15Spd"),
     _own("s15-spdc", "crystal_oven", "S-Fifteen SPDC driver", "serial", "s15_spdc:S15Spdc"),

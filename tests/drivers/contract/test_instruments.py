@@ -35,7 +35,9 @@ IDENTITIES = {
     "qubitekk-qes": "QES",
 }
 IDENTITIES |= lab.STRANGERS
-WITHOUT_FIRMWARE = {"replay", "passive"}
+WITHOUT_FIRMWARE = {"replay", "passive"} | {
+    f"picoquant-{family}" for family in ("multiharp", "hydraharp", "timeharp")
+}
 """Models that hang on no wire: their tests stand in modules of their own."""
 CASES = [(model, front) for model, known in SIMULATED.items() for front in known.fronts]
 every_instrument = pytest.mark.parametrize(
