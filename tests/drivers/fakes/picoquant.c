@@ -3,7 +3,6 @@
  * Compiled with FAMILY 1 MultiHarp, 2 HydraHarp, 3 TimeHarp 260 NANO, 4 TimeHarp 260 PICO. Events
  * come every EVENT_TICKS on the inputs in turn. A test turns the knobs of `fake`.
  */
-#include <stdio.h>
 #include <string.h>
 
 #if FAMILY == 1
@@ -37,11 +36,11 @@
 static const char *const serials[DEVICES] = {"1000001", "1000002", "1000003"};
 
 struct {
-  int unplugged;     /* every call fails */
+  int unplugged;      /* every call fails */
   int held_elsewhere; /* opening fails */
-  int flags;         /* reported while measuring, beside those of the fake */
-  int burst;         /* most words of one reading, 0 for as many as fit */
-  int hold;          /* the FIFO gives nothing and nothing ends */
+  int flags;          /* reported as they are */
+  int burst;          /* most words of one reading, 0 for as many as fit */
+  int hold;           /* the FIFO gives nothing and nothing ends */
   int is_open[DEVICES];
   int measuring;
   int stops;
@@ -69,7 +68,10 @@ static int ready(int device) {
     if (code) return code;          \
   } while (0)
 
-int NAME(GetLibraryVersion)(char *version) { return strcpy(version, "3.1") ? 0 : 0; }
+int NAME(GetLibraryVersion)(char *version) {
+  strcpy(version, "3.1");
+  return 0;
+}
 
 int NAME(GetErrorString)(char *text, int code) {
   const char *told = code == OPEN_FAILED      ? "DEVICE_OPEN_FAIL"
