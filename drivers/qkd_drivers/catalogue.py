@@ -54,6 +54,17 @@ def _own(name: str, kind: str, title: str, wires: str, driver: str, *host_addres
 
 OWN = (
     _own("s15-tdc1", "tagger", "S-Fifteen TDC1", "serial", "s15_tdc1:S15Tdc1"),
+    *(
+        _own(
+            f"picoquant-{family.lower()}",
+            "tagger",
+            f"PicoQuant {family} {models}",
+            "library",
+            f"picoquant:Picoquant{family.capitalize()}",
+        )
+        for family, models in (("MultiHarp", "150, 160"), ("HydraHarp", "400"), ("TimeHarp", "260"))
+    ),
+    _own("replay", "tagger", "recordings of time tags, played", "file", "replay:Replay"),
     _own("s15-spd", "detector", "S-Fifteen SPD", "serial", "s15_spd:S15Spd"),
     _own("s15-spdc", "crystal_oven", "S-Fifteen SPDC driver", "serial", "s15_spdc:S15Spdc"),
     _own(
@@ -80,7 +91,16 @@ OWN = (
         "serial",
         "oz_epc400:OzEpc400",
     ),
+    _own("passive", "passive_detector", "a detector without a wire", "channel", "passive:Passive"),
     _own("idq-id120", "detector", "ID Quantique ID120", "visa serial", "idq_id120:IdqId120"),
+    _own(
+        "single-quantum-websq",
+        "nanowire_detectors",
+        "Single Quantum Eos behind WebSQ",
+        "tcp",
+        "single_quantum_websq:SingleQuantumWebsq",
+        "tcp:{host}:12000",
+    ),
     _own(
         "thorlabs-ell14",
         "rotator",

@@ -14,6 +14,7 @@ from qkd_firmware_sim.cores.core import PS_PER_S
 from qkd_firmware_sim.frontends.hislip import HislipPort
 from qkd_firmware_sim.frontends.pty import PtyPort
 from qkd_firmware_sim.frontends.tcp import TcpPort
+from qkd_firmware_sim.frontends.two_ports import TwoPorts
 from qkd_firmware_sim.frontends.wire import Wire
 from qkd_firmware_sim.lab import Instrument, Lab, LabError
 from qkd_firmware_sim.registry import SIMULATED
@@ -28,8 +29,9 @@ _HOLD_S = 0.005
 class Port(Protocol):
     """A front-end that serves an instrument."""
 
-    last_progress_s: float
-    """When a client last took output, on the loop's clock."""
+    @property
+    def last_progress_s(self) -> float:
+        """When a client last took output, on the loop's clock."""
 
     @property
     def address(self) -> str: ...
@@ -47,6 +49,9 @@ FRONTS: dict[str, Front] = {
         core.session(), directory / section.name, wire, baud=section.baud
     ),
     "tcp": lambda core, wire, section, _: TcpPort(core.session, wire, port=section.tcp_port),
+    "two-tcp": lambda core, wire, section, _: TwoPorts(
+        core.session, core.counts_session, wire, port=section.tcp_port
+    ),
     "hislip": lambda core, wire, section, _: HislipPort(core, wire, port=section.hislip_port),
 }
 

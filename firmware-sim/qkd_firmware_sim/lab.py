@@ -136,6 +136,8 @@ def _places(instrument: Instrument) -> list[tuple[Role, str, int]]:
             return [(Role.PUMP, "", 0), (Role.OVEN, "", 0)]
         case Role.TAGGER:
             return [(role, instrument.end, 0)]
+        case Role.NANOWIRES:
+            return [(Role.DETECTOR, instrument.end, number) for number in (1, 2, 3, 4)]
         case Role.DETECTOR:
             return [(role, instrument.end, instrument.detector)]
         case _:

@@ -25,6 +25,7 @@ from qkd_firmware_sim.cores.qes import Qes
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
 from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
 from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
+from qkd_firmware_sim.cores.websq import WebSq
 from qkd_firmware_sim.roles import Role
 from qkd_firmware_sim.table import End
 
@@ -82,6 +83,7 @@ SIMULATED: dict[str, Simulated] = {
         ("pty", "hislip"),
         Role.DETECTOR,
     ),
+    "single-quantum-websq": Simulated(lambda spot: WebSq(), ("two-tcp",), Role.NANOWIRES),
     "s15-spdc": Simulated(
         lambda spot: SpdcDriver(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("pty",),

@@ -1,6 +1,7 @@
 """What an instrument is to the light on the table; the world knows it by this alone."""
 
 import enum
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +29,8 @@ class Role(enum.Enum):
     """`Loss`: in the arm of its end."""
     DETECTOR = "detector"
     """`Detector`: one of four at its end."""
+    NANOWIRES = "nanowires"
+    """`Nanowires`: all four detectors of its end."""
     TAGGER = "tagger"
     """`Tagger`: one at each end."""
     MONITOR = "monitor"
@@ -69,7 +72,7 @@ class Loss(Core, Protocol):
     def loss_db(self) -> float: ...
 
 
-class Detector(Core, Protocol):
+class Detector(Protocol):
     """One detector. Clicks are given to it only while it counts."""
 
     @property
@@ -78,6 +81,12 @@ class Detector(Core, Protocol):
     def response(self) -> Response: ...
 
     def clicks(self, times_ps: Times) -> None: ...
+
+
+class Nanowires(Core, Protocol):
+    """A box with several detectors, in the order of their numbers."""
+
+    channels: Sequence[Detector]
 
 
 class Tagger(Core, Protocol):

@@ -187,6 +187,8 @@ class World:
                 place.attenuators.append(core)
             case Role.DETECTOR:
                 place.detectors[instrument.detector] = core
+            case Role.NANOWIRES:
+                place.detectors.update(enumerate(core.channels, 1))
             case Role.TAGGER:
                 core.advance(place.clock.step_to(0))
                 place.tagger = self.taggers[instrument.name] = core

@@ -146,6 +146,11 @@ class T2Decoder:
         return _filled(times, channels, count, out)
 
     @property
+    def reported_ps(self) -> int:
+        """The time of the last overflow record: no tag that comes later is earlier than it."""
+        return round(int(self._state.overflow_ticks) * self._resolution_ps)
+
+    @property
     def overflow_records(self) -> int:
         return int(self._state.overflow_records)
 

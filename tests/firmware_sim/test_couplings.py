@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qkd_firmware_sim.cores.core import PS_PER_S
-from qkd_firmware_sim.lab import parse
+from qkd_firmware_sim.lab import LabError, parse
 from qkd_firmware_sim.world import World
 
 TABLE = """
@@ -82,3 +82,37 @@ def test_a_turned_plate_turns_the_polarisation(plate: str) -> None:
     let_pass(world, 3)
     assert not np.allclose(turn(1.0), before)
     assert world.status()["qber_z"] != qber
+
+
+def test_nanowires_are_the_four_detectors_of_their_end() -> None:
+    world = World(
+        parse('[[instruments]]\nname = "eos"\nmodel = "single-quantum-websq"\nend = "bob"')
+    )
+    box = world.cores["eos"]
+    listener = box.counts_session()  # type: ignore[attr-defined]
+    box.session().receive(
+        b'{"command":"SetAllBiasCurrents","value":[20,20,20,0]}'
+        b'{"command":"DetectorEnable","value":true}'
+    )
+    let_pass(world, 3)
+    efficiency = world.status()["efficiency"]
+    assert efficiency[:4] == [0, 0, 0, 0] and efficiency[7] < 1e-9  # type: ignore[index]
+    assert min(efficiency[4:7]) > 0.8  # type: ignore[index]
+    counts = np.array(
+        [[float(field) for field in line.split(b",")] for line in listener.take(1 << 20).split()]
+    )[:, 1:].sum(0)
+    assert (counts[:3] > 150).all() and counts[3] == 0, "100 dark counts a second"
+
+
+def test_an_end_has_room_for_one_detector_of_each_number() -> None:
+    text = """
+[[instruments]]
+name = "eos"
+model = "single-quantum-websq"
+[[instruments]]
+name = "spd"
+model = "s15-spd"
+detector = 3
+"""
+    with pytest.raises(LabError, match="taken twice"):
+        parse(text)

@@ -239,6 +239,13 @@ def test_every_tier_is_the_portable_one(data: st.DataObject) -> None:
             assert decoded() == wanted
 
 
+def test_what_a_t2_stream_has_reported_grows_with_its_overflow_records() -> None:
+    t2 = T2Decoder(0x01010204, 2.5)
+    assert t2.reported_ps == 0
+    t2.feed(struct.pack("<II", 9, 0xFE000003))
+    assert t2.reported_ps == round(3 * 2**25 * 2.5)
+
+
 def test_a_stream_may_be_decoded_into_the_callers_arrays() -> None:
     out = np.empty(8, np.int64), np.empty(8, np.uint8)
     t2 = T2Decoder(0x01010204, 4)

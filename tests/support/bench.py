@@ -20,6 +20,8 @@ from qkd_firmware_sim.registry import SIMULATED, Spot
 from qkd_firmware_sim.table import End
 
 THERMAL_SPEED = 200.0
+STRANGERS: dict[str, str] = {}
+"""Models of other packages whose plugin takes them through the contract suite: how each answers."""
 _TICK_S = 0.005
 
 

@@ -157,8 +157,9 @@ class _Reading:
         place = unindexed(where)
         if place in _PATHS and value:
             return str(self._folder / Path(value).expanduser())
-        if place == _DEVICE_ADDRESS and value.startswith("serial:"):
-            return f"serial:{self._folder / value.removeprefix('serial:')}"
+        if place == _DEVICE_ADDRESS and value.startswith(("serial:", "file:")):
+            scheme, _, path = value.partition(":")
+            return f"{scheme}:{self._folder / path}"
         return value
 
 

@@ -49,7 +49,7 @@ class DeviceActor:
         self._reconnect_s = reconnect_s
         self._pause_s = reconnect_s[0]
         self._set_points = read_set_points(config.model, config.set_points)
-        self._procedure: Procedure[Any, Any] = self._make_procedure()
+        self._procedure = self._make_procedure(self._set_points)
         self._driving: asyncio.Task[None] | None = None
         self._state = State.DISCONNECTED
         self._cause = "not started"
@@ -123,7 +123,9 @@ class DeviceActor:
         and applied when it is. DeviceError if the device fails meanwhile.
         """
         merged = {**msgspec.structs.asdict(self._set_points), **changes}
-        self._set_points = read_set_points(self._config.model, merged)
+        wanted = read_set_points(self._config.model, merged)
+        self._make_procedure(wanted)
+        self._set_points = wanted
         async with self._work:
             if self._state is not State.READY:
                 raise DeviceNotReady(
@@ -244,7 +246,7 @@ class DeviceActor:
             raise DeviceLost(self._fault)
 
     async def _drive(self) -> None:
-        self._procedure = self._make_procedure()
+        self._procedure = self._make_procedure(self._set_points)
         self._driving = asyncio.ensure_future(self._procedure.drive(rearmed=self._rearmed))
         try:
             await self._driving
@@ -256,8 +258,11 @@ class DeviceActor:
         finally:
             self._driving = None
 
-    def _make_procedure(self) -> Procedure[Any, Any]:
-        return KINDS[self.device.kind].procedure(self.device, self._set_points)
+    def _make_procedure(self, wanted: SetPoints) -> Procedure[Any, Any]:
+        procedure = KINDS[self.device.kind].procedure(self.device, wanted)
+        if faults := procedure.faults():
+            raise ValueError(f"{self.name}: {'; '.join(faults)}")
+        return procedure
 
     def _verify_serial_number(self) -> None:
         wanted, found = self._config.serial_number, self.device.identity.serial_number

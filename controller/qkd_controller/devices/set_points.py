@@ -54,7 +54,10 @@ def validate_device(device: Device) -> list[str]:
         if model.kind != device.kind:
             faults.append(f"{device.model} is a {model.kind}, not a {device.kind}")
         try:
-            model.load()(device.address, device.name, None)
+            made = model.load()(device.address, device.name, None)
+            if not faults:
+                wanted = read_set_points(device.model, device.set_points)
+                faults += KINDS[model.kind].procedure(made, wanted).faults()
         except ValueError as error:
             faults.append(str(error))
     return [f"device {device.name}: {fault}" for fault in faults]

@@ -9,6 +9,7 @@ from qkd_drivers.framing.oz import OzWire
 from qkd_drivers.framing.s15 import S15Wire
 from qkd_drivers.framing.scpi import ReopeningScpiWire, ScpiWire
 from qkd_drivers.framing.srs import SrsWire
+from qkd_drivers.framing.websq import WebsqWire
 from qkd_drivers.framing.wire import Trace, TraceEntry, TraceSwitch, Wire
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "Trace",
     "TraceEntry",
     "TraceSwitch",
+    "WebsqWire",
     "Wire",
 ]

@@ -1,5 +1,6 @@
 """`qkd devices` lists, finds, shows, sets and traces; bad input is one clear line."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ from bench import running_bench, simulated
 
 from qkd_controller.cli.devices import _change
 from qkd_controller.cli.main import main
-from qkd_drivers.catalogue import models
+from qkd_drivers.catalogue import models, open_device
 from qkd_drivers.scan import host_places, look, serial_places
+from qkd_firmware_sim.registry import SIMULATED
 
 
 def test_every_model_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,18 +19,16 @@ def test_every_model_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(model in told for model in models())
 
 
-@pytest.mark.parametrize("model", ["s15-tdc1", "s15-spd", "oz-epc400"])
-async def test_an_instrument_on_a_serial_port_is_known_by_its_answers(
-    tmp_path: Path, model: str
-) -> None:
+async def test_every_instrument_on_a_serial_port_is_known_by_its_answers(tmp_path: Path) -> None:
+    serial = [name for name, simulated_ in SIMULATED.items() if "pty" in simulated_.fronts]
     async with running_bench(tmp_path) as bench:
-        address, _ = await bench.plug(simulated(model))
-        (place,) = serial_places([address.removeprefix("serial:")])
-        found = await look(place)
-        assert found.model is not None and found.model.name == model
-        assert found.address == address and found.identity is not None
-        # It was left as it was found: another program can open it.
-        assert (await look(place)).model is found.model
+        address = {name: (await bench.plug(simulated(name)))[0] for name in serial}
+        places = serial_places([each.removeprefix("serial:") for each in address.values()])
+        for model, found in zip(serial, await asyncio.gather(*map(look, places)), strict=True):
+            assert found.model is not None and found.model.name == model
+            assert found.address == address[model] and found.identity is not None
+            # It was left as it was found: another program can open it.
+            await (await open_device(model, found.address, "again")).close()
 
 
 async def test_an_instrument_at_a_host_is_known_by_its_answers(tmp_path: Path) -> None:

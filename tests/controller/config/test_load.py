@@ -104,3 +104,12 @@ def test_relative_paths_start_at_the_folder_of_the_file() -> None:
     node = load_node(CONFIGS / "nodes/demo-alice.toml")
     assert Path(node.state_dir) == CONFIGS / "nodes/state"
     assert node.links[0].devices[0].address == f"serial:{CONFIGS}/nodes/../lab/alice-tagger"
+
+
+def test_the_path_of_a_recording_starts_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    text = (CONFIGS / "nodes/demo-alice.toml").read_text()
+    (tmp_path / "node.toml").write_text(
+        text.replace('"serial:../lab/alice-tagger"', '"file:runs/*.ptu?speed=2"')
+    )
+    device = load_node(tmp_path / "node.toml").links[0].devices[0]
+    assert device.address == f"file:{tmp_path}/runs/*.ptu?speed=2"

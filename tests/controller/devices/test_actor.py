@@ -71,6 +71,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         lambda core: core.bias_v == 120,
     ),
     (
+        "nanowire_detectors",
+        "single-quantum-websq",
+        partial(lab.simulated, "single-quantum-websq"),
+        "two-tcp",
+        {"bias_currents_a": [18e-6] * 4, "triggers_v": [0.1] * 4},
+        lambda core: core.enabled and core.currents_ua == [18.0] * 4,
+    ),
+    (
         "power_meter",
         "thorlabs-pm100d",
         lambda: lab.simulated("thorlabs-pm100d"),
@@ -372,6 +380,19 @@ async def test_changed_set_points_are_applied_and_survive_a_cut(bench: Bench) ->
         await wire.apply("restore")
         await until(actor, State.READY)
         assert core.voltages_mv == (5, 6, 7, 8)
+
+
+async def test_a_rotator_is_not_asked_for_more_positions_than_it_has_axes(bench: Bench) -> None:
+    address, _ = await bench.plug(lab.simulated("thorlabs-ell14"))
+    plate = ("rotator", "thorlabs-ell14")
+    with pytest.raises(ValueError, match="it: 2 positions_deg for 1 axes"):
+        actor_for(address, *plate, {"positions_deg": [10.0, 20.0]})
+    actor = actor_for(address, *plate, {"positions_deg": [10.0]})
+    async with running(actor):
+        await until(actor, State.READY)
+        with pytest.raises(ValueError, match="it: 0 positions_deg for 1 axes"):
+            await actor.set(positions_deg=[])
+        assert actor.state is State.READY and actor.set_points.positions_deg == (10.0,)
 
 
 async def test_a_device_waits_for_those_before_it(bench: Bench) -> None:

@@ -35,6 +35,20 @@ def test_a_detector_is_never_driven_out_of_its_range() -> None:
     assert [fault.partition(" ")[0] for fault in faults] == ["bias_voltage_v", "threshold_v"]
 
 
+@pytest.mark.parametrize(("model", "axes"), [("thorlabs-ell14", 1), ("thorlabs-mpc320", 3)])
+@pytest.mark.parametrize("positions", [1, 2, 3, 4])
+def test_a_rotator_has_a_position_for_each_axis(model: str, axes: int, positions: int) -> None:
+    device = Device(
+        name="plate",
+        kind="rotator",
+        model=model,
+        address="serial:/dev/x",
+        set_points={"positions_deg": [10.0] * positions},
+    )
+    told = [] if positions == axes else [f"device plate: {positions} positions_deg for {axes} axes"]
+    assert validate_device(device) == told
+
+
 @pytest.mark.parametrize("voltages", [[0, 0, 0], [0, 0, 0, 5001], "0000", [0.5, 0, 0, 0]])
 def test_voltages_are_four_whole_millivolts_in_range(voltages: object) -> None:
     (fault,) = validate_set_points("oz-epc400", {"voltages_mv": voltages})

@@ -3,13 +3,16 @@
 import asyncio
 from contextlib import aclosing
 from itertools import pairwise
+from pathlib import Path
 
 import bench as lab
 import numpy as np
 from bench import Bench
+from recorded import a1_bytes
 
 from qkd_controller.config.node import Device
 from qkd_controller.devices import RunEnded, RunStarted, TaggerActor
+from qkd_controller.devices.state import State
 from qkd_drivers.contract import Tags
 
 
@@ -68,3 +71,36 @@ async def test_singles_are_told_as_readings(bench: Bench) -> None:
                     break
         assert abs(actor.readings["singles_1_cps"].value - 10_000) < 200
         running.cancel()
+
+
+async def test_a_recording_is_streamed_to_its_end_and_the_end_is_told(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(a1_bytes(range(0, 10**12, 10**8)))
+    actor = TaggerActor(
+        Device("tagger", "tagger", "replay", f"file:{tmp_path}?format=a1&speed=max"),
+        poll_s=0.02,
+        reconnect_s=(0.02, 0.1),
+    )
+    causes: list[tuple[bool, str]] = []
+    tags = 0
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        running = group.create_task(actor.run())
+
+        async def consume() -> None:
+            nonlocal tags
+            async with aclosing(actor.stream(0.6)) as stream:
+                async for event in stream:
+                    match event:
+                        case Tags():
+                            tags += len(event.times_ps)
+                        case RunEnded():
+                            causes.append((event.clean, event.cause))
+
+        consumer = group.create_task(consume())
+        await lab.eventually(lambda: "played to its end" in actor.cause)
+        consumer.cancel()
+        assert actor.state is State.DISCONNECTED
+        assert actor.readings["file_number"].unit == "of 2"
+        running.cancel()
+    assert causes == [(True, ""), (True, "end of a"), (True, ""), (True, "end of b")]
+    assert tags == 20_000

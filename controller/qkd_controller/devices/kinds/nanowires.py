@@ -19,10 +19,12 @@ class NanowireSetPoints(SetPoints, frozen=True):
 
 
 class NanowireProcedure(Procedure[NanowireDetectors, NanowireSetPoints]):
-    """Biases the wires; a latched one is freed by driving again."""
+    """Biases the wires, from off: that frees those that have latched."""
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted
+        if await device.enabled():
+            await device.set_enabled(False)
         await device.set_triggers_v(wanted.triggers_v)
         await device.set_bias_currents_a(wanted.bias_currents_a)
         await device.set_enabled(True)

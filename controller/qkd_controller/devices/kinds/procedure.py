@@ -52,6 +52,10 @@ class Procedure(ABC, Generic[D, S]):
         self._device = device
         self._wanted = wanted
 
+    def faults(self) -> list[str]:
+        """What of the set-points does not fit this device, as far as is known without asking it."""
+        return []
+
     @abstractmethod
     async def drive(self, *, rearmed: bool = False) -> None:
         """Brings the device to its set-points and returns once it has settled there.

@@ -14,6 +14,10 @@ class RotatorSetPoints(SetPoints, frozen=True):
 class RotatorProcedure(Procedure[Rotator, RotatorSetPoints]):
     """Homes what is not homed, then moves what stands elsewhere."""
 
+    def faults(self) -> list[str]:
+        axes, positions = self._device.axis_count, len(self._wanted.positions_deg)
+        return [] if axes == positions else [f"{positions} positions_deg for {axes} axes"]
+
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted
         for axis, degrees in enumerate(wanted.positions_deg, 1):
