@@ -13,6 +13,7 @@ _NO_FAMILY = {
     "pipeline_delay",
     "pipeline_meter",
     "pipeline_node",
+    "streams",
 }
 
 

@@ -3,6 +3,7 @@
 from qkd_drivers.framing.apt import AptWire
 from qkd_drivers.framing.elliptec import ElliptecWire
 from qkd_drivers.framing.idq import IdqWire
+from qkd_drivers.framing.idq_time import DataLinkWire, TimeControllerWire
 from qkd_drivers.framing.lines import Dialect, LineWire
 from qkd_drivers.framing.obis import ObisWire
 from qkd_drivers.framing.oz import OzWire
@@ -13,6 +14,7 @@ from qkd_drivers.framing.wire import Trace, TraceEntry, TraceSwitch, Wire
 
 __all__ = [
     "AptWire",
+    "DataLinkWire",
     "Dialect",
     "ElliptecWire",
     "IdqWire",
@@ -23,6 +25,7 @@ __all__ = [
     "S15Wire",
     "ScpiWire",
     "SrsWire",
+    "TimeControllerWire",
     "Trace",
     "TraceEntry",
     "TraceSwitch",
