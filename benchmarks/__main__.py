@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import harness
 
-_NO_FAMILY = ("__", "harness", "pipeline")
+_NO_FAMILY = ("__", "harness", "pipeline", "streams")
 """How the names of the other modules here begin."""
 
 

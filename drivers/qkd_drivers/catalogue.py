@@ -92,6 +92,14 @@ OWN = (
         "oz_epc400:OzEpc400",
     ),
     _own("passive", "passive_detector", "a detector without a wire", "channel", "passive:Passive"),
+    _own(
+        "idq-id900",
+        "tagger",
+        "ID Quantique ID900 and ID1000",
+        "zeromq",
+        "idq_id900:IdqId900",
+        "zeromq:{host}:5555",
+    ),
     _own("idq-id120", "detector", "ID Quantique ID120", "visa serial", "idq_id120:IdqId120"),
     _own(
         "single-quantum-websq",

@@ -55,7 +55,10 @@ def host_places(hosts: Iterable[str]) -> list[Place]:
         name, colon, port = host.rpartition(":")
         if colon and port.isdecimal():
             addresses = {
-                m.name: f"tcp:{name}:{port}" for m in models().values() if "tcp" in m.wires
+                m.name: f"{scheme}:{name}:{port}"
+                for scheme in ("zeromq", "tcp")  # a ZeroMQ peer greets at once, others wait
+                for m in models().values()
+                if scheme in m.wires
             }
             places.append(Place(addresses, host))
             continue

@@ -16,6 +16,7 @@ from qkd_firmware_sim.frontends.pty import PtyPort
 from qkd_firmware_sim.frontends.tcp import TcpPort
 from qkd_firmware_sim.frontends.two_ports import TwoPorts
 from qkd_firmware_sim.frontends.wire import Wire
+from qkd_firmware_sim.frontends.zmtp import ZmtpPort
 from qkd_firmware_sim.lab import Instrument, Lab, LabError
 from qkd_firmware_sim.registry import SIMULATED
 from qkd_firmware_sim.world import World, WorldError
@@ -53,6 +54,9 @@ FRONTS: dict[str, Front] = {
         core.session, core.counts_session, wire, port=section.tcp_port
     ),
     "hislip": lambda core, wire, section, _: HislipPort(core, wire, port=section.hislip_port),
+    "zmtp": lambda core, wire, section, _: ZmtpPort(
+        core, wire, port=section.zmtp_port, service_port=section.service_port
+    ),
 }
 
 

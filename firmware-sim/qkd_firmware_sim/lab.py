@@ -26,6 +26,8 @@ class Instrument(Section, frozen=True):
     detector: int = 0
     tcp_port: int = 0
     hislip_port: int = 0
+    zmtp_port: int = 0
+    service_port: int = 0
     baud: int | None = None
 
 

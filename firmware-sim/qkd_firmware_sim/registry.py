@@ -12,6 +12,7 @@ from qkd_firmware_sim.cores.ell14 import Ell14Bus
 from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.ha9 import Ha9
 from qkd_firmware_sim.cores.id120 import Id120
+from qkd_firmware_sim.cores.id900 import Id900
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.k10cr1 import K10cr1
 from qkd_firmware_sim.cores.keysight33500 import Keysight33500
@@ -62,6 +63,14 @@ def _tdc1(spot: Spot) -> Core:
     )
 
 
+def _id900(spot: Spot) -> Core:
+    return Id900(
+        spot.serial_number,
+        fifo_bytes=spot.tagger_fifo_bytes,
+        pulses=spot.end.detectors.pulses,
+    )
+
+
 def _diode(spot: Spot) -> Diode:
     detectors = spot.end.detectors
     return Diode(
@@ -73,6 +82,7 @@ def _diode(spot: Spot) -> Diode:
 
 SIMULATED: dict[str, Simulated] = {
     "s15-tdc1": Simulated(_tdc1, ("pty",), Role.TAGGER),
+    "idq-id900": Simulated(_id900, ("zmtp",), Role.TAGGER),
     "s15-spd": Simulated(
         lambda spot: Spd(spot.serial_number, _diode(spot), thermal_speed=spot.thermal_speed),
         ("pty",),

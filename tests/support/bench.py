@@ -10,6 +10,7 @@ import numpy as np
 
 from qkd_firmware_sim.bench import FRONTS
 from qkd_firmware_sim.cores.epc400 import Epc400
+from qkd_firmware_sim.cores.id900 import Id900
 from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
 from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
@@ -57,7 +58,7 @@ class Bench:
                     period_ps = round(1e12 / rate)
                     first, last = -(-before_ps // period_ps), -(-self._now_ps // period_ps)
                     ticks = np.arange(first, last, dtype=np.int64)
-                    if isinstance(core, Tdc1):
+                    if isinstance(core, Tdc1 | Id900):
                         core.clicks(ticks * period_ps, (ticks % 4 + 1).astype(np.uint8))
                     else:
                         core.clicks(ticks * period_ps)
@@ -98,6 +99,10 @@ def spdc() -> SpdcDriver:
 
 def tdc1() -> Tdc1:
     return Tdc1("TDC-5", np.random.default_rng(1))
+
+
+def id900() -> Id900:
+    return Id900("T900-1")
 
 
 def itc() -> Itc4000:

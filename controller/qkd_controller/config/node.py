@@ -21,7 +21,8 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What it is to the link, such as ``tagger``; that of its model."""
     model: str
     address: str
-    """``serial:/dev/…``, ``tcp:host:port``, ``visa:TCPIP::…``, ``file:…``: what its model has."""
+    """``serial:/dev/…``, ``tcp:host:port``, ``zeromq:host:port``, ``visa:TCPIP::…``, ``file:…``:
+    what its model has."""
     serial_number: str = ""
     set_points: dict[str, Any] = {}
 

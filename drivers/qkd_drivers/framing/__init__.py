@@ -3,6 +3,7 @@
 from qkd_drivers.framing.apt import AptWire
 from qkd_drivers.framing.elliptec import ElliptecWire
 from qkd_drivers.framing.idq import IdqWire
+from qkd_drivers.framing.idq_time import DataLinkWire, TimeControllerWire
 from qkd_drivers.framing.lines import Dialect, LineWire
 from qkd_drivers.framing.obis import ObisWire
 from qkd_drivers.framing.oz import OzWire
@@ -14,6 +15,7 @@ from qkd_drivers.framing.wire import Trace, TraceEntry, TraceSwitch, Wire
 
 __all__ = [
     "AptWire",
+    "DataLinkWire",
     "Dialect",
     "ElliptecWire",
     "IdqWire",
@@ -24,6 +26,7 @@ __all__ = [
     "S15Wire",
     "ScpiWire",
     "SrsWire",
+    "TimeControllerWire",
     "Trace",
     "TraceEntry",
     "TraceSwitch",

@@ -1,4 +1,5 @@
-"""Addresses: ``serial:/dev/…[?baud=9600&flow=rtscts]``, ``tcp:host:port``, ``visa:RESOURCE``."""
+"""Addresses: ``serial:/dev/…[?baud=9600&flow=rtscts]``, ``tcp:host:port``, ``visa:RESOURCE``,
+``zeromq:host:port``."""
 
 from typing import Literal
 
@@ -7,6 +8,7 @@ from qkd_drivers.transports.serial import SerialTransport
 from qkd_drivers.transports.shared import SharedTransport
 from qkd_drivers.transports.tcp import TcpTransport
 from qkd_drivers.transports.visa import VisaTransport
+from qkd_drivers.transports.zeromq import ZeromqTransport
 
 Flow = Literal["none", "rtscts"]
 
@@ -41,11 +43,14 @@ def make_transport(
         port, baud, flow = _serial(address, rest, default_baud, default_flow)
         return SerialTransport(address, port, baud, rtscts=flow == "rtscts")
     if scheme == "tcp":
-        return _tcp(address, rest)
+        return TcpTransport(address, *split_host(address))
+    if scheme == "zeromq":
+        return ZeromqTransport(address, *split_host(address))
     if scheme == "visa" and rest:
         return VisaTransport(address, rest)
     raise ValueError(
-        f"device address {address!r}: want serial:/dev/…, tcp:host:port or visa:RESOURCE"
+        f"device address {address!r}: want serial:/dev/…, tcp:host:port, zeromq:host:port or "
+        "visa:RESOURCE"
     )
 
 
@@ -79,8 +84,10 @@ def _serial(
     return port, baud, flow
 
 
-def _tcp(address: str, rest: str) -> TcpTransport:
+def split_host(address: str) -> tuple[str, int]:
+    """Host and port of ``scheme:host:port``; ValueError if there is no such thing."""
+    scheme, _, rest = address.partition(":")
     host, _, port = rest.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"device address {address!r}: want tcp:host:port")
-    return TcpTransport(address, host.strip("[]"), int(port))
+        raise ValueError(f"device address {address!r}: want {scheme}:host:port")
+    return host.strip("[]"), int(port)

@@ -94,6 +94,11 @@ class Wire:
             self._hanging_up = asyncio.ensure_future(self._drop_connections())
         return data
 
+    @property
+    def hanging_up(self) -> bool:
+        """Whether connections are about to drop: a message begun now never ends."""
+        return self._hanging_up is not None and not self._hanging_up.done()
+
     async def _drop_connections(self) -> None:
         self.cut = True
         await self._tell()

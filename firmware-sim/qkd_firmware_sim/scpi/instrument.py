@@ -16,6 +16,9 @@ Getter = Callable[[list[str]], str]
 class ScpiInstrument:
     """Executes program messages of IEEE 488.2; subclasses define their own headers."""
 
+    separator = ";"
+    """Between the answers to the queries of one message."""
+
     def __init__(self, identity: str) -> None:
         self.identity = identity
         self.status = Status()
@@ -60,12 +63,14 @@ class ScpiInstrument:
                 answer = self._run(header, tail.strip())
             except ScpiError as error:
                 self.status.report(error)
+                if (said := self._complain(error)) is not None:
+                    answers.append(said)
                 if -200 < error.code <= -100:
                     break
                 continue
             if answer is not None:
                 answers.append(answer)
-        response = ";".join(answers)
+        response = self.separator.join(answers)
         if len(response) > _OUTPUT_CHARS:
             self.status.report(ScpiError(-430))
             return None
@@ -81,11 +86,21 @@ class ScpiInstrument:
                     return query_form(arguments)
                 if not asked and set_form is not None:
                     set_form(arguments)
-                    return None
+                    return self._confirm(arguments)
                 break
         if not re.fullmatch(r"[*:]?\w+(:\w+)*\??", header, re.ASCII):
             raise ScpiError(-102, header)
         raise ScpiError(-113, header)
+
+    def _confirm(self, arguments: list[str]) -> str | None:
+        """What is answered to a setting; nothing by IEEE 488.2."""
+        del arguments
+        return None
+
+    def _complain(self, error: ScpiError) -> str | None:
+        """What is answered in place of what failed; nothing by IEEE 488.2."""
+        del error
+        return None
 
     def _define_common(self) -> None:
         status = self.status

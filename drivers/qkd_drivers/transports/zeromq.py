@@ -1,0 +1,226 @@
+"""ZeroMQ: questions over REQ sockets, streams over PAIR sockets.
+
+``zmq_connect`` never fails and reconnects behind one's back. Here a connection is made once: the
+port is tried first, the handshake is awaited, and the socket's own monitor tells of its loss.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+import zmq.asyncio
+from zmq.utils.monitor import parse_monitor_message
+
+from qkd_drivers.errors import (
+    DeviceError,
+    DeviceLost,
+    DeviceProtocolError,
+    DeviceTimeout,
+)
+from qkd_drivers.transports.base import BufferedTransport
+from qkd_drivers.transports.tcp import OPEN_TIMEOUT_S, connect_fault
+
+_GREETED = zmq.EVENT_HANDSHAKE_SUCCEEDED
+_STRANGER = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+_GONE = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+
+
+class ZeromqSocket:
+    """A ZeroMQ socket connected to one peer, which is told of once it is gone."""
+
+    def __init__(self, address: str, host: str, port: int, *, queue: int = 0) -> None:
+        self.address = address
+        self._host = host
+        self._port = port
+        self._queue = queue
+        self._context: zmq.asyncio.Context | None = None
+        self._socket: zmq.asyncio.Socket | None = None  # a context holds its sockets weakly
+        self._watching: asyncio.Task[None] | None = None
+
+    async def open(self, kind: int, on_lost: Callable[[DeviceError], None]) -> zmq.asyncio.Socket:
+        """Connects a socket of a kind; on_lost is called at most once, when its peer is gone.
+
+        DeviceNotFound, DeviceRefused or DeviceTimeout as for TCP; DeviceProtocolError if what
+        listens there does not speak ZeroMQ.
+        """
+        await self.close()
+        await self._probe()
+        context = self._context = zmq.asyncio.Context()
+        socket: zmq.asyncio.Socket = context.socket(kind)
+        self._socket = socket
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RECONNECT_IVL, -1)  # a new connection is ours to make, and known
+        socket.setsockopt(zmq.RCVHWM, self._queue)
+        for option, value in (
+            (zmq.TCP_KEEPALIVE, 1),
+            (zmq.TCP_KEEPALIVE_IDLE, 5),
+            (zmq.TCP_KEEPALIVE_INTVL, 2),
+            (zmq.TCP_KEEPALIVE_CNT, 3),
+        ):
+            socket.setsockopt(option, value)
+        monitor: Any = socket.get_monitor_socket(_GREETED | _STRANGER | _GONE)
+        try:
+            socket.connect(f"tcp://{_bracketed(self._host)}:{self._port}")
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                event = await _event(monitor)
+        except TimeoutError:
+            await self.close()
+            raise DeviceTimeout(
+                f"{self.address} took the connection but did not greet within {OPEN_TIMEOUT_S:g} s"
+            ) from None
+        except BaseException:
+            await self.close()
+            raise
+        if event != _GREETED:
+            await self.close()
+            raise DeviceProtocolError(f"{self.address} does not speak ZeroMQ")
+        self._watching = asyncio.create_task(self._watch(monitor, on_lost))
+        return socket
+
+    async def close(self) -> None:
+        """Always works, more than once."""
+        watching, self._watching = self._watching, None
+        context, self._context = self._context, None
+        if watching is not None:
+            watching.cancel()
+            await asyncio.wait({watching})
+        if context is not None:
+            context.destroy(linger=0)
+        self._socket = None
+
+    async def _watch(self, monitor: Any, on_lost: Callable[[DeviceError], None]) -> None:
+        while not await _event(monitor) & _GONE:
+            pass
+        on_lost(DeviceLost(f"{self.address} closed the connection"))
+
+    async def _probe(self) -> None:
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                _, writer = await asyncio.open_connection(self._host, self._port)
+        except TimeoutError:
+            raise DeviceTimeout(
+                f"{self.address} did not accept a connection within {OPEN_TIMEOUT_S:g} s"
+            ) from None
+        except OSError as error:
+            raise connect_fault(self.address, error) from error
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+class ZeromqTransport(BufferedTransport):
+    """Questions and answers: one frame each, over a REQ socket.
+
+    A line written is sent as a frame without its line feed, and a line feed is put behind each
+    answer, so that a frame reads as a line does. A REQ socket that waits for an answer can do
+    nothing else: after a timeout it is thrown away, and with it the answer that may yet come.
+    """
+
+    def __init__(self, address: str, host: str, port: int) -> None:
+        super().__init__(address)
+        self._peer = ZeromqSocket(address, host, port)
+        self._socket: zmq.asyncio.Socket | None = None
+        self._answering: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        await self.close()
+        self._socket = await self._peer.open(zmq.REQ, self._fail)
+        self._start()
+
+    async def close(self) -> None:
+        self._fail(DeviceLost(f"{self.address} is not open"))
+        self._socket = None
+        await self._settle()
+        await self._peer.close()
+
+    async def write(self, data: bytes, *, timeout_s: float = 2.0) -> None:
+        self._check()
+        assert self._socket is not None
+        if self._answering is not None and not self._answering.done():
+            raise DeviceProtocolError(f"{self.address} still owes the answer to a question")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._socket.send(data.removesuffix(b"\n"))
+        except TimeoutError:
+            raise DeviceTimeout(
+                f"{self.address} took no question for {timeout_s:g} s: it hangs"
+            ) from None
+        self._answering = asyncio.create_task(self._receive(self._socket))
+
+    async def resynchronise(self) -> None:
+        await self.open()
+
+    async def _receive(self, socket: zmq.asyncio.Socket) -> None:
+        self._feed(b"".join(await socket.recv_multipart()) + b"\n")
+
+    async def _settle(self) -> None:
+        answering, self._answering = self._answering, None
+        if answering is not None:
+            answering.cancel()
+            await asyncio.wait({answering})
+
+    def _pause(self) -> None:
+        """One answer a question: there is nothing to hold back."""
+
+    def _resume(self) -> None:
+        """Never paused."""
+
+
+class ZeromqStream:
+    """Frames that a peer sends on a PAIR socket.
+
+    At most ``queue`` frames wait here; beyond that, and what the kernel holds, the sender waits.
+    """
+
+    def __init__(self, address: str, host: str, port: int, *, queue: int = 1) -> None:
+        self.address = address
+        self._peer = ZeromqSocket(address, host, port, queue=queue)
+        self._socket: zmq.asyncio.Socket | None = None
+        self._lost: asyncio.Future[None] | None = None
+
+    async def open(self) -> None:
+        """As `ZeromqSocket.open` raises."""
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def lose(fault: DeviceError) -> None:
+            if not lost.done():
+                lost.set_exception(fault)
+                lost.exception()  # told to whoever receives, or to nobody
+
+        self._lost = lost
+        self._socket = await self._peer.open(zmq.PAIR, lose)
+
+    async def receive(self, *, timeout_s: float) -> memoryview:
+        """The next frame, in the memory that it arrived in. DeviceTimeout, DeviceLost."""
+        if self._socket is None or self._lost is None:
+            raise DeviceLost(f"{self.address} is not open")
+        receiving = asyncio.ensure_future(self._socket.recv(copy=False))
+        either: set[asyncio.Future[Any]] = {receiving, self._lost}
+        try:
+            await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done():
+                return receiving.result().buffer
+            if self._lost.done():
+                self._lost.result()
+            raise DeviceTimeout(f"nothing came from {self.address} within {timeout_s:g} s")
+        finally:
+            receiving.cancel()
+
+    async def close(self) -> None:
+        """Always works, more than once."""
+        self._socket = None
+        await self._peer.close()
+
+
+async def _event(monitor: Any) -> int:
+    return int(parse_monitor_message(await monitor.recv_multipart())["event"])
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

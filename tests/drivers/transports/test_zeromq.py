@@ -1,0 +1,244 @@
+"""What the ZeroMQ transport says when its wire fails, and that no answer goes astray."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import zmq
+import zmq.asyncio
+from bench import eventually
+
+from qkd_drivers.errors import (
+    DeviceLost,
+    DeviceNotFound,
+    DeviceProtocolError,
+    DeviceRefused,
+    DeviceTimeout,
+)
+from qkd_drivers.framing import TimeControllerWire, TraceEntry
+from qkd_drivers.transports import ZeromqStream, make_transport, open_transport
+
+
+@asynccontextmanager
+async def serving(kind: int = zmq.ROUTER) -> AsyncIterator[tuple[zmq.asyncio.Socket, int]]:
+    """A socket that the test answers by hand."""
+    context = zmq.asyncio.Context()
+    try:
+        server = context.socket(kind)
+        server.setsockopt(zmq.SNDHWM, 1)
+        yield server, server.bind_to_random_port("tcp://127.0.0.1")
+    finally:
+        context.destroy(linger=0)
+
+
+@asynccontextmanager
+async def answering(answer: Callable[[bytes], bytes | None]) -> AsyncIterator[str]:
+    """Answers each question, or leaves it when there is None; then, late, before the next one."""
+    async with serving() as (server, port):
+
+        async def serve() -> None:
+            late: list[list[bytes]] = []
+            while True:
+                *envelope, question = await server.recv_multipart()
+                for message in late:
+                    await server.send_multipart(message)
+                late.clear()
+                if (told := answer(question)) is None:
+                    late.append([*envelope, b"late answer to " + question])
+                else:
+                    await server.send_multipart([*envelope, told])
+
+        task = asyncio.create_task(serve())
+        try:
+            yield f"zeromq:127.0.0.1:{port}"
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+def box(question: bytes) -> bytes | None:
+    """Knows who it is, says each question back, and is slow to answer ``slow?``."""
+    if question == b"*IDN?":
+        return b"a,b,c,d"
+    return None if question == b"slow?" else question
+
+
+async def test_a_late_answer_never_answers_the_next_question() -> None:
+    """The socket that waits for it is thrown away, and with it what may yet come."""
+    trace: list[TraceEntry] = []
+    async with answering(box) as address:
+        wire = TimeControllerWire(make_transport(address), "box", trace.append)
+        await wire.open()
+        assert await wire.ask("one?") == "one?"
+        wire.reply_timeout_s = 0.1
+        with pytest.raises(DeviceTimeout, match=r"box.*slow"):
+            await wire.ask("slow?")
+        for question in ("two?", "three?"):
+            assert await wire.ask(question) == question
+        assert {entry.direction for entry in trace} == {">", "<", "!"}
+        await wire.close()
+
+
+async def test_a_cancelled_question_leaves_its_answer_to_nobody() -> None:
+    """The next one gets its own."""
+    async with answering(box) as address:
+        wire = TimeControllerWire(make_transport(address), "box")
+        await wire.open()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await wire.ask("slow?")
+        assert await wire.ask("next?") == "next?"
+        await wire.close()
+
+
+async def test_questions_at_once_get_their_own_answers() -> None:
+    """One transaction is in flight at a time."""
+    async with answering(box) as address:
+        wire = TimeControllerWire(make_transport(address), "box")
+        await wire.open()
+        questions = [f"q{i}?" for i in range(50)]
+        assert await asyncio.gather(*(wire.ask(question) for question in questions)) == questions
+        await wire.close()
+
+
+async def test_a_second_question_before_the_answer_is_an_error() -> None:
+    """Below the lock of the wire a REQ socket allows none."""
+    async with answering(box) as address:
+        transport = await open_transport(address)
+        await transport.write(b"slow?\n")
+        with pytest.raises(DeviceProtocolError, match="owes"):
+            await transport.write(b"two?\n")
+        await transport.resynchronise()
+        await transport.write(b"two?\n")
+        assert await transport.read_until(b"\n", timeout_s=1) == b"two?\n"
+        await transport.close()
+        await transport.close()
+
+
+async def test_nothing_there_is_refused_and_an_unknown_host_not_found() -> None:
+    """Although connecting a ZeroMQ socket never fails by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(DeviceRefused, match="switched on"):
+        await open_transport(f"zeromq:127.0.0.1:{port}")
+    with pytest.raises(DeviceNotFound):
+        await open_transport("zeromq:no-such-host.invalid:5555")
+
+
+async def test_a_peer_that_hangs_up_at_once_does_not_speak_zeromq() -> None:
+    """A port that takes connections is no time controller yet."""
+
+    ended = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal ended
+        await close(writer)
+        ended += 1
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(DeviceProtocolError, match="does not speak ZeroMQ"):
+            await open_transport(f"zeromq:127.0.0.1:{port}")
+        await eventually(lambda: ended == 2)  # the trial and the connection
+
+
+async def test_a_peer_that_never_greets_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bounded time, and nothing is left open."""
+    monkeypatch.setattr("qkd_drivers.transports.zeromq.OPEN_TIMEOUT_S", 0.2)
+
+    ended = 0
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal ended
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        await close(writer)
+        ended += 1
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(DeviceTimeout, match="greet"):
+            await open_transport(f"zeromq:127.0.0.1:{port}")
+        await eventually(lambda: ended == 2)
+
+
+async def test_a_peer_that_goes_is_told_at_once() -> None:
+    """A reader learns it before its own deadline; so does whoever asks next."""
+    async with serving() as (server, port):
+        transport = await open_transport(f"zeromq:127.0.0.1:{port}")
+        await transport.write(b"*IDN?\n")
+        reading = asyncio.create_task(transport.read_until(b"\n", timeout_s=60))
+        await server.recv_multipart()
+        server.close(linger=0)
+        with pytest.raises(DeviceLost, match="closed the connection"):
+            await reading
+        with pytest.raises(DeviceLost):
+            await transport.write(b"x\n")
+        await transport.close()
+
+
+async def test_a_stream_gives_frames_in_order_and_then_the_loss() -> None:
+    """Frames come whole, whatever their size; silence and loss are different errors."""
+    async with serving(zmq.PAIR) as (server, port):
+        stream = ZeromqStream("stream 1", "127.0.0.1", port)
+        await stream.open()
+        for frame in (b"", b"12345678", bytes(1 << 20)):
+            await server.send(frame)
+            assert await stream.receive(timeout_s=5) == frame
+        with pytest.raises(DeviceTimeout, match="stream 1"):
+            await stream.receive(timeout_s=0.05)
+        receiving = asyncio.create_task(stream.receive(timeout_s=60))
+        await asyncio.sleep(0)
+        server.close(linger=0)
+        with pytest.raises(DeviceLost, match="stream 1"):
+            await receiving
+        await stream.close()
+        await stream.close()
+        with pytest.raises(DeviceLost, match="not open"):
+            await stream.receive(timeout_s=1)
+
+
+async def test_a_stream_that_nobody_reads_stops_its_sender() -> None:
+    """Back-pressure: a few frames and what the kernel holds, then the sender waits."""
+    frame = bytes(1 << 22)
+    async with serving(zmq.PAIR) as (server, port):
+        stream = ZeromqStream("stream", "127.0.0.1", port)
+        await stream.open()
+        sent = 0
+
+        async def send() -> None:
+            nonlocal sent
+            for _ in range(64):
+                await server.send(frame)
+                sent += 1
+
+        sending = asyncio.create_task(send())
+        await eventually(lambda: sent > 0)
+        steady = 0
+        while steady < 5:  # looks in a row at which it had not moved
+            before = sent
+            await asyncio.sleep(0.1)
+            steady = steady + 1 if sent == before else 0
+        assert sent < 32
+        for _ in range(64):
+            await stream.receive(timeout_s=10)
+        await eventually(sending.done)
+        await stream.close()
+
+
+@pytest.mark.parametrize("address", ["zeromq:host", "zeromq:host:0", "zeromq::5555"])
+def test_a_malformed_address_is_named(address: str) -> None:
+    """Before anything is opened."""
+    with pytest.raises(ValueError, match="want zeromq:host:port"):
+        make_transport(address)
