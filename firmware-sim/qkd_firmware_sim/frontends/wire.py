@@ -97,6 +97,11 @@ class Wire:
         if fault in ("refuse", "busy", "slam", "cut", "restore"):
             await self._tell()
 
+    async def settle(self) -> None:
+        """Returns once a hang-up that has begun is over, and connections are let in again."""
+        if self._hanging_up is not None:
+            await self._hanging_up
+
     @property
     def hangs_up_next(self) -> bool:
         """Whether the next answer will be torn by the end of its connection."""
