@@ -66,7 +66,7 @@ fuzz: ## fuzz what takes bytes from a wire or a file (FUZZ_SECONDS=20 a target)
 		grep number_of_executed_units build/fuzz/$$target.log; done
 
 .PHONY: soak
-soak: .venv/ready ## the long runs: 10^7-bit blocks, the full fault matrix
+soak: .venv/ready ## the long runs: 10^7-bit blocks, the full fault matrix, faults at random (QKD_SOAK_S=1800)
 	$(BIN)/python -m pytest -q -m soak --timeout 3600
 
 .PHONY: bench

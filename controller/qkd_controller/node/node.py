@@ -109,6 +109,7 @@ class Node:
             started_utc_s=self._started_utc_s,
             process_id=process_id,
             cpu_s=cpu_s,
+            tasks=len(asyncio.all_tasks()),
             delivery_address=self._config.delivery.address,
             keys_delivered=self._delivered,
             links=tuple(

@@ -35,6 +35,7 @@ def snapshot() -> NodeStatus:
         started_utc_s=0.0,
         process_id=1,
         cpu_s=0.5,
+        tasks=20,
         delivery_address="127.0.0.1:1",
         keys_delivered=0,
         links=(),

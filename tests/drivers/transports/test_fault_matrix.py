@@ -125,7 +125,7 @@ def test_the_documentation_tells_of_every_fault_and_every_transport() -> None:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Wire, "reply_timeout_s", 0.1)
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.2)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # PyVISA-py drops its sockets unclosed
