@@ -66,7 +66,7 @@ class HislipPort:
 
     async def close(self) -> None:
         """Stops listening and drops every client."""
-        self._stop_listening()
+        await self._stop_listening()
         await self._drop_clients()
 
     async def _drop_clients(self) -> None:
@@ -79,17 +79,19 @@ class HislipPort:
         if self.wire.cut:
             await self.close()
         elif self.wire.refused:
-            self._stop_listening()
+            await self._stop_listening()
         else:
             if self._server is None:
                 await self.open()
             if self.wire.slams or self.wire.busy:
                 await self._drop_clients()
 
-    def _stop_listening(self) -> None:
+    async def _stop_listening(self) -> None:
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            # Python 3.11 leaks a connection that is just being let in when its server closes.
+            await asyncio.sleep(0)
+            server.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -97,7 +99,7 @@ class HislipPort:
         self._connections.add(task)
         opened: int | None = None
         try:
-            if self.wire.slams:
+            if self.wire.slams or self.wire.cut:
                 return
             first = await _receive(reader)
             if self.wire.busy:
