@@ -22,6 +22,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 GOES = {"busy", "cut", "slam", "silence"}
 """After these the device is not ready until they end, whatever the model."""
 
+LASING = {"laser", "laser_head"}
+"""What goes out before the actor's eyes has tripped, and stays out until it is re-armed."""
+
 Case = tuple[str, str, Any, str, dict[str, Any], Any]
 Row = tuple[str, Case]
 
@@ -82,9 +85,7 @@ async def fail_and_mend(bench: Bench, fault: str, case: Case) -> None:
         if fault in GOES:
             await eventually(lambda: actor.state is not State.READY)
             assert actor.cause
-        if (
-            kind != "laser" or fault in GOES
-        ):  # a laser that is put out before one's eyes has tripped
+        if kind not in LASING or fault in GOES:
             core.lose_settings()
         await wire.apply("restore")
         await eventually(lambda: actor.state is State.READY and there(core), within_s=20)
