@@ -24,7 +24,7 @@ from qkd_firmware_sim.frontends.faults import FAULTS
 SHORT_S = 45.0
 LONG_S = float(os.environ.get("QKD_SOAK_S", "1800"))
 SEED = int(os.environ.get("QKD_SOAK_SEED", "1"))
-RECOVERY_S = 60.0
+RECOVERY_S = 120.0
 """From the end of a fault to the next block that both ends release."""
 WARM_UP_ROUNDS = 3
 MEMORY_MARGIN_KIB = 64 << 10
