@@ -71,7 +71,7 @@ wheel: .venv/ready ## dist/: one wheel for this kind of machine and any Python f
 	@ls dist
 
 .PHONY: soak
-soak: .venv/ready ## the long runs: 10^7-bit blocks, the full fault matrix, the wheel
+soak: .venv/ready ## the long runs: 10^7-bit blocks, the full fault matrix, the wheel, faults at random (QKD_SOAK_S=1800)
 	$(BIN)/python -m pytest -q -m soak --timeout 3600
 
 .PHONY: bench

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from qkd_firmware_sim.frontends.wire import FAULTS
+from qkd_firmware_sim.frontends import faults
 
 End = Literal["alice", "bob"]
 
@@ -86,6 +86,27 @@ class Warm(_Action, frozen=True, tag="warm"):
     kelvin: float
 
 
+class Stall(_Action, frozen=True, tag="stall"):
+    """the device's temperature stays as it is, whatever is set, or moves again"""
+
+    device: str
+    stalled: bool = True
+
+
+class Slow(_Action, frozen=True, tag="slow"):
+    """the device's motors move this many times slower; 1 is as they should"""
+
+    device: str
+    factor: float
+
+
+class Swap(_Action, frozen=True, tag="swap"):
+    """another instrument or firmware stands there: it says that it is `identity`"""
+
+    device: str
+    identity: str
+
+
 class PowerCycle(_Action, frozen=True, tag="power_cycle"):
     """the instrument restarts with its stored settings"""
 
@@ -124,6 +145,9 @@ Action = (
     | KeyLock
     | Latch
     | Warm
+    | Stall
+    | Slow
+    | Swap
     | PowerCycle
     | Reset
     | WireFault
@@ -144,6 +168,9 @@ ACTIONS: dict[str, type[_Action]] = {
         KeyLock,
         Latch,
         Warm,
+        Stall,
+        Slow,
+        Swap,
         PowerCycle,
         Reset,
         WireFault,
@@ -153,11 +180,10 @@ ACTIONS: dict[str, type[_Action]] = {
 
 
 def help_text() -> str:
-    """One line an action and one a wire fault, for ``--help``."""
+    """One line an action and one a fault of a wire, for help pages."""
     lines = ["actions ([[at]] tables of a lab file, or JSON on the control socket):"]
     for tag, kind in ACTIONS.items():
         fields = ", ".join(kind.__struct_fields__)
         lines.append(f"  {tag:14} {kind.__doc__}" + (f" ({fields})" if fields else ""))
-    lines.append("faults of a wire:")
-    lines += [f"  {fault:14} {meaning}" for fault, meaning in FAULTS.items()]
-    return "\n".join(lines)
+    lines.append('faults of a wire, such as {"do": "wire", "device": "epc", "fault": "cut"}:')
+    return "\n".join(lines + faults.table())

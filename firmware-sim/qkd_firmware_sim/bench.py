@@ -141,8 +141,9 @@ class Bench:
 
     def _wire(self, instrument: Instrument) -> None:
         core: Any = self.world.cores[instrument.name]
-        wire = self._wires[instrument.name] = Wire()
-        for front in SIMULATED[instrument.model].fronts:
+        fronts = SIMULATED[instrument.model].fronts
+        wire = self._wires[instrument.name] = Wire(fronts)
+        for front in fronts:
             port = FRONTS[front](core, wire, instrument, self.directory)
             self._ports.append((instrument.name, port))
 

@@ -14,11 +14,17 @@ from qkd_firmware_sim.lab import LabError, load
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a lab until SIGINT or SIGTERM; ``ctl DIR JSON`` acts on one that runs."""
+    """Runs a lab until SIGINT or SIGTERM; ``ctl DIR JSON`` acts on one that runs.
+
+    ``faults`` lists what can befall a lab.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments[:1] == ["ctl"]:
             return _control(arguments[1:])
+        if arguments == ["faults"]:
+            print(actions.help_text())
+            return 0
         return _run(arguments)
     except LabError as error:
         print(f"qkd-sim: {error}", file=sys.stderr)
@@ -29,7 +35,8 @@ def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="qkd-sim",
         description="Host a simulated optical table: prints 'NAME ADDRESS' lines, then 'ready'.",
-        epilog=actions.help_text() + "\n\nqkd-sim ctl DIR JSON sends one action to a running lab.",
+        epilog=actions.help_text() + "\n\nqkd-sim ctl DIR JSON sends one action to a running lab; "
+        "qkd-sim faults prints this list.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("lab", type=Path, help="the lab file")

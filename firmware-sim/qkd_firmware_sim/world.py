@@ -133,6 +133,14 @@ class World:
                 self._device(name, "latched").latched = latched
             case actions.Warm(device=name, kelvin=kelvin):
                 self._device(name, "warm_by").warm_by(kelvin)
+            case actions.Stall(device=name, stalled=stalled):
+                self._device(name, "regulated").regulated.stalled = stalled
+            case actions.Slow(device=name, factor=factor):
+                if not 0 < factor <= 1e6:
+                    raise WorldError("factor must lie in 0 to 1e6")
+                self._device(name, "slowness").slowness = factor
+            case actions.Swap(device=name, identity=identity):
+                self._device(name, "identity").identity = identity
             case actions.PowerCycle(device=name):
                 self._device(name, "power_cycle").power_cycle()
             case actions.Reset(device=name):

@@ -14,8 +14,18 @@ DEMO = Path(__file__).parents[2] / "configs" / "labs" / "demo.toml"
 
 
 @pytest.fixture
-def demo() -> Lab:
-    return load(DEMO)
+def demo_file(tmp_path: Path) -> Path:
+    """The demo's lab, with a free port for its one socket: others may run beside this test."""
+    text = DEMO.read_text(encoding="utf-8")
+    assert "hislip_port = 7410" in text
+    path = tmp_path / "demo.toml"
+    path.write_text(text.replace("hislip_port = 7410", "hislip_port = 0"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def demo(demo_file: Path) -> Lab:
+    return load(demo_file)
 
 
 @pytest.fixture
@@ -53,8 +63,8 @@ class LabProcess:
 
 
 @pytest.fixture
-def lab_process(tmp_path: Path) -> Iterator[LabProcess]:
-    lab = LabProcess(DEMO, tmp_path / "lab")
+def lab_process(demo_file: Path, tmp_path: Path) -> Iterator[LabProcess]:
+    lab = LabProcess(demo_file, tmp_path / "lab")
     try:
         yield lab
     finally:

@@ -38,7 +38,7 @@ class Bench:
 
     async def plug(self, core: Any, *, front: str = "pty") -> tuple[str, Wire]:
         """Gives an instrument a wire; returns its address and the faults of the wire."""
-        wire = Wire()
+        wire = Wire((front,))
         section = Instrument(name=f"tty{len(self._ports)}", model="any")
         port = FRONTS[front](core, wire, section, self.folder)
         await port.open()

@@ -212,7 +212,9 @@ class Testbed:
 @contextlib.contextmanager
 def set_up(directory: Path, configs: Path | None = None) -> Iterator[Testbed]:
     """A testbed that is set up but not started; at the end everything is stopped."""
-    bed = Testbed(build_site(configs or quick_configs(directory / "configs"), directory / "site"))
+    configs = configs or quick_configs(directory / "configs")
+    # Fresh ports, since other tests or a demo may run beside this one.
+    bed = Testbed(build_site(configs, directory / "site", fresh_ports=True))
     try:
         yield bed
     finally:

@@ -22,6 +22,7 @@ from qkd_controller.cli.site import DemoNode
 from qkd_controller.config.load import load_node
 from qkd_controller.node.operator import StatusUnavailable
 from qkd_controller.node.operator_client import read_status as _read_status
+from qkd_controller.node.operator_client import rearm_device
 from qkd_controller.node.status import DeviceStatus, LinkStatus, NodeStatus
 
 
@@ -133,6 +134,10 @@ class Node:
         """What it says of one of its instruments."""
         link = self.link()
         return next((d for d in link.devices if d.name == name), None) if link else None
+
+    def rearm(self, device: str) -> None:
+        """The operator's word that the cause of a trip is gone."""
+        asyncio.run(rearm_device(self.site.status_socket, device))
 
     def is_(self, state: str) -> bool:
         """Whether its link is in this state."""

@@ -1,11 +1,13 @@
 """A link that makes key, is attacked, and loses tags; one bring-up for all."""
 
 import base64
+import json
+import os
 import re
 from typing import Any
 
 import pytest
-from testbed import ENDS, Testbed
+from testbed import ENDS, Testbed, qkd
 from testbed_store import assert_same_pools
 from waiting import until, while_
 
@@ -185,6 +187,29 @@ def test_an_attack_below_the_threshold_is_told_too(bed: Testbed) -> None:
     for node in bed.nodes.values():
         until(lambda node=node: node.link().alarms == (), f"{node.name} has no alarm any more")
     assert_same_pools(*bed.stores())
+
+
+def test_what_an_operator_sets_is_recorded(bed: Testbed) -> None:
+    """Done or declined, each request stands in the node's audit log, and the chain is whole."""
+    config = bed.bob.site.config
+    assert qkd("devices", "set", config, "epc", "voltages_mv=[120, 0, -80, 0]").returncode == 0
+    declined = qkd("devices", "set", config, "epc", "voltages_mv=[9000, 0, 0, 0]")
+    assert declined.returncode == 1
+    assert "voltages_mv" in declined.stderr
+    lines = (bed.bob.directory / "state/audit.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["outcome"].split(":")[0] for record in records] == [
+        "asked",
+        "done",
+        "asked",
+        "declined",
+    ]
+    assert records[2]["user_id"] == os.getuid()
+    assert records[2]["device"] == "epc"
+    assert records[2]["changes"]["voltages_mv"]["to"] == [9000, 0, 0, 0]
+    whole = qkd("audit", "verify", config)
+    assert whole.returncode == 0
+    assert whole.stdout.startswith("4 lines, whole")
 
 
 def test_no_key_is_told_anywhere(bed: Testbed) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from testbed import Testbed, assert_same_pools, quick_configs, set_up, until
+from testbed import Testbed, quick_configs, set_up
+from testbed_store import assert_same_pools
+from waiting import until
 
 _CHANGES = {
     "labs/demo.toml": (

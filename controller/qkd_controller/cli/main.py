@@ -5,11 +5,22 @@ import os
 import sys
 from types import ModuleType
 
-from qkd_controller.cli import check, demo, devices, draw, node, pair, pki, rearm, status
+from qkd_controller.cli import audit, check, demo, devices, draw, node, pair, pki, rearm, status
 from qkd_controller.cli.crash import unexpected
 from qkd_controller.config.errors import QkdError
 
-COMMANDS: tuple[ModuleType, ...] = (node, status, devices, rearm, check, pki, pair, draw, demo)
+COMMANDS: tuple[ModuleType, ...] = (
+    node,
+    status,
+    devices,
+    rearm,
+    audit,
+    check,
+    pki,
+    pair,
+    draw,
+    demo,
+)
 
 
 def main(argv: list[str] | None = None) -> int:

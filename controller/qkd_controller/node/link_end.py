@@ -127,28 +127,14 @@ class LinkRuntime:
         actor = self.instruments.actors[device]
         if actor.state is not State.TRIPPED:
             raise RequestDeclined(f"{device} is {actor.state}, not tripped")
-        self._emit("rearmed", device=device, after=actor.cause)
         actor.rearm()
 
-    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+    async def set(self, device: str, changes: dict[str, Any]) -> None:
         """Changes set-points until the node ends; raises RequestDeclined if they cannot be held."""
-        actor = self.instruments.actors[device]
-        before = {name: getattr(actor.set_points, name, None) for name in changes}
-        outcome = "done"
         try:
-            await actor.set(**changes)
+            await self.instruments.actors[device].set(**changes)
         except (ValueError, DeviceError, DeviceNotReady) as error:
-            outcome = str(error)
-            raise RequestDeclined(outcome) from error
-        finally:
-            self._emit(
-                "operator_set",
-                device=device,
-                user_id=user_id,
-                before=before,
-                wanted=changes,
-                outcome=outcome,
-            )
+            raise RequestDeclined(str(error)) from error
 
     async def run(self) -> None:
         """Runs the end until cancelled, then brings its instruments to rest."""

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from prometheus_client import start_http_server
 
 from qkd_controller.config.check import split_address
@@ -19,6 +20,7 @@ from qkd_controller.keys.contract import Direction
 from qkd_controller.keys.link_store import SqliteLinkStore, open_link
 from qkd_controller.keys.pool import KeyPool
 from qkd_controller.keys.store import KeyStore
+from qkd_controller.node.auditing import Auditor
 from qkd_controller.node.link_end import LinkRuntime
 from qkd_controller.node.memory import forbid_core_dumps
 from qkd_controller.node.operator import RequestDeclined, serve_operator
@@ -32,6 +34,7 @@ from qkd_controller.node.snapshot import (
 from qkd_controller.node.state import LinkState
 from qkd_controller.node.status import NodeStatus
 from qkd_controller.node.validation import Checked
+from qkd_controller.telemetry.audit import AuditLog
 from qkd_controller.telemetry.events import EventLog
 from qkd_controller.telemetry.metrics import Metrics
 from qkd_drivers.framing import Trace
@@ -53,8 +56,12 @@ async def run_node(checked: Checked) -> None:
     log = EventLog(node.name, node.telemetry.log_file)
     log.capture_logging()
     try:
-        with KeyStore(Path(node.state_dir)) as store:
-            await Node(checked, store, log).run(stop)
+        state_dir = Path(node.state_dir)
+        with (
+            KeyStore(state_dir) as store,
+            contextlib.closing(AuditLog(state_dir, node.name)) as audit,
+        ):
+            await Node(checked, store, log, audit).run(stop)
     except* QkdError as errors:
         raise first_error(errors) from None
     finally:
@@ -64,10 +71,11 @@ async def run_node(checked: Checked) -> None:
 class Node:
     """Everything that runs in one node's process."""
 
-    def __init__(self, checked: Checked, store: KeyStore, log: EventLog) -> None:
+    def __init__(self, checked: Checked, store: KeyStore, log: EventLog, audit: AuditLog) -> None:
         node = checked.node
         self._config = node
         self._log = log
+        self._auditor = Auditor(audit, log)
         self._metrics = Metrics(node.name, VERSION, [state.value for state in LinkState])
         self._started_utc_s = time.time()
         self._delivered = 0
@@ -109,6 +117,7 @@ class Node:
             started_utc_s=self._started_utc_s,
             process_id=process_id,
             cpu_s=cpu_s,
+            tasks=len(asyncio.all_tasks()),
             delivery_address=self._config.delivery.address,
             keys_delivered=self._delivered,
             links=tuple(
@@ -118,13 +127,17 @@ class Node:
             events=list(self._log.latest),
         )
 
-    def rearm(self, device: str) -> None:
+    async def rearm(self, device: str, user_id: int) -> None:
         """Re-arms a tripped device of any link; raises RequestDeclined."""
-        self._with_device(device).rearm(device)
+        async with self._auditor.asked("rearm", user_id, device=device):
+            self._with_device(device).rearm(device)
 
     async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
         """Changes a device's set-points and waits until it is there; raises RequestDeclined."""
-        await self._with_device(device).set(device, changes, user_id)
+        before = self._set_points(device)
+        told = {key: {"from": before.get(key), "to": value} for key, value in changes.items()}
+        async with self._auditor.asked("set", user_id, device=device, changes=told):
+            await self._with_device(device).set(device, changes)
 
     def trace(self, device: str, sink: Trace) -> AbstractContextManager[None]:
         """Tells sink what goes over a device's wire; raises RequestDeclined."""
@@ -136,6 +149,13 @@ class Node:
                 return runtime
         names = ", ".join(name for r in self._links for name in r.instruments.actors)
         raise RequestDeclined(f"there is no device {device}; there are {names}")
+
+    def _set_points(self, device: str) -> dict[str, Any]:
+        for runtime in self._links:
+            if device in runtime.instruments.actors:
+                held = msgspec.to_builtins(runtime.instruments.actors[device].set_points)
+                return dict(held)
+        return {}
 
     async def _follow_store(self) -> None:
         """Keeps what the store says fresh without touching the disk for each snapshot."""

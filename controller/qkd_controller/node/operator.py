@@ -82,7 +82,7 @@ class Operator(Protocol):
 
     def status(self) -> NodeStatus: ...
 
-    def rearm(self, device: str) -> None: ...
+    async def rearm(self, device: str, user_id: int) -> None: ...
 
     async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None: ...
 
@@ -132,7 +132,7 @@ async def _answer(
         case StatusRequest():
             _tell(writer, operator.status())
         case RearmRequest(device=device):
-            operator.rearm(device)
+            await operator.rearm(device, _user_id(writer))
             _tell(writer, Done())
         case SetRequest(device=device, changes=changes):
             await operator.set(device, changes, _user_id(writer))

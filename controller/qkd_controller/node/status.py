@@ -71,6 +71,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     started_utc_s: float
     process_id: int
     cpu_s: float
+    tasks: int
+    """Of the event loop: as many in the evening as in the morning, unless some leak."""
     delivery_address: str
     keys_delivered: int
     links: tuple[LinkStatus, ...]

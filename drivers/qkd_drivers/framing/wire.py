@@ -151,7 +151,7 @@ class Wire(ABC):
 
     async def _take_unasked(self) -> None:
         """What came since the last transaction answers nothing: it is noted and dropped."""
-        if unasked := self.transport.discard():
+        if unasked := await self.transport.take_unasked():
             self.note("<", unasked)
 
     async def _quieten(self) -> None:

@@ -164,8 +164,11 @@ class _Tdc1Run(Run):
             return await self._finish(transport)
         if self._decoder.words:
             await asyncio.sleep(_PACE_S)
-        tags = await self._decode(await self._read(transport))
+        data = await self._read(transport)
+        sound_until_ps = self.end_ps
+        tags = await self._decode(data)
         if self._decoder.implausible:
+            self.end_ps = sound_until_ps  # no time after a slip can be believed
             raise DeviceProtocolError(
                 f"the stream lost its word boundary {self.end_ps / 1e12:.3f} s after its start"
             )

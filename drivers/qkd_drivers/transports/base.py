@@ -53,6 +53,10 @@ class Transport(ABC):
     def discard(self) -> bytes:
         """Drops what has arrived and was not read; returns it."""
 
+    async def take_unasked(self) -> bytes:
+        """Drops what the device sent before it is asked, also what the medium still holds."""
+        return self.discard()
+
     @abstractmethod
     async def drain(self, *, quiet_s: float = 0.05, limit_s: float = 1.0) -> bytes:
         """Reads until nothing came for quiet_s, at most for limit_s; returns what was read."""
@@ -100,6 +104,12 @@ class BufferedTransport(Transport):
         self._buffer.clear()
         self._resume()
         return dropped
+
+    async def take_unasked(self) -> bytes:
+        # In two turns the loop fetches what the kernel holds.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return self.discard()
 
     async def drain(self, *, quiet_s: float = 0.05, limit_s: float = 1.0) -> bytes:
         read = bytearray()

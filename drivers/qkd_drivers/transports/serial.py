@@ -45,7 +45,7 @@ class SerialTransport(BufferedTransport):
         try:
             port = await asyncio.to_thread(self._open_port)
         except (serial.SerialException, OSError) as error:
-            raise _open_fault(self._port_name, error) from error
+            raise open_fault(self._port_name, error) from error
         self._port = port
         self._fd = port.fileno()
         self._start()
@@ -130,7 +130,8 @@ class SerialTransport(BufferedTransport):
             self._reading = True
 
 
-def _open_fault(port: str, error: Exception) -> DeviceError:
+def open_fault(port: str, error: Exception) -> DeviceError:
+    """The error to raise when a serial port could not be opened for this program alone."""
     code = getattr(error, "errno", None)
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return DeviceNotFound(f"there is no serial port {port}: is the device plugged in?")

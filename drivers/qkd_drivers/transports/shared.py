@@ -90,6 +90,9 @@ class SharedTransport(Transport):
     def discard(self) -> bytes:
         return self._port.transport.discard()
 
+    async def take_unasked(self) -> bytes:
+        return await self._port.transport.take_unasked()
+
     async def drain(self, *, quiet_s: float = 0.05, limit_s: float = 1.0) -> bytes:
         return await self._port.transport.drain(quiet_s=quiet_s, limit_s=limit_s)
 

@@ -7,7 +7,9 @@ instruments that users know by a VISA name, not for streams.
 
 import asyncio
 import contextlib
+import fcntl
 import logging
+import os
 import queue
 import re
 import threading
@@ -27,12 +29,15 @@ from qkd_drivers.errors import (
     DeviceTimeout,
 )
 from qkd_drivers.transports.base import Transport
+from qkd_drivers.transports.serial import open_fault
 from qkd_drivers.transports.tcp import OPEN_TIMEOUT_S, connect_fault
 
 T = TypeVar("T")
 
 _MARGIN_S = 1.0  # a VISA call returns soon after its own timeout; past this it is given up
 _MESSAGE_BASED = re.compile(r"::(INSTR|VXI-11)$", re.IGNORECASE)
+_PORT = re.compile(r"ASRL(/.+?)(::INSTR)?", re.IGNORECASE)
+_UNASKED_BYTES = 1 << 16
 
 
 class VisaTransport(Transport):
@@ -45,10 +50,12 @@ class VisaTransport(Transport):
         self._worker: _Worker | None = None
         self._session: Any = None
         self._buffer = bytearray()
+        self._lock_fd = -1
 
     async def open(self) -> None:
         await self.close()
         await self._probe()
+        self._lock_port()
         self._worker = _Worker(f"visa {self._resource}")
         self._session = await self._call(self._open_session, 10.0, "open")
 
@@ -56,6 +63,9 @@ class VisaTransport(Transport):
         worker, self._worker = self._worker, None
         session, self._session = self._session, None
         self._buffer.clear()
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
         if worker is not None:
             worker.finish(lambda: _close_session(session))
 
@@ -88,6 +98,22 @@ class VisaTransport(Transport):
         self._buffer.clear()
         return dropped
 
+    async def take_unasked(self) -> bytes:
+        if self._session is None or self._is_message_based:
+            return self.discard()
+        session = self._session
+
+        def waiting() -> bytes:
+            read = bytearray()
+            session.timeout = 1
+            with contextlib.suppress(pyvisa.errors.VisaIOError):
+                while len(read) < _UNASKED_BYTES:
+                    read += session.read_raw()
+            return bytes(read)
+
+        self._buffer += await self._call(waiting, 0.1, "read")
+        return self.discard()
+
     async def drain(self, *, quiet_s: float = 0.05, limit_s: float = 1.0) -> bytes:
         read = bytearray()
         loop = asyncio.get_running_loop()
@@ -106,6 +132,25 @@ class VisaTransport(Transport):
             except DeviceError:
                 pass  # a session that cannot be cleared is replaced
         await self.open()
+
+    @property
+    def _is_message_based(self) -> bool:
+        """Whether the medium itself tells where a reply ends and to what it belongs."""
+        is_serial = self._resource.upper().startswith("ASRL")
+        return not is_serial and _MESSAGE_BASED.search(self._resource) is not None
+
+    def _lock_port(self) -> None:
+        """PyVISA-py opens a serial port that another program holds; this transport does not."""
+        if (port := _PORT.fullmatch(self._resource)) is None:
+            return
+        try:
+            self._lock_fd = os.open(port[1], os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if self._lock_fd >= 0:
+                os.close(self._lock_fd)
+                self._lock_fd = -1
+            raise open_fault(port[1], error) from error
 
     def _open_or_raise(self) -> Any:
         if self._session is None:
@@ -190,7 +235,7 @@ class VisaTransport(Transport):
         logging.getLogger("pyvisa").setLevel(logging.CRITICAL)
         manager = pyvisa.ResourceManager("@py")
         session: Any = manager.open_resource(self._resource)
-        if not _MESSAGE_BASED.search(self._resource) or self._resource.upper().startswith("ASRL"):
+        if not self._is_message_based:
             # Without a termination character a raw socket never knows where a reply ends.
             session.read_termination = "\n"
         return session

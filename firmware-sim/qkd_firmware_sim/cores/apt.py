@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qkd_firmware_sim.cores.core import PS_PER_S, SerialCore
+from qkd_firmware_sim.cores.core import PS_PER_S, Motorised, SerialCore
 
 _HOST, _DEVICE, _LONG = 0x01, 0x50, 0x80
 _HEADER_BYTES = 6
@@ -50,7 +50,7 @@ class Motor:
         return found | sum(bit for bit, on in flags if on)
 
 
-class AptCore(SerialCore):
+class AptCore(Motorised, SerialCore):
     """Splits messages, moves motors, and tells when they arrive."""
 
     model: str
@@ -152,7 +152,7 @@ class AptCore(SerialCore):
                 motor.target, motor.homing, motor.failed = None, False, True
             return
         left = motor.target - motor.counter
-        step = self._speed_counts_per_s(motor) * elapsed_s
+        step = self._speed_counts_per_s(motor) / self.slowness * elapsed_s
         if abs(left) > step:
             motor.counter += math.copysign(step, left)
             return

@@ -78,9 +78,30 @@ class Thermal:
 
     def __init__(self, temperature_c: float, time_constant_s: float) -> None:
         self.temperature_c = temperature_c
+        self.stalled = False
+        """Whether it stays as it is whatever heats or cools it, as with a broken regulator."""
         self._time_constant_s = time_constant_s
 
     def step(self, target_c: float, elapsed_s: float) -> None:
         """The exact solution for a constant target, so the step size does not matter."""
+        if self.stalled:
+            return
         share = -math.expm1(-elapsed_s / self._time_constant_s)
         self.temperature_c += (target_c - self.temperature_c) * share
+
+
+class Regulated:
+    """An instrument that holds a part of itself at a temperature."""
+
+    regulated: Thermal
+
+    def warm_by(self, kelvin: float) -> None:
+        """A temperature excursion."""
+        self.regulated.temperature_c += kelvin
+
+
+class Motorised:
+    """An instrument with moving parts."""
+
+    slowness = 1.0
+    """How many times slower than they should they move."""

@@ -2,7 +2,7 @@
 
 import re
 
-from qkd_firmware_sim.cores.core import PS_PER_S
+from qkd_firmware_sim.cores.core import PS_PER_S, Motorised
 from qkd_firmware_sim.cores.lines import Busy, LineCore
 
 _HOME_S = 35.0
@@ -11,7 +11,7 @@ _DB_PER_S = 20.0
 _STEPS_PER_DB = 100
 
 
-class Dd100(LineCore):
+class Dd100(Motorised, LineCore):
     """The box's firmware; its optical side is `loss_db`.
 
     Each command answers its content lines, if any, then ``Done`` and an empty line; or ``Error!``.
@@ -39,8 +39,12 @@ class Dd100(LineCore):
     def loss_db(self) -> float:
         return self._stands_db
 
+    @property
+    def _pace(self) -> float:
+        return self._motor_speed / self.slowness
+
     def advance(self, now_ps: int) -> None:
-        step_db = _DB_PER_S * self._motor_speed * (now_ps - self.now_ps) / PS_PER_S
+        step_db = _DB_PER_S * self._pace * (now_ps - self.now_ps) / PS_PER_S
         gap_db = self._goes_db - self._stands_db
         self._stands_db += max(-step_db, min(step_db, gap_db))
         super().advance(now_ps)
@@ -62,7 +66,7 @@ class Dd100(LineCore):
             return self._work_for(_HOME_S, echo, self._insertion_loss_db)
         if command == "RST":
             self.homed = False
-            return Busy(_RESTART_S / self._motor_speed, lambda: f"{echo}Done\r\n")
+            return Busy(_RESTART_S / self._pace, lambda: f"{echo}Done\r\n")
         if command == "CD":
             return (
                 f"{echo}DD-100-MC\r\nIL:{self._insertion_loss_db:.2f}\r\n"
@@ -87,4 +91,4 @@ class Dd100(LineCore):
             self._stands_db = goes_db
             return f"{content}Done\r\n"
 
-        return Busy(seconds / self._motor_speed, finish)
+        return Busy(seconds / self._pace, finish)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qkd_firmware_sim.cores.core import PS_PER_S, SerialCore
+from qkd_firmware_sim.cores.core import PS_PER_S, Motorised, SerialCore
 from qkd_firmware_sim.optics import Matrix, retarder
 
 COUNTS_PER_TURN = 0x23000
@@ -62,7 +62,7 @@ class _Mount:
         return 2 * math.pi * (self.origin + self.counter) / COUNTS_PER_TURN
 
 
-class Ell14Bus(SerialCore):
+class Ell14Bus(Motorised, SerialCore):
     """The mounts of a bus; the optical side is `turn`, in the order of their addresses.
 
     Requests carry no terminator: their length follows from their two letters.
@@ -222,7 +222,8 @@ class Ell14Bus(SerialCore):
             mount.target, mount.homing, mount.status = None, False, _MECHANICAL
             self._status(address, _MECHANICAL)
             return
-        rate = COUNTS_PER_TURN * _TURNS_PER_S * mount.settings.velocity / 100 * self._speed
+        pace = self._speed / self.slowness * mount.settings.velocity / 100
+        rate = COUNTS_PER_TURN * _TURNS_PER_S * pace
         left = mount.target - mount.counter
         step = rate * elapsed_s
         if abs(left) > step:

@@ -6,7 +6,7 @@ Settings are silent; what is not understood is silent, too.
 import math
 import re
 
-from qkd_firmware_sim.cores.core import PS_PER_S
+from qkd_firmware_sim.cores.core import PS_PER_S, Motorised
 from qkd_firmware_sim.cores.lines import Busy, LineCore
 
 _SHORTEST_M, _LONGEST_M, _RESET_M = 1.2e-6, 1.65e-6, 1.31e-6
@@ -15,7 +15,7 @@ _SETTLED = 4
 _UNITS_M = {"": 1.0, "M": 1.0, "UM": 1e-6, "NM": 1e-9}
 
 
-class Ha9(LineCore):
+class Ha9(Motorised, LineCore):
     """The box's firmware; its optical side is `loss_db`."""
 
     def __init__(self, *, max_db: float = 100.0, motor_speed: float = 1.0) -> None:
@@ -33,7 +33,8 @@ class Ha9(LineCore):
         return self._wavelength_m
 
     def advance(self, now_ps: int) -> None:
-        step_db = _DB_PER_S * self._motor_speed * (now_ps - self.now_ps) / PS_PER_S
+        pace = self._motor_speed / self.slowness
+        step_db = _DB_PER_S * pace * (now_ps - self.now_ps) / PS_PER_S
         gap_db = self._wanted_db - self._stands_db
         self._stands_db += max(-step_db, min(step_db, gap_db))
         super().advance(now_ps)

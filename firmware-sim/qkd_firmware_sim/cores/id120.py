@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from qkd_firmware_sim.cores.core import PS_PER_S, Thermal
+from qkd_firmware_sim.cores.core import PS_PER_S, Regulated, Thermal
 from qkd_firmware_sim.cores.s15_spd import Diode
 from qkd_firmware_sim.optics import Response
 from qkd_firmware_sim.scpi import ScpiError, ScpiInstrument, parse_choice, parse_integer
@@ -27,7 +27,7 @@ _SETTINGS = {
 }
 
 
-class Id120(ScpiInstrument):
+class Id120(Regulated, ScpiInstrument):
     """The detector's firmware; its optical side is `response`.
 
     A value between two steps is taken to the nearer one; a refused one changes nothing.
@@ -39,7 +39,7 @@ class Id120(ScpiInstrument):
         self._serial_number = serial_number
         self._diode = diode
         self._thermal_speed = thermal_speed
-        self._body = Thermal(_AMBIENT_C, _TIME_CONSTANT_S)
+        self.regulated = Thermal(_AMBIENT_C, _TIME_CONSTANT_S)
         self.latched = False
         self.reset()
         self._define_settings()
@@ -48,7 +48,7 @@ class Id120(ScpiInstrument):
 
     @property
     def temperature_c(self) -> float:
-        return self._body.temperature_c
+        return self.regulated.temperature_c
 
     @property
     def bias_v(self) -> float:
@@ -65,10 +65,6 @@ class Id120(ScpiInstrument):
             return Response(0.0, 0.0)
         threshold_v = self._values["threshold_uv"] / 1e6
         return self._diode.response(self.bias_v, self.temperature_c, threshold_v)
-
-    def warm_by(self, kelvin: float) -> None:
-        """A temperature excursion of the diode."""
-        self._body.temperature_c += kelvin
 
     def clicks(self, times_ps: npt.NDArray[np.int64]) -> None:
         """Counts the detector's own pulses."""
@@ -96,7 +92,7 @@ class Id120(ScpiInstrument):
         elapsed_s = (now_ps - self.now_ps) / PS_PER_S * self._thermal_speed
         self.now_ps = now_ps
         target_c = self._values["set_point_mc"] / 1e3 if self._cooling else _AMBIENT_C
-        self._body.step(target_c, elapsed_s)
+        self.regulated.step(target_c, elapsed_s)
         integration_ms = self._values["integration_ms"]
         if now_ps - self._period_ps >= integration_ms * _PS_PER_MS:
             self._last_count, self._counted = self._counted, 0

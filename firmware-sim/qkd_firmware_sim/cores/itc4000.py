@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from qkd_firmware_sim.cores.core import PS_PER_S, Thermal
+from qkd_firmware_sim.cores.core import PS_PER_S, Regulated, Thermal
 from qkd_firmware_sim.scpi import (
     ScpiError,
     ScpiInstrument,
@@ -28,14 +28,14 @@ _THRESHOLD_A = 0.025
 _SLOPE_W_PER_A = 0.8
 
 
-class Itc4000(ScpiInstrument):
+class Itc4000(Regulated, ScpiInstrument):
     """The controller's firmware; its optical side is `current_a` and `diode_c`."""
 
     def __init__(self, serial_number: str, *, thermal_speed: float = 1.0) -> None:
         super().__init__(f"Thorlabs,ITC4001,{serial_number},1.8.0")
         self.now_ps = 0
         self._thermal_speed = thermal_speed
-        self._body = Thermal(_AMBIENT_C, _TIME_CONSTANT_S)
+        self.regulated = Thermal(_AMBIENT_C, _TIME_CONSTANT_S)
         self._interlock_open = False
         self._key_locked = False
         self._tripped: set[str] = set()
@@ -52,7 +52,7 @@ class Itc4000(ScpiInstrument):
 
     @property
     def diode_c(self) -> float:
-        return self._body.temperature_c
+        return self.regulated.temperature_c
 
     def reset(self) -> None:
         self._laser_on = False
@@ -88,16 +88,12 @@ class Itc4000(ScpiInstrument):
         if locked:
             self._trip("KEYLock")
 
-    def warm_by(self, kelvin: float) -> None:
-        """A temperature excursion of the diode."""
-        self._body.temperature_c += kelvin
-
     def advance(self, now_ps: int) -> None:
         """Moves the diode's temperature and the protections on to now_ps."""
         elapsed_s = (now_ps - self.now_ps) / PS_PER_S * self._thermal_speed
         self.now_ps = now_ps
         heated_c = _AMBIENT_C + _HEATING_K_PER_A * self.current_a
-        self._body.step(self._set_temperature_c if self._tec_on else heated_c, elapsed_s)
+        self.regulated.step(self._set_temperature_c if self._tec_on else heated_c, elapsed_s)
         hot = self.diode_c > _TRIP_TEMPERATURE_C
         self.status.questionable.set(QUESTIONABLE_OVER_TEMPERATURE, hot)
         if hot and self._laser_on:

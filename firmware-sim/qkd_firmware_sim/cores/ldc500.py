@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qkd_firmware_sim.cores.core import PS_PER_S, Thermal
+from qkd_firmware_sim.cores.core import PS_PER_S, Regulated, Thermal
 from qkd_firmware_sim.scpi import (
     ScpiError,
     ScpiInstrument,
@@ -93,14 +93,14 @@ class _Settings:
     sensor: int = 3
 
 
-class Ldc500(ScpiInstrument):
+class Ldc500(Regulated, ScpiInstrument):
     """The controller's firmware; its optical side is `current_a` and `diode_c`."""
 
     def __init__(self, serial_number: str, *, thermal_speed: float = 1.0) -> None:
         super().__init__(f"Stanford_Research_Systems,LDC501,{serial_number},2.18")
         self.now_ps = 0
         self._thermal_speed = thermal_speed
-        self._body = Thermal(_AMBIENT_C, _TIME_CONSTANT_S)
+        self.regulated = Thermal(_AMBIENT_C, _TIME_CONSTANT_S)
         self._interlock_open = False
         self._settings = _Settings()
         self._define_laser()
@@ -114,7 +114,7 @@ class Ldc500(ScpiInstrument):
 
     @property
     def diode_c(self) -> float:
-        return self._body.temperature_c
+        return self.regulated.temperature_c
 
     @property
     def busy(self) -> bool:
@@ -138,10 +138,6 @@ class Ldc500(ScpiInstrument):
         if is_open:
             self._settings.laser_on = False
 
-    def warm_by(self, kelvin: float) -> None:
-        """A temperature excursion of the diode."""
-        self._body.temperature_c += kelvin
-
     def advance(self, now_ps: int) -> None:
         """Moves the diode's temperature, the protections and late errors on to now_ps."""
         elapsed_s = (now_ps - self.now_ps) / PS_PER_S * self._thermal_speed
@@ -149,7 +145,7 @@ class Ldc500(ScpiInstrument):
         self._errors.advance(now_ps)
         held = self._settings
         heated_c = _AMBIENT_C + _HEATING_K_PER_MA * self._current_ma()
-        self._body.step(held.set_point_c if held.tec_on else heated_c, elapsed_s)
+        self.regulated.step(held.set_point_c if held.tec_on else heated_c, elapsed_s)
         in_limits = held.lowest_c <= self.diode_c <= held.highest_c
         if not in_limits or self._diode_v() > held.voltage_limit_v:
             held.laser_on = False

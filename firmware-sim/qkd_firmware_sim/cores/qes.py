@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from qkd_firmware_sim.cores.core import PS_PER_S, Thermal
+from qkd_firmware_sim.cores.core import PS_PER_S, Regulated, Thermal
 from qkd_firmware_sim.cores.lines import Busy, LineCore
 
 _AMBIENT_C = 23.0
@@ -24,14 +24,14 @@ class _Settings:
     autostart: bool = False
 
 
-class Qes(LineCore):
+class Qes(Regulated, LineCore):
     """The box's firmware; its optical side is `current_a`, `diode_c` and `crystal_c`."""
 
     def __init__(self, serial_number: str, *, thermal_speed: float = 1.0) -> None:
         super().__init__()
         self._serial_number = serial_number
         self._thermal_speed = thermal_speed
-        self._crystal = Thermal(_AMBIENT_C, 4.0)
+        self.regulated = Thermal(_AMBIENT_C, 4.0)
         self._saved = _Settings()
         self._on_count = 0
         self._restart()
@@ -47,7 +47,7 @@ class Qes(LineCore):
 
     @property
     def crystal_c(self) -> float:
-        return self._crystal.temperature_c
+        return self.regulated.temperature_c
 
     @property
     def faulty(self) -> bool:
@@ -56,13 +56,13 @@ class Qes(LineCore):
 
     def warm_by(self, kelvin: float) -> None:
         """A temperature excursion of the crystal; too large a one is a fault."""
-        self._crystal.temperature_c += kelvin
+        super().warm_by(kelvin)
         self._protect()
 
     def advance(self, now_ps: int) -> None:
         elapsed_s = (now_ps - self.now_ps) / PS_PER_S * self._thermal_speed
         super().advance(now_ps)
-        self._crystal.step(self._now.set_mc / 1000, elapsed_s)
+        self.regulated.step(self._now.set_mc / 1000, elapsed_s)
 
     def power_cycle(self) -> None:
         super().power_cycle()

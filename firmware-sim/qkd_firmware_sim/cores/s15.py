@@ -19,10 +19,11 @@ class S15Core(SerialCore):
 
     def __init__(self, identity: str) -> None:
         super().__init__()
+        self.identity = identity
         self._line = bytearray()
         self._waiting: deque[str] = deque()
         self._queries: dict[str, Callable[[], str]] = {
-            "*idn": lambda: identity,
+            "*idn": lambda: self.identity,
             "help": self._help,
         }
         self._actions: dict[str, Callable[[], None]] = {

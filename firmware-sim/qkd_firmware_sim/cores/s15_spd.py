@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qkd_firmware_sim.cores.core import PS_PER_S, Thermal
+from qkd_firmware_sim.cores.core import PS_PER_S, Regulated, Thermal
 from qkd_firmware_sim.cores.s15 import S15Core
 from qkd_firmware_sim.optics import Response
 
@@ -67,14 +67,14 @@ class Diode:
         )
 
 
-class Spd(S15Core):
+class Spd(Regulated, S15Core):
     """The module's firmware; its optical side is `response`."""
 
     def __init__(self, serial_number: str, diode: Diode, *, thermal_speed: float = 1.0) -> None:
         super().__init__(f"S-Fifteen Instruments SPD {serial_number} firmware 2.1")
         self._diode = diode
         self._thermal_speed = thermal_speed
-        self._body = Thermal(_AMBIENT_C, _TIME_CONSTANT_S)
+        self.regulated = Thermal(_AMBIENT_C, _TIME_CONSTANT_S)
         self._gate_start_ps: int | None = None
         self._gate_counts = 0
         self.latched = False
@@ -84,7 +84,7 @@ class Spd(S15Core):
 
     @property
     def temperature_c(self) -> float:
-        return self._body.temperature_c
+        return self.regulated.temperature_c
 
     @property
     def counting(self) -> bool:
@@ -97,10 +97,6 @@ class Spd(S15Core):
             return Response(0.0, 0.0)
         return self._diode.response(self._bias_v, self.temperature_c, self._threshold_v)
 
-    def warm_by(self, kelvin: float) -> None:
-        """A temperature excursion of the diode."""
-        self._body.temperature_c += kelvin
-
     def clicks(self, times_ps: npt.NDArray[np.int64]) -> None:
         """Counts the detector's own pulses that fall into an open gate."""
         if self._gate_start_ps is not None:
@@ -110,7 +106,7 @@ class Spd(S15Core):
     def advance(self, now_ps: int) -> None:
         elapsed_s = (now_ps - self.now_ps) / PS_PER_S * self._thermal_speed
         super().advance(now_ps)
-        self._body.step(self._cooled_to_c(), elapsed_s)
+        self.regulated.step(self._cooled_to_c(), elapsed_s)
         if self._gate_start_ps is not None and now_ps >= self._gate_start_ps + self._gate_ps:
             self._gate_start_ps = None
             self._reply(str(self._gate_counts))

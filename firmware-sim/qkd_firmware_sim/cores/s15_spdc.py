@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qkd_firmware_sim.cores.core import PS_PER_S, Thermal
+from qkd_firmware_sim.cores.core import PS_PER_S, Regulated, Thermal
 from qkd_firmware_sim.cores.s15 import S15Core
 
 _AMBIENT_C = 23.0
@@ -34,7 +34,7 @@ class _Settings:
     laser_limit_ma: float = 60.0
 
 
-class SpdcDriver(S15Core):
+class SpdcDriver(Regulated, S15Core):
     """The driver's firmware; its optical side is `crystal_c`."""
 
     def __init__(self, serial_number: str, *, thermal_speed: float = 1.0) -> None:
@@ -44,17 +44,13 @@ class SpdcDriver(S15Core):
         self._now = _Settings()
         self._laser_on = False
         self._target_c = _AMBIENT_C
-        self._crystal = Thermal(_AMBIENT_C, _HEATER_TIME_CONSTANT_S)
+        self.regulated = Thermal(_AMBIENT_C, _HEATER_TIME_CONSTANT_S)
         self._diode = Thermal(_AMBIENT_C, _PELTIER_TIME_CONSTANT_S)
         self._define()
 
     @property
     def crystal_c(self) -> float:
-        return self._crystal.temperature_c
-
-    def warm_by(self, kelvin: float) -> None:
-        """A temperature excursion of the crystal."""
-        self._crystal.temperature_c += kelvin
+        return self.regulated.temperature_c
 
     def advance(self, now_ps: int) -> None:
         elapsed_s = (now_ps - self.now_ps) / PS_PER_S * self._thermal_speed
@@ -64,7 +60,7 @@ class SpdcDriver(S15Core):
         if powered and now.heater_loop:
             self._ramp(elapsed_s)
         heat_c = _AMBIENT_C + (self._heater_v() * _HEATER_K_PER_V if powered else 0.0)
-        self._crystal.step(heat_c, elapsed_s)
+        self.regulated.step(heat_c, elapsed_s)
         cool_c = _AMBIENT_C
         if powered and now.peltier_loop:
             cool_c = now.peltier_set_c

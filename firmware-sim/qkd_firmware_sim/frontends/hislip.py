@@ -26,6 +26,7 @@ ASYNC_LOCK_INFO, ASYNC_LOCK_INFO_RESPONSE = 24, 25
 @dataclass
 class _Client:
     session: ScpiSession
+    generation: int
     message: bytearray = field(default_factory=bytearray)
     clearing: bool = False
 
@@ -65,7 +66,10 @@ class HislipPort:
 
     async def close(self) -> None:
         """Stops listening and drops every client."""
-        self._stop_listening()
+        await self._stop_listening()
+        await self._drop_clients()
+
+    async def _drop_clients(self) -> None:
         connections = list(self._connections)
         for task in connections:
             task.cancel()
@@ -75,14 +79,19 @@ class HislipPort:
         if self.wire.cut:
             await self.close()
         elif self.wire.refused:
-            self._stop_listening()
-        elif self._server is None:
-            await self.open()
+            await self._stop_listening()
+        else:
+            if self._server is None:
+                await self.open()
+            if self.wire.slams or self.wire.busy:
+                await self._drop_clients()
 
-    def _stop_listening(self) -> None:
+    async def _stop_listening(self) -> None:
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            # Python 3.11 leaks a connection that is just being let in when its server closes.
+            await asyncio.sleep(0)
+            server.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -90,10 +99,15 @@ class HislipPort:
         self._connections.add(task)
         opened: int | None = None
         try:
+            if self.wire.slams or self.wire.cut:
+                return
             first = await _receive(reader)
-            if first.kind == INITIALIZE:
+            if self.wire.busy:
+                _send(writer, FATAL_ERROR, 4, 0, b"maximum number of clients exceeded")
+            elif first.kind == INITIALIZE:
                 opened = next(self._numbers) & 0xFFFF
-                client = self._clients[opened] = _Client(self._instrument.session())
+                client = _Client(self._instrument.session(), self.wire.generation)
+                self._clients[opened] = client
                 _send(writer, INITIALIZE_RESPONSE, 0, _PROTOCOL_1_0 << 16 | opened)
                 await self._synchronous(client, reader, writer)
             elif first.kind == ASYNC_INITIALIZE and first.parameter in self._clients:
@@ -101,7 +115,7 @@ class HislipPort:
                 await self._asynchronous(self._clients[first.parameter], reader, writer)
             else:
                 _send(writer, FATAL_ERROR, 3, 0, b"invalid initialization sequence")
-        except (asyncio.IncompleteReadError, ConnectionError, _BadHeader):
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError, _BadHeader):
             pass
         except asyncio.CancelledError:
             # Closing the port cancels its connections, which is their proper end.
@@ -116,7 +130,10 @@ class HislipPort:
         self, client: _Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         while True:
-            message = await _receive(reader)
+            async with asyncio.timeout(self.wire.idle_s):
+                message = await _receive(reader)
+            if self._dead(client):
+                continue
             if message.kind == DEVICE_CLEAR_COMPLETE:
                 client.clearing = False
                 client.message.clear()
@@ -142,13 +159,15 @@ class HislipPort:
         if not client.session.message_available:
             return
         response = (client.session.read() or "").encode("ascii", "replace") + b"\n"
+        torn = self.wire.hangs_up_next
         data = self.wire.carry(response)
         if not data:
             return
+        announced = len(response) if torn else len(data)
 
         def deliver() -> None:
             if not writer.is_closing():
-                _send(writer, DATA_END, 0, number, data)
+                _send(writer, DATA_END, 0, number, data, announced)
 
         if self.wire.delay_s:
             asyncio.get_running_loop().call_later(self.wire.delay_s, deliver)
@@ -160,7 +179,7 @@ class HislipPort:
     ) -> None:
         while True:
             message = await _receive(reader)
-            if self.wire.silent:
+            if self.wire.silent or self._dead(client):
                 continue
             if message.kind == ASYNC_MAX_MESSAGE_SIZE:
                 size = _MAX_MESSAGE_BYTES.to_bytes(8, "big")
@@ -180,6 +199,9 @@ class HislipPort:
                 _send(writer, ERROR, 1, 0, b"unrecognized message type")
             await writer.drain()
 
+    def _dead(self, client: _Client) -> bool:
+        return client.generation != self.wire.generation
+
 
 class _BadHeader(Exception):
     """The peer does not speak HiSLIP."""
@@ -195,6 +217,12 @@ async def _receive(reader: asyncio.StreamReader) -> _Message:
 
 
 def _send(
-    writer: asyncio.StreamWriter, kind: int, control: int, parameter: int, payload: bytes = b""
+    writer: asyncio.StreamWriter,
+    kind: int,
+    control: int,
+    parameter: int,
+    payload: bytes = b"",
+    announced: int | None = None,
 ) -> None:
-    writer.write(_HEADER.pack(b"HS", kind, control, parameter, len(payload)) + payload)
+    length = len(payload) if announced is None else announced
+    writer.write(_HEADER.pack(b"HS", kind, control, parameter, length) + payload)

@@ -1,6 +1,7 @@
 """A serial port: a pseudo-terminal behind a stable symbolic link."""
 
 import asyncio
+import fcntl
 import os
 import tty
 from pathlib import Path
@@ -27,6 +28,7 @@ class PtyPort:
         self._master = -1
         self._slave = -1
         self._watching = False
+        self._locked = False
         self._outlet: Outlet | None = None
         self.wire.attach(self._apply, self._inject)
         self.last_progress_s = 0.0
@@ -50,8 +52,11 @@ class PtyPort:
             self._unplug()
             self._pump()
             return
+        if self.wire.busy and not self._locked:
+            self._unplug()  # a lock cannot be had while a client holds it
         if self._master < 0:
             self._plug()
+        self._lock(self.wire.busy)
         if self.wire.refused:
             self.path.unlink(missing_ok=True)
         else:
@@ -80,6 +85,13 @@ class PtyPort:
         os.close(self._master)
         os.close(self._slave)
         self._master = self._slave = -1
+        self._locked = False
+
+    def _lock(self, wanted: bool) -> None:
+        """Holds the port, or gives it free, as a program does that opens it for itself alone."""
+        if wanted != self._locked:
+            fcntl.flock(self._slave, fcntl.LOCK_EX | fcntl.LOCK_NB if wanted else fcntl.LOCK_UN)
+            self._locked = wanted
 
     def _link(self) -> None:
         """Points the path at the terminal in one step, so that it never dangles."""
@@ -93,7 +105,8 @@ class PtyPort:
             data = os.read(self._master, 65536)
         except BlockingIOError:
             return
-        self._session.receive(data)
+        if self._outlet is not None:
+            self._outlet.hear(data)
 
     def _send(self, data: bytes) -> int:
         try:

@@ -35,22 +35,30 @@ class TcpPort:
 
     async def close(self) -> None:
         """Stops listening and drops every client."""
-        self._stop_listening()
-        for client in list(self._clients):
-            client.drop()
+        await self._stop_listening()
+        self._drop_clients()
 
     async def _apply(self) -> None:
         if self.wire.cut:
             await self.close()
         elif self.wire.refused:
-            self._stop_listening()
-        elif self._server is None:
-            await self.open()
+            await self._stop_listening()
+        else:
+            if self._server is None:
+                await self.open()
+            if self.wire.slams:
+                self._drop_clients()
 
-    def _stop_listening(self) -> None:
+    async def _stop_listening(self) -> None:
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            # Python 3.11 leaks a connection that is just being let in when its server closes.
+            await asyncio.sleep(0)
+            server.close()
+
+    def _drop_clients(self) -> None:
+        for client in list(self._clients):
+            client.drop()
 
     def _inject(self, data: bytes) -> None:
         for client in self._clients:
@@ -76,12 +84,18 @@ class _Client(asyncio.Protocol):
         self._session = session
         self._progress = progress
         self._clients = clients
+        self._wire = wire
+        self._generation = wire.generation
         self._outlet = Outlet(session, wire, self._send)
         self._transport: asyncio.Transport | None = None
         self._paused = False
+        self._idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        if self._wire.slams or self._wire.cut:  # it was let in before
+            transport.close()
+            return
         transport.set_write_buffer_limits(high=_BUFFERED_BYTES)
         self._transport = transport
         self._clients.add(self)
@@ -90,12 +104,17 @@ class _Client(asyncio.Protocol):
             self._session.on_hang_up = self.drop
 
     def data_received(self, data: bytes) -> None:
-        self._session.receive(data)
+        if self._dead:
+            return
+        self._expect_more()
+        self._outlet.hear(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._session.on_output = lambda: None
         self._outlet.close()
         self._clients.discard(self)
+        if self._idle is not None:
+            self._idle.cancel()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -111,12 +130,26 @@ class _Client(asyncio.Protocol):
     def inject(self, data: bytes) -> None:
         self._outlet.inject(data)
 
+    @property
+    def _dead(self) -> bool:
+        return self._generation != self._wire.generation
+
+    def _expect_more(self) -> None:
+        """Drops the connection unless something comes in time, where the wire asks for that."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        if self._wire.idle_s is not None:
+            self._idle = asyncio.get_running_loop().call_later(self._wire.idle_s, self.drop)
+
     def _pump(self) -> None:
         self._outlet.pump()
 
     def _send(self, data: bytes) -> int:
         if self._transport is None or self._paused:
             return 0
+        if self._dead:
+            return len(data)
         self._transport.write(data)
         self._progress()
         return len(data)

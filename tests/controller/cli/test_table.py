@@ -54,7 +54,9 @@ EXPECTED = (
 
 
 def nodes(*ends: LinkStatus) -> list[NodeStatus | None]:
-    return [NodeStatus(f"n{i}", "0", 0, 0, 1, 0, "", 0, (end,), []) for i, end in enumerate(ends)]
+    return [
+        NodeStatus(f"n{i}", "0", 0, 0, 1, 0, 0, "", 0, (end,), []) for i, end in enumerate(ends)
+    ]
 
 
 def rendered(width: int, *ends: LinkStatus) -> list[str]:

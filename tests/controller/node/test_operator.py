@@ -35,6 +35,7 @@ def snapshot() -> NodeStatus:
         started_utc_s=0.0,
         process_id=1,
         cpu_s=0.5,
+        tasks=20,
         delivery_address="127.0.0.1:1",
         keys_delivered=0,
         links=(),
@@ -52,8 +53,8 @@ class Ready:
     def status(self) -> NodeStatus:
         return snapshot()
 
-    def rearm(self, device: str) -> None:
-        self.asked.append(device)
+    async def rearm(self, device: str, user_id: int) -> None:
+        self.asked.append((device, user_id))
 
     async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
         self.asked.append((device, changes, user_id))
@@ -65,7 +66,7 @@ class Ready:
 class Declining(Ready):
     """A node that declines whatever it may."""
 
-    def rearm(self, device: str) -> None:
+    async def rearm(self, device: str, user_id: int) -> None:
         raise RequestDeclined(f"{device} is ready, not tripped")
 
     async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
@@ -110,7 +111,7 @@ async def test_a_device_is_rearmed_by_name_or_the_reason_is_told(tmp_path: Path)
     node = Ready()
     async with serve_operator(path, node):
         await rearm_device(path, "pump")
-    assert node.asked == ["pump"]
+    assert node.asked == [("pump", os.getuid())]
     async with serve_operator(path, Declining()):
         with pytest.raises(RequestDeclined, match="pump is ready, not tripped"):
             await rearm_device(path, "pump")

@@ -11,6 +11,8 @@ from bench import Bench
 from qkd_drivers.catalogue import open_device
 from qkd_drivers.contract import Quality, Run, TimeTagger
 from qkd_drivers.errors import DeviceRefused
+from qkd_drivers.models import s15_tdc1
+from qkd_firmware_sim.frontends.faults import FAULTS as WIRE_FAULTS
 
 
 async def tagger_on(bench: Bench, rate_cps: float) -> tuple[TimeTagger, Any, Any]:
@@ -82,6 +84,73 @@ async def test_a_byte_slip_marks_the_run(bench: Bench) -> None:
             slipped = True
     assert run.verdict is not None and run.verdict.quality is Quality.LOST
     assert (await tagger.counts(0.01)) is not None
+    await tagger.close()
+
+
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    # What befalls the stream, and what its run says: whole, unmarked loss, or lost.
+    "refuse": ({}, "whole"),
+    "busy": ({}, "lost"),
+    "cut": ({}, "lost"),
+    "hang_up": ({"size": 3}, "lost"),
+    "delay": ({"delay_s": 0.05}, "whole"),
+    "glue": ({"delay_s": 0.05}, "whole"),
+    "split": ({"size": 7, "delay_s": 0.0005}, "whole"),
+    "drop": ({}, "unmarked"),
+    "truncate": ({"size": 30}, "lost"),
+    "slip": ({"size": 1}, "lost"),
+    "garble": ({"size": 64}, "lost"),
+    "noise": ({"size": 6}, "lost"),
+    "duplicate": ({}, "lost"),
+    "terminator": ({"text": ";"}, "lost"),
+    "echo": ({}, "whole"),
+    "unsolicited": ({"text": "HELLO"}, "lost"),
+    "complain": ({"text": "Error"}, "whole"),
+    "silence": ({}, "lost"),
+}
+
+
+def test_every_fault_that_a_serial_port_can_show_is_tried_on_a_stream() -> None:
+    assert FAULTS.keys() == {n for n, f in WIRE_FAULTS.items() if "pty" in f.fronts} - {"restore"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_tags_around_a_fault_are_marked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """A run that reads clean holds every pulse at its time, and the wire works again after.
+
+    One fault cannot be told by this tagger: where whole words are lost on the way, its stream has
+    neither number nor sum to tell by. It is loss of tags, never tags at a wrong time.
+    """
+    monkeypatch.setattr(s15_tdc1, "_SILENCE_S", 0.5)
+    options, wanted = FAULTS[fault]
+    tagger, _, wire = await tagger_on(bench, 50_000)
+    run = await tagger.start_run(0.4)
+    chunks = []
+    async for tags in run:
+        chunks.append(tags)
+        if len(chunks) == 1:
+            await wire.apply(fault, **options)
+        elif len(chunks) == 4 and fault != "silence":
+            await wire.apply("restore")
+    assert run.verdict is not None
+    times = np.concatenate([tags.times_ps for tags in chunks])
+    channels = np.concatenate([tags.channels for tags in chunks]).astype(int)
+    if wanted == "lost":
+        assert run.verdict.quality is Quality.LOST and run.verdict.cause
+        assert run.end_ps < 2e12, "no time beyond the fault is believed"
+    else:
+        assert run.verdict.quality is Quality.CLEAN
+        steps = np.diff(times)
+        assert not np.any(steps % 20_000_000) and np.all(steps > 0)
+        assert np.array_equal(channels, (times // 20_000_000 + channels[0] - 1) % 4 + 1)
+        assert np.all(steps == 20_000_000) == (wanted == "whole")
+    await wire.apply("restore")
+    await wire.settle()
+    await tagger.close()
+    await tagger.connect()
+    assert sum(await tagger.counts(0.02)) > 0
     await tagger.close()
 
 

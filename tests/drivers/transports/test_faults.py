@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from bench import Bench, eventually, itc
+from serial.tools.list_ports_common import ListPortInfo
 
+from qkd_drivers import scan
 from qkd_drivers.errors import (
     DeviceBusy,
     DeviceLost,
@@ -74,6 +76,47 @@ async def test_an_absent_serial_port_is_not_a_busy_one(terminal: Terminal, tmp_p
         await open_transport(f"serial:{terminal.path}")
     await first.close()
     await (await open_transport(f"serial:{terminal.path}")).close()
+
+
+async def test_a_name_by_id_is_one_port_wherever_it_points(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    """Held under any of its names it is busy; unplugged it is absent; plugged in anew it is back,
+    though the kernel gives it another number."""
+    by_id = tmp_path / "usb-S-Fifteen_Instruments_TDC1_TDC1-0412-if00"
+    by_id.symlink_to(terminal.path)
+    held = await open_transport(f"serial:{by_id}")
+    with pytest.raises(DeviceBusy, match="another program"):
+        await open_transport(f"serial:{terminal.path}")
+    terminal.unplug()
+    with pytest.raises(DeviceLost, match=r"TDC1-0412.*unplugged"):
+        await held.read_some(timeout_s=5)
+    await held.close()
+    with pytest.raises(DeviceNotFound, match="TDC1-0412"):
+        await open_transport(f"serial:{by_id}")
+    master, slave = os.openpty()
+    tty.setraw(master)
+    by_id.unlink()
+    by_id.symlink_to(os.ttyname(slave))
+    again = await open_transport(f"serial:{by_id}")
+    os.write(master, b"back")
+    assert await again.read_exactly(4, timeout_s=5) == b"back"
+    await again.close()
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_scan_names_a_port_by_its_id(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stanza that it prints stays true when ports are numbered anew."""
+    by_id = tmp_path / "usb-S-Fifteen_Instruments_TDC1_TDC1-0412-if00"
+    by_id.symlink_to(terminal.path)
+    port = ListPortInfo(terminal.path)
+    port.vid = 0x0483
+    monkeypatch.setattr(scan, "BY_ID", tmp_path)
+    monkeypatch.setattr(scan.list_ports, "comports", lambda: [port])
+    assert [place.name for place in scan.serial_places()] == [str(by_id)]
 
 
 async def test_unplugging_a_serial_port_ends_a_read_at_once(terminal: Terminal) -> None:

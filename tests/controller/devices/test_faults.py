@@ -1,0 +1,94 @@
+"""A device comes back by itself from every fault of its wire, at its set-points."""
+
+from typing import Any
+
+import pytest
+from actors import CASES, actor_for, running, until
+from bench import Bench, eventually
+
+from qkd_controller.devices import State, StateChange, TaggerActor
+from qkd_drivers.framing import Wire
+from qkd_firmware_sim.frontends.faults import FAULTS
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "delay": {"delay_s": 0.4},
+    "idle": {"delay_s": 0.005},
+    "glue": {"delay_s": 0.02},
+    "split": {"size": 3, "delay_s": 0.002},
+    "unsolicited": {"text": "42.0"},
+    "complain": {"text": "overheated"},
+    "terminator": {"text": ";"},
+}
+GOES = {"busy", "cut", "slam", "silence"}
+"""After these the device is not ready until they end, whatever the model."""
+
+LASING = {"laser", "laser_head"}
+"""What goes out before the actor's eyes has tripped, and stays out until it is re-armed."""
+
+Case = tuple[str, str, Any, str, dict[str, Any], Any]
+Row = tuple[str, Case]
+
+
+def rows(cases: list[Case]) -> list[Any]:
+    """Every fault that the wire of each case can show; the wire of a tagger is its stream's."""
+    return [
+        pytest.param(fault, case, id=f"{fault}-{case[1]}-{case[3]}")
+        for case in cases
+        for fault, about in FAULTS.items()
+        if case[3] in about.fronts and fault != "restore" and case[0] != "tagger"
+    ]
+
+
+def representative(case: Case) -> bool:
+    """One model for each front-end."""
+    return (case[1], case[3]) in {
+        ("s15-spd", "pty"),
+        ("jdsu-ha9", "tcp"),
+        ("idq-id120", "hislip"),
+    }
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.2)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # PyVISA-py drops its sockets unclosed
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("fault", "case"), rows([c for c in CASES if representative(c)]))
+async def test_a_device_comes_back_from_a_fault(bench: Bench, fault: str, case: Case) -> None:
+    """Of one model for each kind of wire."""
+    await fail_and_mend(bench, fault, case)
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("fault", "case"), rows([c for c in CASES if not representative(c)]))
+async def test_every_kind_comes_back_from_a_fault(bench: Bench, fault: str, case: Case) -> None:
+    """Of a model of every kind of instrument."""
+    await fail_and_mend(bench, fault, case)
+
+
+async def fail_and_mend(bench: Bench, fault: str, case: Case) -> None:
+    """The device also loses its settings under the fault, so that being back means driven back."""
+    kind, model, make, front, set_points, there = case
+    core = make()
+    address, wire = await bench.plug(core, front=front)
+    changes: list[StateChange] = []
+    actor = actor_for(address, kind, model, set_points, on_event=changes.append)
+    assert not isinstance(actor, TaggerActor)
+    async with running(actor):
+        await until(actor, State.READY)
+        assert there(core)
+        await wire.apply(fault, **OPTIONS.get(fault, {}))
+        if fault in GOES:
+            await eventually(lambda: actor.state is not State.READY)
+            assert actor.cause
+        if kind not in LASING or fault in GOES:
+            core.lose_settings()
+        await wire.apply("restore")
+        await eventually(lambda: actor.state is State.READY and there(core), within_s=20)
+        await eventually(lambda: not actor.differences)
+        assert actor.state is State.READY
+    assert not any(change.state is State.TRIPPED for change in changes), "a wire trips nothing"
