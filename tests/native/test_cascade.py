@@ -205,8 +205,8 @@ def test_few_searches_go_several_levels_at_once_and_never_ask_what_is_known(fram
     rng = np.random.default_rng(frames)
     plan = make_shuffled_plan(rng, frames << 16, 1 << 16, (5, 8, 11, 15, 15, 15))
     truth = rng.integers(0, 2, frames << 16, np.uint8)
-    noisy = truth ^ (rng.random(truth.size) < 0.02).astype(np.uint8)
-    corrector = Corrector(plan, BitString.of(noisy))
+    mended = BitString.of(truth ^ (rng.random(truth.size) < 0.02).astype(np.uint8))
+    corrector = Corrector(plan, mended)
     reference = Reference(plan, BitString.of(truth))
     asked: set[int] = set()
     deep = 0
@@ -218,7 +218,7 @@ def test_few_searches_go_several_levels_at_once_and_never_ask_what_is_known(fram
         deep += splits.size - np.unique(splits >> sizes << sizes).size
         asked.update(questions.tolist())
         corrector.absorb(questions, reference.answer(questions))
-    assert np.array_equal(noisy, truth)
+    assert np.array_equal(mended.unpacked(), truth)
     assert 0 < deep < len(asked) / 32
 
 

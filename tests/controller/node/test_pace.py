@@ -60,6 +60,6 @@ def test_the_link_file_decides(method: str) -> None:
 
 def test_a_full_window_means_that_blocks_wait() -> None:
     pace = Pace(PLAN, 4)
-    pace.finished(report(0.1))
+    pace.finished(report(0.3))
     assert pace.method(0.02, 3) == "cascade"
     assert pace.method(0.02, 4) == "ldpc"
