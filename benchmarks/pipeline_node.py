@@ -138,7 +138,7 @@ class _Node:
                     assert isinstance(message, BlockCut)
                     distiller.put(self._matched(message.block))
         finally:
-            # The follower hears of a block's release last, and is the one to close.
+            # The follower is the one to close.
             if len(self._snapshots) == 2:
                 self._enough.set()
 
@@ -158,6 +158,9 @@ class _Node:
     def _released(self, block: int, report: BlockReport) -> None:
         job = self._job
         if len(self._snapshots) == 2:
+            # By now the leader has counted the block before this one, too.
+            if job.post.link.roles.commit_leader != job.post.name:
+                self._enough.set()
             return
         key = report.key_string
         self._releases.append(
@@ -172,8 +175,6 @@ class _Node:
         )
         if len(self._releases) in (job.warm_blocks, job.warm_blocks + job.measured_blocks):
             self._snapshots.append(self._meter.snapshot())
-        if len(self._snapshots) == 2 and job.post.link.roles.commit_leader != job.post.name:
-            self._enough.set()
 
     def _on_state(self, state: ConnectionState, cause: str) -> None:
         if cause:

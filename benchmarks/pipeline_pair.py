@@ -76,11 +76,16 @@ def run_pair(
             post = Post(name, link, f"127.0.0.1:{port}", tls, str(directory / name), core)
             processes[name] = _started(module, job(post))
         outcomes = {}
-        for name, process in processes.items():
-            output, _ = process.communicate()
-            if process.returncode:
-                raise SystemExit(f"{name} failed")
-            outcomes[name] = msgspec.json.decode(output, type=outcome)
+        try:
+            for name, process in processes.items():
+                output, _ = process.communicate()
+                if process.returncode:
+                    raise SystemExit(f"{name} failed with status {process.returncode}")
+                outcomes[name] = msgspec.json.decode(output, type=outcome)
+        finally:
+            for process in processes.values():
+                process.kill()
+                process.wait()
         return outcomes
 
 

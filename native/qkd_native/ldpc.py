@@ -100,8 +100,9 @@ class Code:
     @property
     def decoder_words(self) -> int:
         """How many words of memory a decoder needs."""
-        matrix = _decoder(self._shape, self.rows).code
-        return -(-_posterior_bytes(matrix) // 8) + -(-int(lib.qkd_ldpc_messages(matrix)) // 8)
+        matrix = _decoder(self._shape, self.rows)
+        messages = int(lib.qkd_ldpc_messages(matrix.code))
+        return -(-_posterior_bytes(matrix) // 8) + -(-messages // 8)
 
     @property
     def _shape(self) -> "_Shape":
@@ -125,7 +126,7 @@ class Decoder:
             raise ValueError(f"a decoder needs {code.decoder_words} words of memory")
         self.code = code
         self._memory = memory
-        posterior_bytes = _posterior_bytes(_decoder(code._shape, code.rows).code)
+        posterior_bytes = _posterior_bytes(_decoder(code._shape, code.rows))
         self._posteriors = memory.view(np.int16)[: posterior_bytes // 2]
         self._messages = memory[-(-posterior_bytes // 8) :].view(np.uint8)
 
@@ -146,9 +147,10 @@ class Decoder:
         if not 0 < error_rate < 0.5 or not 0 <= iterations <= MAX_ITERATIONS:
             raise ValueError(f"an error rate of {error_rate}, {iterations} iterations")
         code._check(bits)
+        matrix = _decoder(code._shape, blocks - code.rows)
         done: int = lib.qkd_ldpc_decode(
             current(),
-            _decoder(code._shape, blocks - code.rows).code,
+            matrix.code,
             _words(code.syndrome(parities)),
             _words(bits),
             bits.size,
@@ -166,6 +168,8 @@ class Decoder:
 
 @dataclass(frozen=True)
 class _Matrix:
+    """To be held while its code is used: of two threads that make the same, the cache keeps one."""
+
     code: Any
     memory: tuple[NDArray[Any], ...]
     """What code points into."""
@@ -219,8 +223,8 @@ def _native(shape: _Shape, rows: list[NDArray[np.uint16]]) -> _Matrix:
     return _Matrix(native, (edges, row_start))
 
 
-def _posterior_bytes(matrix: Any) -> int:
-    return 2 * int(lib.qkd_ldpc_posteriors(matrix))
+def _posterior_bytes(matrix: _Matrix) -> int:
+    return 2 * int(lib.qkd_ldpc_posteriors(matrix.code))
 
 
 def _words(bits: BitString) -> object:

@@ -1,6 +1,7 @@
 """LDPC codes: the matrices, the sequence of parities, and the decoder against its oracle."""
 
 import importlib.util
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qkd_native import ldpc
+from qkd_native._kernels import lib
 from qkd_native.bits import BitString
 from qkd_native.ldpc import COLUMNS, MAX_FRAME_BITS, Code, Decoder, base_rows
 from qkd_native.tier import Tier, forced, supported
@@ -136,6 +139,30 @@ def test_too_few_parities_leave_the_string_alone():
     with forced(Tier.PORTABLE):
         assert Decoder(code).decode(mended, parities, 0.03, 3) == -1
     assert np.array_equal(mended.unpacked(), noisy)
+
+
+def test_a_matrix_is_held_while_it_is_used(monkeypatch):
+    """Whatever the cache keeps: two threads may make the same one, and it keeps but one."""
+    code = Code(3000, base_rows()[0])
+    decoder = Decoder(code)
+    kept = []
+
+    class Library:
+        def __getattr__(self, name):
+            return getattr(lib, name)
+
+        def qkd_ldpc_decode(self, *arguments):
+            edges, _ = ldpc._decoder(code._shape, 0).memory
+            alive = weakref.ref(edges)
+            del edges
+            ldpc._decoder.cache_clear()
+            kept.append(alive() is not None)
+            return lib.qkd_ldpc_decode(*arguments)
+
+    monkeypatch.setattr(ldpc, "lib", Library())
+    bits = BitString.zeros(3000)
+    decoder.decode(bits, BitString.zeros(code.rows * code.size), 0.02, 1)
+    assert kept == [True]
 
 
 def test_what_does_not_fit_is_refused():

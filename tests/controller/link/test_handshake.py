@@ -56,7 +56,7 @@ def test_every_session_has_its_own_nonce(terms):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 3}, "protocol version"),
+        ({"version": 2}, "protocol version"),
         ({"own": "carol"}, "calls itself carol"),
         ({"peer": "carol"}, "looking for carol"),
     ],
