@@ -62,6 +62,8 @@ def load(path: Path) -> Lab:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise LabError(f"cannot read the lab file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise LabError(f"the lab file {path} is not UTF-8 text") from None
     try:
         return parse(text)
     except LabError as error:

@@ -15,7 +15,8 @@ class Store:
     """Epsilon of every released block."""
     prepared: tuple[int, ...]
     lines: dict[str, npt.NDArray[np.int16]]
-    """Pads and halves of the pool, byte by byte; -1 for a byte that is spent."""
+    """Pads and halves of the pool, byte by byte; -1 for a byte that is spent. While a block is
+    prepared, also what it will add to them."""
 
     @property
     def highest(self) -> int:

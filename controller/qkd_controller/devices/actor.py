@@ -15,7 +15,13 @@ from qkd_controller.devices.set_points import read_set_points
 from qkd_controller.devices.state import State, StateChange
 from qkd_drivers.catalogue import make_device
 from qkd_drivers.contract import Instrument, Reading
-from qkd_drivers.errors import DeviceError, DeviceLost, DeviceMismatch, DeviceTripped
+from qkd_drivers.errors import (
+    DeviceError,
+    DeviceLost,
+    DeviceMismatch,
+    DeviceRefused,
+    DeviceTripped,
+)
 from qkd_drivers.framing import TraceSwitch
 
 SHUTDOWN_S = 5.0
@@ -120,8 +126,10 @@ class DeviceActor:
         """Changes set-points and drives the device there.
 
         ValueError lists faults. DeviceNotReady if the device is not ready now: the change is kept
-        and applied when it is. DeviceError if the device fails meanwhile.
+        and applied when it is. DeviceError if the device fails meanwhile; what it refuses is not
+        kept.
         """
+        before = self._set_points
         merged = {**msgspec.structs.asdict(self._set_points), **changes}
         wanted = read_set_points(self._config.model, merged)
         self._make_procedure(wanted)
@@ -132,7 +140,13 @@ class DeviceActor:
                     f"{self.name} is {self._state} ({self._cause}): the change waits until it is "
                     "ready"
                 )
-            await self._drive()
+            try:
+                await self._drive()
+            except (ValueError, DeviceRefused):
+                self._set_points = before
+                self._procedure = self._make_procedure(before)
+                self._wake.set()
+                raise
 
     def rearm(self) -> None:
         """The operator's word that the cause of a trip is gone; no effect unless tripped."""

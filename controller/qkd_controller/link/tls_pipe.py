@@ -180,11 +180,14 @@ class TlsPipe(asyncio.BufferedProtocol):
         records = []
         try:
             while self._incoming.pending or self._tls.pending():
-                records.append(self._tls.read(_CHUNK_BYTES))
+                record = self._tls.read(_CHUNK_BYTES)
+                if not record:
+                    # The peer has said goodbye; what comes after it is nobody's.
+                    self._ended = True
+                    self._incoming.read()
+                records.append(record)
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            self._ended = True
         return b"".join(records)
 
     async def _more(self, timeout_s: float = math.inf) -> bool:

@@ -10,6 +10,7 @@ from bench import Bench, eventually
 
 from qkd_controller.config.node import Device
 from qkd_controller.devices import DeviceActor, DeviceNotReady, State, StateChange, TaggerActor
+from qkd_drivers.errors import DeviceError
 from qkd_drivers.framing import Wire
 
 every_instrument = pytest.mark.parametrize(
@@ -201,6 +202,19 @@ async def test_changed_set_points_are_applied_and_survive_a_cut(bench: Bench) ->
         await wire.apply("restore")
         await until(actor, State.READY)
         assert core.voltages_mv == (5, 6, 7, 8)
+
+
+async def test_what_a_device_refuses_is_not_kept(bench: Bench) -> None:
+    core, _, actor = await laser(bench)
+    async with running(actor):
+        await until(actor, State.READY)
+        with pytest.raises(DeviceError, match="out of range"):
+            await actor.set(current_limit_a=50.0)
+        await eventually(lambda: not actor.differences)
+        assert actor.state is State.READY
+        assert core.current_a == LASER["current_a"]
+        await actor.set(current_a=0.06)
+        assert core.current_a == 0.06
 
 
 async def test_a_rotator_is_not_asked_for_more_positions_than_it_has_axes(bench: Bench) -> None:
