@@ -80,6 +80,9 @@ TRANSPORTS: dict[str, tuple[str, Any, Any, Callable[[str], str]]] = {
     "visa-serial": ("pty", lab.spd, detector, visa_serial),
 }
 
+# The library may see the connection drop only when it asks again.
+RACES = {("slam", "visa-socket"): "timeout, lost"}
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "delay": {"delay_s": 0.5},
     "idle": {"delay_s": 0.01},
@@ -153,9 +156,9 @@ async def test_a_fault_is_told_in_bounded_time_and_no_answer_is_anothers(
             told.append(await outcome(device.connect, None))
         if fault == "idle":
             await asyncio.sleep(0.05)  # the silence that this fault is about
-    assert ", ".join(w for w in dict.fromkeys(told) if w != "right") == (
-        WANTED[fault, transport] if WANTED[fault, transport] != "right" else ""
-    )
+    wanted = WANTED[fault, transport] if WANTED[fault, transport] != "right" else ""
+    seen = ", ".join(w for w in dict.fromkeys(told) if w != "right")
+    assert seen == wanted or seen == RACES.get((fault, transport))
 
     await wire.apply("restore")
     async with asyncio.timeout(BOUND_S):
