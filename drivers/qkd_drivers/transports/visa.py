@@ -12,7 +12,9 @@ import logging
 import os
 import queue
 import re
+import socket
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -56,18 +58,18 @@ class VisaTransport(Transport):
         await self.close()
         await self._probe()
         self._lock_port()
-        self._worker = _Worker(f"visa {self._resource}")
-        self._session = await self._call(self._open_session, 10.0, "open")
+        worker = self._worker = _Worker(f"visa {self._resource}")
+        self._session = await self._call(lambda: self._open_session(worker), 10.0, "open")
 
     async def close(self) -> None:
         worker, self._worker = self._worker, None
-        session, self._session = self._session, None
+        self._session = None
         self._buffer.clear()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
         if worker is not None:
-            worker.finish(lambda: _close_session(session))
+            worker.finish()
 
     async def write(self, data: bytes, *, timeout_s: float = 2.0) -> None:
         session = self._open_or_raise()
@@ -230,11 +232,16 @@ class VisaTransport(Transport):
             return DeviceRefused(told)
         return DeviceLost(told)
 
-    def _open_session(self) -> Any:
+    def _open_session(self, worker: "_Worker") -> Any:
         # PyVISA-py logs a stack trace for each fault, which is told to the caller anyway.
         logging.getLogger("pyvisa").setLevel(logging.CRITICAL)
         manager = pyvisa.ResourceManager("@py")
-        session: Any = manager.open_resource(self._resource)
+        try:
+            session: Any = manager.open_resource(self._resource)
+        except Exception as error:
+            _close_left_open(error)
+            raise
+        worker.session = session
         if not self._is_message_based:
             # Without a termination character a raw socket never knows where a reply ends.
             session.read_termination = "\n"
@@ -267,16 +274,26 @@ def _tcp_target(resource: str) -> tuple[str, int] | None:
     return (raw[1], int(raw[2])) if raw else None
 
 
-def _close_session(session: Any) -> None:
-    if session is not None:
-        with contextlib.suppress(Exception):  # closing a broken session may fail in any way
-            session.close()
+def _close_left_open(error: BaseException | None) -> None:
+    """Closes the sockets that PyVISA-py opened and forgot on its way to an error."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            owner = frame.f_locals.get("self")
+            for left in list(getattr(owner, "__dict__", {}).values()):
+                if isinstance(left, socket.socket):
+                    left.close()
+        error = error.__cause__ or error.__context__
 
 
 class _Worker:
-    """A daemon thread that runs calls in order; an abandoned call does not hold up the exit."""
+    """A daemon thread that runs calls in order; an abandoned call does not hold up the exit.
+
+    `session` is what the thread has opened and closes as its last act: it belongs to the thread,
+    since whoever asked for it may be gone by the time it is open.
+    """
 
     def __init__(self, name: str) -> None:
+        self.session: Any = None
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
@@ -299,19 +316,19 @@ class _Worker:
                 result = work()
             except BaseException as error:  # handed to the caller, whatever it is
                 fault = error
-            if future.cancelled() and hasattr(result, "close"):
-                _close_session(result)  # nobody waits for the session any more
             with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
                 loop.call_soon_threadsafe(settle, result, fault)
 
         self._jobs.put(job)
         return await future
 
-    def finish(self, last: Callable[[], None]) -> None:
-        """Ends the thread after what is queued and one last call."""
-        self._jobs.put(last)
+    def finish(self) -> None:
+        """Ends the thread after what is queued, and the session with it."""
         self._jobs.put(None)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+        if self.session is not None:
+            with contextlib.suppress(Exception):  # closing a broken session may fail in any way
+                self.session.close()
