@@ -45,7 +45,7 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (sifting.Subset, "cut", "choose"),
     (BitString, "differing", "estimate"),
     (block, "draw_seed", "amplify"),
-    (amplification, "toeplitz_hash", "amplify"),
+    (amplification, "modified_toeplitz_hash", "amplify"),
     (workspace, "wipe", "wipe"),
     (block, "check_release", "check"),
     (cascading, "cascade_plan", "reconcile"),

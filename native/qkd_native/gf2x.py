@@ -66,6 +66,39 @@ def toeplitz_hash(
     )
 
 
+def modified_toeplitz_words(key_bits: int, output_bits: int) -> int:
+    """How many words of memory a modified hash works in."""
+    rest_bits = key_bits - output_bits
+    return words_for(rest_bits) + toeplitz_words(rest_bits, output_bits)
+
+
+def modified_toeplitz_hash(key: BitString, seed: bytes, output: bytearray, memory: Words) -> None:
+    """Fills output with the first m bits of a key plus the Toeplitz hash of the rest of it.
+
+    This is the matrix (I | T) of Hayashi and Tsurumaru (IEEE Trans. Inf. Theory 62, 2213 (2016)),
+    universal-2 as T is: keys that differ in the rest collide with probability 2^-m, keys that do
+    not differ there never. Seed and product are shorter by m bits than for T alone. seed is packed
+    as in ``toeplitz_hash``, n - 1 bits for n bits of key; memory is
+    ``modified_toeplitz_words(n, m)`` words for the caller to wipe. Raises ValueError for wrong
+    lengths, and unless 0 < m < n.
+    """
+    output_bits, rest_bits = 8 * len(output), key.size - 8 * len(output)
+    if output_bits < 1 or rest_bits < 1:
+        raise ValueError(f"{key.size} bits cannot be hashed to {output_bits}")
+    if memory.dtype != np.uint64 or memory.shape != (
+        modified_toeplitz_words(key.size, output_bits),
+    ):
+        raise ValueError(
+            f"the hash works in {modified_toeplitz_words(key.size, output_bits)} words"
+        )
+    words, scratch = memory[: words_for(rest_bits)], memory[words_for(rest_bits) :]
+    words[-1] = 0
+    words.view(np.uint8)[: -(-rest_bits // 8)] = key.packed[len(output) :]
+    toeplitz_hash(BitString(words, rest_bits), seed, output, scratch)
+    hashed = np.frombuffer(output, np.uint8)
+    np.bitwise_xor(hashed, key.packed[: len(output)], out=hashed)
+
+
 def _sizes(key_bits: int, output_bits: int) -> tuple[int, int]:
     """Words of the product that hold the output, and of the seed."""
     seed_bits = key_bits + output_bits - 1

@@ -8,7 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qkd_native.bits import BitString
-from qkd_native.gf2x import toeplitz_hash, toeplitz_words
+from qkd_native.gf2x import (
+    modified_toeplitz_hash,
+    modified_toeplitz_words,
+    toeplitz_hash,
+    toeplitz_words,
+)
 from qkd_native.tier import Tier, forced, supported
 
 
@@ -28,6 +33,14 @@ def hashed(key: np.ndarray, seed: np.ndarray) -> bytes:
     output = bytearray((seed.size - key.size + 1) // 8)
     memory = np.full(toeplitz_words(key.size, 8 * len(output)), 0xFFFFFFFF, np.uint64)
     toeplitz_hash(BitString.of(key), pack(seed), output, memory)
+    return bytes(output)
+
+
+def modified_hashed(key: np.ndarray, seed: bytes, output_bits: int) -> bytes:
+    """The modified hash, in memory that held something else."""
+    output = bytearray(output_bits // 8)
+    memory = np.full(modified_toeplitz_words(key.size, output_bits), 0xFFFFFFFF, np.uint64)
+    modified_toeplitz_hash(BitString.of(key), seed, output, memory)
     return bytes(output)
 
 
@@ -124,3 +137,35 @@ def test_wrong_shapes_are_refused() -> None:
     for memory in (np.zeros(3, np.uint64), np.zeros(toeplitz_words(8, 8), np.int64)):
         with pytest.raises(ValueError, match="words"):
             toeplitz_hash(BitString.zeros(8), bytes(2), bytearray(1), memory)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_the_modified_hash_equals_identity_beside_a_toeplitz_matrix(data: st.DataObject) -> None:
+    m = 8 * data.draw(st.integers(1, 40))
+    n = m + data.draw(st.integers(1, 300))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    key, seed = rng.integers(0, 2, n, np.uint8), rng.integers(0, 2, n - 1, np.uint8)
+    matrix = np.array([[seed[n - m - 1 + i - j] for j in range(n - m)] for i in range(m)])
+    expected = pack((key[:m] + matrix @ key[m:]) % 2)
+    assert modified_hashed(key, pack(seed), m) == expected
+
+
+@pytest.mark.parametrize(("n", "m"), [(9, 8), (10, 8), (12, 8)])
+def test_no_two_keys_collide_under_more_seeds_than_universality_allows(n: int, m: int) -> None:
+    """Every difference of two keys that there is hashes to nothing under 2^-m of all seeds."""
+    keys = [np.array([d >> i & 1 for i in range(n)], np.uint8) for d in (1, 1 << n - 1, 2**n - 1)]
+    keys += [np.random.default_rng(i).integers(0, 2, n, np.uint8) for i in range(3)]
+    for key in keys:
+        seeds = [s.to_bytes(-(-(n - 1) // 8), "little") for s in range(2 ** (n - 1))]
+        collisions = sum(modified_hashed(key, seed, m) == bytes(m // 8) for seed in seeds)
+        assert collisions <= 2 ** (n - 1 - m) or not key.any()
+
+
+def test_what_cannot_be_hashed_the_modified_way_is_refused() -> None:
+    memory = np.zeros(modified_toeplitz_words(24, 8), np.uint64)
+    for size, seed_bytes, output_bytes in ((24, 2, 1), (24, 3, 0), (8, 1, 1), (800, 100, 1)):
+        with pytest.raises(ValueError):
+            modified_toeplitz_hash(
+                BitString.zeros(size), bytes(seed_bytes), bytearray(output_bytes), memory
+            )

@@ -18,16 +18,18 @@ pytestmark = [pytest.mark.system, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 KERNELS = """
 import numpy as np, qkd_native
+from qkd_native.bits import BitString
 from qkd_native.gf2x import toeplitz_hash
 from qkd_native.ldpc import Code, base_rows
 from qkd_native.mac import poly_hash
 from qkd_native.tier import current
 draw = np.random.default_rng(1)
-key, seed = draw.integers(0, 256, 1250, np.uint8), draw.integers(0, 256, 1875, np.uint8)
-seed[-1] &= 127
-parities = Code(4096, base_rows()[0]).parities(draw.integers(0, 2, 4096, np.uint8), 0, 3)
+key, amplified = BitString.from_bytes(draw.bytes(1250), 10000), bytearray(625)
+toeplitz_hash(key, draw.bytes(1875), amplified)
+frame = BitString.of(draw.integers(0, 2, 4096, np.uint8))
+parities = Code(4096, base_rows()[0]).parities(frame, 0, 3)
 print(current().name, qkd_native.__file__)
-print(poly_hash(bytes(16), b"tag").hex(), toeplitz_hash(key, 10000, seed, 5000), parities)
+print(poly_hash(bytes(16), b"tag").hex(), amplified.hex(), parities.to_bytes().hex())
 """
 
 

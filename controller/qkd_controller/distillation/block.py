@@ -354,7 +354,7 @@ class _Distillation:
     async def _amplify(self, string: BitString, key: bytearray) -> None:
         output_bits = 8 * len(key)
         if self._part.commit_leader:
-            seed = await in_thread(draw_seed, string.size, output_bits)
+            seed = await in_thread(draw_seed, string.size)
             await self._channel.send(AmplificationSeed(self._matched.block, output_bits, seed))
         else:
             message = await self._channel.receive(AmplificationSeed)

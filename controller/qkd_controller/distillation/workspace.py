@@ -13,7 +13,7 @@ import numpy as np
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.threads import aside
 from qkd_native.bits import Words, wipe
-from qkd_native.gf2x import toeplitz_words
+from qkd_native.gf2x import modified_toeplitz_words
 
 _WIPING = 16
 """So many times quicker than other work on as many bytes."""
@@ -30,7 +30,7 @@ def state_bytes(plan: BlockPlan) -> int:
 
 def shared_bytes(plan: BlockPlan) -> int:
     """What one block at a time needs beside, to be amplified."""
-    return 8 * toeplitz_words(plan.key_bits, plan.key_bits)
+    return 8 * modified_toeplitz_words(plan.key_bits, plan.key_bits // 2)
 
 
 class Workspace:

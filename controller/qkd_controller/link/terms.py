@@ -9,7 +9,7 @@ from qkd_controller.config.errors import ConfigError
 from qkd_controller.config.link import LinkFile, Roles
 from qkd_controller.keys.contract import Direction
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 
 @dataclass(frozen=True)

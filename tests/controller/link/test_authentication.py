@@ -127,7 +127,7 @@ def test_every_field_of_the_agreement_is_in_the_tags():
     terms = agreement("bob").terms
     for change in (
         {"link_digest": b"e" * 32},
-        {"version": 2},
+        {"version": 3},
         {"roles": replace_role(time_reference="alice")},
         {"own": "bobby"},
     ):
