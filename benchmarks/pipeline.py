@@ -143,6 +143,8 @@ def report(run: Run) -> str:
     }
     shares["neither"] = [1 - native - tls for native, tls in zip(*shares.values(), strict=True)]
     lines += [f"| share in {title} | " + _cells(part, "{:.1%}") for title, part in shares.items()]
+    kernel = [run.outcomes[n].kernel_s / totals[n] for n in NODES]
+    lines.append("| of all, in the system's kernel | " + _cells(kernel, "{:.1%}"))
     busy = [sum(run.outcomes[n].cpu_s.values()) / run.span_s for n in NODES]
     lines.append("| core busy | " + _cells(busy, "{:.0%}"))
     rss = [run.outcomes[n].peak_rss_bytes / 2**20 for n in NODES]

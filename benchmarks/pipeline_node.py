@@ -65,6 +65,8 @@ class Outcome(msgspec.Struct, frozen=True):
     releases: tuple[Release, ...]
     discarded: tuple[str, ...]
     cpu_s: dict[str, float]
+    kernel_s: float
+    """Of all that, in the kernel: sockets, page faults, files, random bytes, threads."""
     peak_rss_bytes: int
     codes_bytes: int
     """Of it, what the benchmark made up and keeps."""
@@ -87,6 +89,7 @@ class _Node:
         self._discarded: list[str] = []
         self._spare: list[np.ndarray] = []
         self._snapshots: list[dict[str, float]] = []
+        self._kernel_s: list[float] = []
         self._enough = asyncio.Event()
         self._pace = Pace(job.post.link.block, window_blocks(job.post.link.block))
         self._matched = meter.timed(self._made_up, "making up codes", BENCHMARK)
@@ -108,6 +111,7 @@ class _Node:
             tuple(self._releases[job.warm_blocks - 1 :]),
             tuple(self._discarded),
             {key: last[key] - first.get(key, 0.0) for key in last},
+            self._kernel_s[1] - self._kernel_s[0],
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             sum(codes.nbytes for codes in (*self._templates, *self._spare)),
         )
@@ -175,6 +179,7 @@ class _Node:
         )
         if len(self._releases) in (job.warm_blocks, job.warm_blocks + job.measured_blocks):
             self._snapshots.append(self._meter.snapshot())
+            self._kernel_s.append(os.times().system)
 
     def _on_state(self, state: ConnectionState, cause: str) -> None:
         if cause:

@@ -212,13 +212,13 @@ class Reference(_End):
         return bytes(parities)
 
 
-def encode(questions: Questions) -> bytes:
+def encode(questions: Questions) -> memoryview:
     """Ascending questions by their differences: most take one byte or two (questions.c).
 
     Raises ValueError for questions that do not ascend.
     """
     if not questions.size:
-        return b""
+        return memoryview(b"")
     buffer = np.empty(lib.qkd_questions_room(questions.size), np.uint8)
     length = lib.qkd_questions_encode(
         ffi.from_buffer("uint32_t[]", np.ascontiguousarray(questions)),
@@ -227,10 +227,10 @@ def encode(questions: Questions) -> bytes:
     )
     if not length:
         raise ValueError("questions must ascend")
-    return buffer[:length].tobytes()
+    return buffer[:length].data
 
 
-def decode(data: bytes, count: int) -> Questions:
+def decode(data: bytes | memoryview, count: int) -> Questions:
     """The count questions that encode made data of; ValueError for bytes that it never makes."""
     # Nothing is allocated for a count that cannot be true.
     if not 0 <= count <= 8 * len(data):

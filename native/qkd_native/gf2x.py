@@ -15,7 +15,7 @@ def toeplitz_words(key_bits: int, output_bits: int) -> int:
 
 
 def toeplitz_hash(
-    key: BitString, seed: bytes, output: bytearray, memory: Words | None = None
+    key: BitString, seed: bytes | memoryview, output: bytearray, memory: Words | None = None
 ) -> None:
     """Fills output with the Toeplitz hash of a key: bit i is the sum of key[j] · seed[n-1+i-j].
 
@@ -72,7 +72,9 @@ def modified_toeplitz_words(key_bits: int, output_bits: int) -> int:
     return words_for(rest_bits) + toeplitz_words(rest_bits, output_bits)
 
 
-def modified_toeplitz_hash(key: BitString, seed: bytes, output: bytearray, memory: Words) -> None:
+def modified_toeplitz_hash(
+    key: BitString, seed: bytes | memoryview, output: bytearray, memory: Words
+) -> None:
     """Fills output with the first m bits of a key plus the Toeplitz hash of the rest of it.
 
     This is the matrix (I | T) of Hayashi and Tsurumaru (IEEE Trans. Inf. Theory 62, 2213 (2016)),

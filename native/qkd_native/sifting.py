@@ -53,7 +53,9 @@ def take_apart(codes: Codes, bits: BitString, bases: BitString) -> int:
     return several
 
 
-def sift(bits: BitString, bases: BitString, peer_bases: bytes) -> tuple[BitString, BitString]:
+def sift(
+    bits: BitString, bases: BitString, peer_bases: bytes | memoryview
+) -> tuple[BitString, BitString]:
     """Own bits of the events that both ends measured in z, and in x, in order.
 
     peer_bases are packed. The z string takes the words of bits, the x string those of bases, and
@@ -69,7 +71,7 @@ def sift(bits: BitString, bases: BitString, peer_bases: bytes) -> tuple[BitStrin
         current(),
         ffi.from_buffer("uint64_t[]", bits.words),
         ffi.from_buffer("uint64_t[]", bases.words),
-        peer_bases,
+        ffi.from_buffer("uint8_t[]", peer_bases),
         count,
         kept,
     )

@@ -163,6 +163,7 @@ class MemoryPipe:
 
     def __init__(self) -> None:
         self._incoming: asyncio.Queue[bytes] = asyncio.Queue()
+        self._rest = b""
         self._peer: MemoryPipe | None = None
         self._closed = False
         self.on_write: Callable[[bytes], bytes] = bytes
@@ -174,15 +175,19 @@ class MemoryPipe:
         one._peer, other._peer = other, one
         return one, other
 
-    async def read(self, timeout_s: float) -> bytes:
+    async def read(self, place: memoryview, timeout_s: float) -> int:
         if self._closed:
-            return b""
-        async with asyncio.timeout(timeout_s):
-            chunk = await self._incoming.get()
-        if not chunk or self._closed:
-            self._incoming.put_nowait(b"")
-            return b""
-        return self.on_read(chunk)
+            return 0
+        if not self._rest:
+            async with asyncio.timeout(timeout_s):
+                chunk = await self._incoming.get()
+            if not chunk or self._closed:
+                self._incoming.put_nowait(b"")
+                return 0
+            self._rest = self.on_read(chunk)
+        count = min(len(place), len(self._rest))
+        place[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
     def write(self, *parts: bytes) -> None:
         if not self._closed and not self._peer._closed:

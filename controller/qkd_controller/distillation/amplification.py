@@ -18,7 +18,9 @@ def draw_seed(key_bits: int) -> bytes:
     return os.urandom(-(-(key_bits - 1) // 8))
 
 
-async def amplify(string: BitString, seed: bytes, key: bytearray, workspace: Workspace) -> None:
+async def amplify(
+    string: BitString, seed: bytes | memoryview, key: bytearray, workspace: Workspace
+) -> None:
     """Fills key from a confirmed string; raises ValueError for a seed of the wrong length.
 
     The key is the caller's buffer, so that its owner can wipe it whatever happens meanwhile. One

@@ -252,7 +252,7 @@ class _Distillation:
             self._rooms[name][-1:] = 0
         bits, bases = (BitString(self._rooms[name], pairs) for name in STRINGS)
         multi_clicks = await aside(pairs, self._matched.take_apart, bits, bases)
-        await self._channel.send(Bases(block, pairs, bases.to_bytes()))
+        await self._channel.send(Bases(block, pairs, bases.packed.data))
         theirs = await self._channel.receive(Bases)
         if theirs.count != pairs:
             raise BlockDiscarded(
@@ -354,7 +354,7 @@ class _Distillation:
     async def _amplify(self, string: BitString, key: bytearray) -> None:
         output_bits = 8 * len(key)
         if self._part.commit_leader:
-            seed = await in_thread(draw_seed, string.size)
+            seed = memoryview(await in_thread(draw_seed, string.size))
             await self._channel.send(AmplificationSeed(self._matched.block, output_bits, seed))
         else:
             message = await self._channel.receive(AmplificationSeed)

@@ -92,9 +92,8 @@ async def answer(
 
 
 async def _ask(talk: StringConversation, end: FirstBlocks | Corrector, string_bits: int) -> None:
-    questions = await in_thread(end.ask)
+    questions, nodes = await in_thread(_asked, end)
     while True:
-        nodes = await aside(questions.nbytes, encode, questions)
         request = ParityQuestions(talk.block, talk.name, questions.size, nodes)
         if not questions.size:
             await talk.send(request)
@@ -105,8 +104,7 @@ async def _ask(talk: StringConversation, end: FirstBlocks | Corrector, string_bi
         talk.tally.rounds += 1
         talk.count(questions.size)
         work = _round_bytes(questions.size, string_bits)
-        await aside(work, end.absorb, questions, answers.parities)
-        questions = await aside(work, end.ask)
+        questions, nodes = await aside(work, _absorbed, end, questions, answers.parities)
 
 
 async def _answer(talk: StringConversation, reference: Reference, string_bits: int) -> None:
@@ -128,6 +126,18 @@ async def _answer(talk: StringConversation, reference: Reference, string_bits: i
             await talk.send(ParityAnswers(talk.block, talk.name, message.count, parities))
     finally:
         reference.wipe()
+
+
+def _absorbed(
+    end: FirstBlocks | Corrector, questions: Questions, parities: bytes
+) -> tuple[Questions, memoryview]:
+    end.absorb(questions, parities)
+    return _asked(end)
+
+
+def _asked(end: FirstBlocks | Corrector) -> tuple[Questions, memoryview]:
+    questions = end.ask()
+    return questions, encode(questions)
 
 
 def _answered(reference: Reference, message: ParityQuestions) -> bytes:
@@ -157,4 +167,4 @@ def _most_questions(string_bits: int) -> int:
 
 def _round_bytes(questions: int, string_bits: int) -> int:
     """About what a round touches: the questions' nodes, and a little of each frame."""
-    return 4 * questions + string_bits // 256
+    return 4 * questions + string_bits // 2048

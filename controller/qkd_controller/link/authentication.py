@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from qkd_controller.keys.contract import Direction, PairingKeys
 from qkd_controller.link.control import TAG_BYTES, Statement
 from qkd_controller.link.errors import AuthenticationError, LinkError
+from qkd_controller.link.framing import Payload
 from qkd_controller.link.terms import Agreement
 from qkd_native.mac import PolyHash, collision_bound
 
@@ -95,7 +96,7 @@ class Conversation:
         if len(self._sent_digests) + len(self._unhashed) > MAX_UNVERIFIED_MESSAGES + 1:
             raise LinkError(f"{self._peer} has authenticated nothing for too many messages")
 
-    def absorb_received(self, sequence: int, payload: bytes) -> None:
+    def absorb_received(self, sequence: int, payload: Payload) -> None:
         """Takes one encoded envelope into the transcript; raises LinkError if it gets too long."""
         self._count(payload)
         if self._over:
@@ -174,7 +175,7 @@ class Conversation:
         if self._over:
             raise LinkError(f"the conversation with {self._peer} is over")
 
-    def _count(self, payload: bytes) -> None:
+    def _count(self, payload: Payload) -> None:
         self._bytes += _LENGTH_BYTES + len(payload)
         # Half of it, so that headers and lengths are covered many times over.
         if self._bytes > MAX_TRANSCRIPT_BYTES // 2:
@@ -201,10 +202,10 @@ class _Transcript:
         self._hashes = [PolyHash(key) for key, _ in openings]
         for each, (_, header) in zip(self._hashes, openings, strict=True):
             each.update(_length(header) + header)
-        self._waiting: list[bytes] = []
+        self._waiting: list[Payload] = []
         self._waiting_bytes = 0
 
-    def add(self, payload: bytes) -> None:
+    def add(self, payload: Payload) -> None:
         """Takes the next message."""
         length = len(payload)
         self._waiting.append(_length(payload))
@@ -241,7 +242,7 @@ _OWN, _PEERS = 0, 1
 """The hashes of what was received."""
 
 
-def _length(payload: bytes) -> bytes:
+def _length(payload: Payload) -> bytes:
     return len(payload).to_bytes(_LENGTH_BYTES, "big")
 
 

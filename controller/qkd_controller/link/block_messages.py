@@ -1,7 +1,8 @@
 """Every message about a block, and what it costs.
 
 A message checks its own lengths when it is made or decoded (ValueError), so that none carries more
-bits than it is charged for. Bits are packed with bit 0 of byte 0 first and zero padding.
+bits than it is charged for. Bits are packed with bit 0 of byte 0 first and zero padding. What is
+long and not secret is a view of the bytes as they came, so that it is not copied.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -24,7 +25,7 @@ class Bases(BlockMessage, frozen=True):
     """The basis of each matched event: 0 z, 1 x."""
 
     count: int
-    bases: bytes
+    bases: memoryview
 
     def __post_init__(self) -> None:
         _check_packed(self.count, self.bases)
@@ -86,7 +87,7 @@ class ParityQuestions(StringMessage, frozen=True):
     """One round's questions of all frames, as qkd_native.cascade codes them; none ends the run."""
 
     count: int
-    nodes: bytes
+    nodes: memoryview
 
     def __post_init__(self) -> None:
         if not 0 <= self.count <= 8 * len(self.nodes):
@@ -187,7 +188,7 @@ class AmplificationSeed(BlockMessage, frozen=True):
     """The leader's fresh Toeplitz seed, drawn after the key string is confirmed."""
 
     output_bits: int
-    seed: bytes
+    seed: memoryview
 
 
 class Figures(BlockMessage, frozen=True):
@@ -228,7 +229,7 @@ BLOCK_MESSAGES: tuple[type[BlockMessage], ...] = (
 )
 
 
-def _check_packed(count: int, packed: bytes) -> None:
+def _check_packed(count: int, packed: bytes | memoryview) -> None:
     if count < 0 or len(packed) != -(-count // 8):
         raise ValueError(f"{count} bits do not have {len(packed)} bytes")
     if count % 8 and packed[-1] >> (count % 8):

@@ -5,6 +5,7 @@ from typing import Annotated, Any, NamedTuple, Union
 import msgspec
 
 from qkd_controller.link.errors import ProtocolError
+from qkd_controller.link.framing import Payload
 from qkd_controller.link.message import BlockMessage, Message
 
 SESSION = 0
@@ -38,7 +39,7 @@ class Codec:
             raise ValueError(f"{type(envelope.message).__name__} is no message of this protocol")
         return self._encoder.encode(envelope)
 
-    def decode(self, payload: bytes) -> Envelope:
+    def decode(self, payload: Payload) -> Envelope:
         """Raises ProtocolError for anything but one well-formed envelope."""
         try:
             envelope = Envelope(*self._decoder.decode(payload))

@@ -10,6 +10,7 @@ import secrets
 import msgspec
 
 from qkd_controller.link.errors import AuthenticationError, LinkError, ProtocolError
+from qkd_controller.link.framing import Payload
 from qkd_controller.link.terms import Agreement, LinkTerms
 
 MAX_HANDSHAKE_BYTES = 64 * 1024
@@ -79,7 +80,7 @@ class Handshake:
             )
         )
 
-    def receive(self, payload: bytes) -> bytes | None:
+    def receive(self, payload: Payload) -> bytes | None:
         """Takes the peer's next payload and returns the answer, if there is one to send.
 
         Raises LinkError naming the one thing that is wrong, AuthenticationError for a wrong
@@ -144,7 +145,7 @@ def refusal(reason: str) -> bytes:
     return msgspec.msgpack.encode(Refused(reason))
 
 
-def is_refusal(payload: bytes) -> bool:
+def is_refusal(payload: Payload) -> bool:
     """Whether the payload is a refusal."""
     try:
         return isinstance(_DECODER.decode(payload), Refused)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import math
 import ssl
+from collections.abc import Callable
 from typing import Any, cast
 
 _CHUNK_BYTES = 256 * 1024
@@ -68,16 +69,16 @@ class TlsPipe(asyncio.BufferedProtocol):
         """The peer's certificate, DER."""
         return self._tls.getpeercert(binary_form=True)
 
-    async def read(self, timeout_s: float) -> bytes:
-        """All bytes that are here, once there are some; none at the end of the stream.
+    async def read(self, place: memoryview, timeout_s: float) -> int:
+        """Writes there what is here, once there is some; how much, 0 at the end of the stream.
 
-        Raises TimeoutError if none come in time.
+        Raises TimeoutError if nothing comes in time.
         """
-        while not (here := self._records()):
+        while not (count := self._decrypted(place)):
             self._flush()
             if not await self._more(timeout_s):
-                return b""
-        return here
+                return 0
+        return count
 
     def write(self, *parts: bytes) -> None:
         """Queues the bytes; they are lost if the pipe is closed.
@@ -175,20 +176,22 @@ class TlsPipe(asyncio.BufferedProtocol):
                 self._flush()
                 return
 
-    def _records(self) -> bytes:
-        """The records that have come in whole; TLS hands them out one at a time."""
-        records = []
+    def _decrypted(self, place: memoryview) -> int:
+        """The records that have come in whole, as far as they fit; TLS hands out one at a time."""
+        count = 0
+        # Typed as if it filled only bytearrays, and gave back bytes even then.
+        read: Callable[[int, memoryview], int] = cast("Any", self._tls.read)
         try:
-            while self._incoming.pending or self._tls.pending():
-                record = self._tls.read(_CHUNK_BYTES)
-                if not record:
+            while count < len(place) and (self._incoming.pending or self._tls.pending()):
+                length = read(len(place) - count, place[count:])
+                if not length:
                     # The peer has said goodbye; what comes after it is nobody's.
                     self._ended = True
                     self._incoming.read()
-                records.append(record)
+                count += length
         except ssl.SSLWantReadError:
             pass
-        return b"".join(records)
+        return count
 
     async def _more(self, timeout_s: float = math.inf) -> bool:
         """Waits until more has come in; False at the end. Raises OSError if it broke off."""

@@ -5,14 +5,17 @@ import ssl
 from typing import Protocol
 
 from qkd_controller.link.errors import LinkError
-from qkd_controller.link.framing import MAX_FRAME_BYTES, FrameDecoder, frame
+from qkd_controller.link.framing import MAX_FRAME_BYTES, FrameDecoder, Payload, frame
 
 
 class BytePipe(Protocol):
     """Both directions of one connection."""
 
-    async def read(self, timeout_s: float) -> bytes:
-        """Some bytes, or none at the end of the stream; TimeoutError if none come in time."""
+    async def read(self, place: memoryview, timeout_s: float) -> int:
+        """Writes some bytes there; their number, 0 at the end of the stream.
+
+        TimeoutError if none come in time.
+        """
 
     def write(self, *parts: bytes) -> None:
         """Queues the bytes, one part after the other."""
@@ -42,18 +45,18 @@ class Wire:
         """Bounds the frames that may come in from now on."""
         self._decoder.max_bytes = max_frame_bytes
 
-    async def receive(self, timeout_s: float) -> bytes:
+    async def receive(self, timeout_s: float) -> Payload:
         """The next payload; raises LinkError if the peer is silent for so long, or gone."""
         while (payload := self._decoder.next_frame()) is None:
             try:
-                chunk = await self._pipe.read(timeout_s)
+                count = await self._pipe.read(self._decoder.place(), timeout_s)
             except TimeoutError:
                 raise LinkError(f"{self._peer} was silent for {timeout_s:g} s") from None
             except OSError as error:
                 raise self._broken(error) from None
-            if not chunk:
+            if not count:
                 raise LinkError(f"{self._peer} closed the connection")
-            self._decoder.feed(chunk)
+            self._decoder.took(count)
         return payload
 
     def write(self, payload: bytes) -> None:

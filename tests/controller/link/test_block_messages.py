@@ -34,8 +34,8 @@ DECODER = msgspec.msgpack.Decoder(Union[BLOCK_MESSAGES])  # noqa: UP007
         (ParitiesTold(1, "z", 10, b"\xff\x03"), 10),
         (StringDisclosed(1, "x", 11, b"\xff\x07"), 11),
         (SyndromesBegun(1, "z", 1 << 16, 5000, 12), 0),
-        (ParityQuestions(1, "z", 2, bytes(8)), 0),
-        (Bases(1, 3, b"\x05"), 0),
+        (ParityQuestions(1, "z", 2, memoryview(bytes(8))), 0),
+        (Bases(1, 3, memoryview(b"\x05")), 0),
     ],
 )
 def test_costs_survive_the_wire(message, cost_bits: int) -> None:
