@@ -25,6 +25,7 @@ def cases() -> Iterator[Case]:
         f"({bytes_each / entropy:.3f} of the entropy)"
     )
     compress, decompress = _zstd(ticks)
+    limit = harness.copy_bytes_per_s(4 * _COUNT) / (8 + bytes_each)
     yield Case(
         "encode deltas",
         workload,
@@ -32,6 +33,8 @@ def cases() -> Iterator[Case]:
         (Peer("NumPy", lambda: numpy_encode(ticks)), compress),
         "detection",
         _COUNT,
+        limit,
+        "as bytes copied",
     )
     yield Case(
         "decode deltas",
@@ -40,6 +43,8 @@ def cases() -> Iterator[Case]:
         (Peer("NumPy", lambda: numpy_decode(data)), decompress),
         "detection",
         _COUNT,
+        limit,
+        "as bytes copied",
     )
 
 

@@ -170,6 +170,18 @@ def write_bytes_per_s(size: int = 1 << 26) -> float:
     return size / statistics.median(seconds(lambda: target.fill(1)) for _ in "12345")
 
 
+@cache
+def random_reads_per_s(size: int) -> float:
+    """Bytes a second that NumPy reads one at a time, at random places of ``size`` bytes."""
+    table, places = np.ones(size, np.uint8), np.random.default_rng(1).integers(0, size, 1 << 18)
+    read = np.empty(len(places), np.uint8)
+
+    def take() -> None:
+        np.take(table, places, out=read, mode="clip")
+
+    return len(places) / statistics.median(seconds(take) for _ in "12345")
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     case = row.case
     return (
