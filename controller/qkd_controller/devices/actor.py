@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -54,7 +54,7 @@ class DeviceActor:
         self._poll_s = poll_s
         self._reconnect_s = reconnect_s
         self._pause_s = reconnect_s[0]
-        self._set_points = read_set_points(config.model, config.set_points)
+        self._set_points = self._taken = self._read_set_points(config.set_points)
         self._procedure = self._make_procedure(self._set_points)
         self._driving: asyncio.Task[None] | None = None
         self._state = State.DISCONNECTED
@@ -122,19 +122,16 @@ class DeviceActor:
         while self._state is not state:
             await self._moved.wait()
 
-    async def set(self, **changes: Any) -> None:
+    async def set(self, /, **changes: Any) -> None:
         """Changes set-points and drives the device there.
 
-        ValueError lists faults. DeviceNotReady if the device is not ready now: the change is kept
-        and applied when it is. DeviceError if the device fails meanwhile; what it refuses is not
-        kept.
+        ValueError lists faults, those that the device's own limits show among them; then nothing
+        was sent. DeviceNotReady if the device is not ready now: the change is kept and applied
+        when it is. DeviceError if the device fails meanwhile. What is refused is not kept.
         """
-        before = self._set_points
-        merged = {**msgspec.structs.asdict(self._set_points), **changes}
-        wanted = read_set_points(self._config.model, merged)
-        self._make_procedure(wanted)
-        self._set_points = wanted
+        self._changed(changes)  # what can be said at once is
         async with self._work:
+            self._set_points = self._changed(changes)
             if self._state is not State.READY:
                 raise DeviceNotReady(
                     f"{self.name} is {self._state} ({self._cause}): the change waits until it is "
@@ -143,9 +140,7 @@ class DeviceActor:
             try:
                 await self._drive()
             except (ValueError, DeviceRefused):
-                self._set_points = before
-                self._procedure = self._make_procedure(before)
-                self._wake.set()
+                self._wake.set()  # what was changed before the refusal is found and driven back
                 raise
 
     def rearm(self) -> None:
@@ -260,10 +255,17 @@ class DeviceActor:
             raise DeviceLost(self._fault)
 
     async def _drive(self) -> None:
-        self._procedure = self._make_procedure(self._set_points)
-        self._driving = asyncio.ensure_future(self._procedure.drive(rearmed=self._rearmed))
+        """Set-points that are refused give way to those that were taken last."""
+        wanted = self._set_points
+        self._procedure = self._make_procedure(wanted)
+        self._driving = asyncio.ensure_future(self._drive_within_limits())
         try:
             await self._driving
+            self._taken = wanted
+        except (ValueError, DeviceRefused):
+            self._set_points = self._taken
+            self._procedure = self._make_procedure(self._taken)
+            raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self._trip or (task is not None and task.cancelling()):
@@ -271,6 +273,25 @@ class DeviceActor:
             raise DeviceTripped(self._trip) from None
         finally:
             self._driving = None
+
+    async def _drive_within_limits(self) -> None:
+        if faults := await self._procedure.limit_faults():
+            raise ValueError(
+                f"{self.name}: {'; '.join(faults)}; nothing was sent: choose values within the "
+                f"limits of this {self.device.identity.model or 'device'}"
+            )
+        await self._procedure.drive(rearmed=self._rearmed)
+
+    def _changed(self, changes: Mapping[str, Any]) -> SetPoints:
+        wanted = self._read_set_points({**msgspec.structs.asdict(self._set_points), **changes})
+        self._make_procedure(wanted)
+        return wanted
+
+    def _read_set_points(self, given: Mapping[str, Any]) -> SetPoints:
+        try:
+            return read_set_points(self._config.model, given)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
     def _make_procedure(self, wanted: SetPoints) -> Procedure[Any, Any]:
         procedure = KINDS[self.device.kind].procedure(self.device, wanted)

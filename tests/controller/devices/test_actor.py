@@ -10,6 +10,7 @@ from bench import Bench, eventually
 
 from qkd_controller.config.node import Device
 from qkd_controller.devices import DeviceActor, DeviceNotReady, State, StateChange, TaggerActor
+from qkd_drivers.contract import Limits
 from qkd_drivers.errors import DeviceError
 from qkd_drivers.framing import Wire
 
@@ -204,10 +205,18 @@ async def test_changed_set_points_are_applied_and_survive_a_cut(bench: Bench) ->
         assert core.voltages_mv == (5, 6, 7, 8)
 
 
-async def test_what_a_device_refuses_is_not_kept(bench: Bench) -> None:
+async def test_what_a_device_refuses_is_not_kept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what its limits did not show."""
     core, _, actor = await laser(bench)
     async with running(actor):
         await until(actor, State.READY)
+
+        async def boundless() -> dict[str, Limits]:
+            return {}
+
+        monkeypatch.setattr(actor.device, "limits", boundless)
         with pytest.raises(DeviceError, match="out of range"):
             await actor.set(current_limit_a=50.0)
         await eventually(lambda: not actor.differences)

@@ -10,6 +10,7 @@ from qkd_controller.devices.kinds.procedure import (
     Positive,
     Procedure,
     SetPoints,
+    outside,
 )
 from qkd_controller.devices.kinds.thermal import settle, temperature
 from qkd_drivers.contract import SinglePhotonDetector
@@ -28,6 +29,14 @@ class DetectorSetPoints(SetPoints, frozen=True):
 
 class DetectorProcedure(Procedure[SinglePhotonDetector, DetectorSetPoints]):
     """Cools, then biases."""
+
+    async def limit_faults(self) -> list[str]:
+        limits, wanted = await self._device.limits(), self._wanted
+        return [
+            *outside("bias_voltage_v", wanted.bias_voltage_v, limits.get("bias_voltage_v")),
+            *outside("threshold_v", wanted.threshold_v, limits.get("threshold_v")),
+            *outside("temperature_c", wanted.temperature_c, limits.get("temperature_c")),
+        ]
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted

@@ -10,6 +10,7 @@ from qkd_controller.devices.kinds.procedure import (
     Positive,
     Procedure,
     SetPoints,
+    outside,
 )
 from qkd_controller.devices.kinds.thermal import settle, temperature
 from qkd_drivers.contract import LaserDriver
@@ -37,6 +38,14 @@ class LaserSetPoints(SetPoints, frozen=True):
 
 class LaserProcedure(Procedure[LaserDriver, LaserSetPoints]):
     """Temperature before light, light off before temperature control."""
+
+    async def limit_faults(self) -> list[str]:
+        """The current lies below its wanted limit; that of now does not matter."""
+        limits, wanted = await self._device.limits(), self._wanted
+        return [
+            *outside("current_limit_a", wanted.current_limit_a, limits.get("current_limit_a")),
+            *outside("temperature_c", wanted.temperature_c, limits.get("temperature_c")),
+        ]
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted
