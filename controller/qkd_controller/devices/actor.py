@@ -61,6 +61,7 @@ class DeviceActor:
         self._cause = "not started"
         self._moved = asyncio.Event()
         self._wake = asyncio.Event()
+        self._connected = False
         self._work = asyncio.Lock()
         self._fault = ""
         self._trip = ""
@@ -131,7 +132,13 @@ class DeviceActor:
         """
         self._changed(changes)  # what can be said at once is
         async with self._work:
-            self._set_points = self._changed(changes)
+            if self._stopping:
+                raise DeviceNotReady(f"{self.name} is being brought to rest")
+            wanted = self._changed(changes)
+            if self._connected and self._state is not State.READY:
+                with contextlib.suppress(DeviceError):  # then it is asked when it is driven
+                    await self._require_limits(self._make_procedure(wanted))
+            self._set_points = wanted
             if self._state is not State.READY:
                 raise DeviceNotReady(
                     f"{self.name} is {self._state} ({self._cause}): the change waits until it is "
@@ -167,6 +174,8 @@ class DeviceActor:
         self._stopping = True
         if self._supervision is not None:
             await _end(self._supervision)
+        if self._driving is not None:  # by an operator
+            self._driving.cancel()
         try:
             if self._state is not State.DISCONNECTED:
                 async with asyncio.timeout(timeout_s):
@@ -194,6 +203,7 @@ class DeviceActor:
                     self._enter(State.TRIPPED, f"{self._trip}; meanwhile: {fault}")
                 else:
                     self._enter(State.DISCONNECTED, str(fault))
+            self._connected = False
             await self.device.close()
             await asyncio.sleep(self._pause_s)
             self._pause_s = min(2 * self._pause_s, self._reconnect_s[1])
@@ -205,6 +215,7 @@ class DeviceActor:
             self._enter(State.CONNECTING, f"at {self._config.address}")
         await self.device.connect()
         self._verify_serial_number()
+        self._connected = True
         for other in self._after:
             if other.state is not State.READY and not self._trip:
                 self._enter(State.CONNECTING, f"waits for {other.name}")
@@ -268,19 +279,25 @@ class DeviceActor:
             raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not self._trip or (task is not None and task.cancelling()):
+            if task is not None and task.cancelling():
                 raise
-            raise DeviceTripped(self._trip) from None
+            if self._trip:
+                raise DeviceTripped(self._trip) from None
+            raise DeviceNotReady(f"{self.name} is being brought to rest") from None
         finally:
             self._driving = None
 
     async def _drive_within_limits(self) -> None:
-        if faults := await self._procedure.limit_faults():
+        await self._require_limits(self._procedure)
+        await self._procedure.drive(rearmed=self._rearmed)
+
+    async def _require_limits(self, procedure: Procedure[Any, Any]) -> None:
+        """ValueError if the device, which is connected, cannot do what is wanted."""
+        if faults := await procedure.limit_faults():
             raise ValueError(
                 f"{self.name}: {'; '.join(faults)}; nothing was sent: choose values within the "
                 f"limits of this {self.device.identity.model or 'device'}"
             )
-        await self._procedure.drive(rearmed=self._rearmed)
 
     def _changed(self, changes: Mapping[str, Any]) -> SetPoints:
         wanted = self._read_set_points({**msgspec.structs.asdict(self._set_points), **changes})

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from functools import partial
 from typing import Any
 
@@ -166,6 +167,27 @@ async def test_what_was_set_while_the_device_was_away_and_is_refused_is_not_kept
         await until(actor, State.READY)
         assert actor.set_points.current_limit_a == LASER["current_limit_a"]
         assert core.current_a == LASER["current_a"]
+
+
+async def test_a_tripped_device_is_asked_for_its_limits_too(bench: Bench) -> None:
+    """What is set then is driven to once it is re-armed, so it is held against them at once."""
+    core = lab.itc()
+    address, _ = await bench.plug(core, front="tcp")
+    actor = actor_for(address, "laser", "thorlabs-itc4000", LASER)
+    async with running(actor):
+        await until(actor, State.READY)
+        core.set_interlock(True)
+        await until(actor, State.TRIPPED)
+        tripped_s = time.time()
+        await eventually(lambda: actor.readings["current_a"].utc_s > tripped_s)
+        with pytest.raises(ValueError, match="current_limit_a = 50 is outside 0 … 1"):
+            await actor.set(current_limit_a=50.0)
+        with pytest.raises(DeviceNotReady, match="waits"):
+            await actor.set(current_a=0.06)
+        core.set_interlock(False)
+        actor.rearm()
+        await until(actor, State.READY)
+        assert core.current_a == 0.06
 
 
 async def test_a_refused_change_does_not_take_another_with_it(bench: Bench) -> None:

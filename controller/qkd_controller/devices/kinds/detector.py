@@ -44,7 +44,7 @@ class DetectorProcedure(Procedure[SinglePhotonDetector, DetectorSetPoints]):
         await device.set_cooling(True)
         await device.set_threshold_v(wanted.threshold_v)
         # Breakdown moves with temperature, so bias comes last.
-        await settle(device.temperature_c, wanted)
+        await settle(device, wanted)
         await device.set_bias_voltage_v(wanted.bias_voltage_v)
 
     async def observe(self) -> list[Observation]:

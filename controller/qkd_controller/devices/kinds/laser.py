@@ -54,7 +54,7 @@ class LaserProcedure(Procedure[LaserDriver, LaserSetPoints]):
             raise DeviceTripped(f"{device.name}: {cause}")
         await device.set_temperature_c(wanted.temperature_c)
         await device.set_temperature_control(True)
-        await settle(device.temperature_c, wanted)
+        await settle(device, wanted)
         if not lit:
             await device.set_current_a(0.0)
         await device.set_current_limit_a(wanted.current_limit_a)

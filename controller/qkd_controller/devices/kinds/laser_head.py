@@ -81,7 +81,7 @@ class PairSourceProcedure(Procedure[PairSource, PairSourceSetPoints]):
         if not lit and not rearmed and (cause := await device.trip_cause()):
             raise DeviceTripped(f"{device.name}: {cause}")
         await device.set_temperature_c(wanted.temperature_c)
-        await settle(device.temperature_c, wanted)
+        await settle(device, wanted)
         await device.set_current_a(wanted.current_a)
         if not lit:
             await device.set_pump(True)

@@ -41,7 +41,7 @@ class OvenProcedure(Procedure[CrystalOven, OvenSetPoints]):
         await device.set_ramp_k_per_s(wanted.ramp_k_per_s)
         await device.set_temperature_c(wanted.temperature_c)
         await device.set_heater(True)
-        await settle(device.temperature_c, wanted)
+        await settle(device, wanted)
 
     async def observe(self) -> list[Observation]:
         device, wanted = self._device, self._wanted
