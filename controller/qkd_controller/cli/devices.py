@@ -15,7 +15,7 @@ import msgspec
 from rich.table import Table
 
 from qkd_controller.cli.table import make_console
-from qkd_controller.config.errors import ConfigError
+from qkd_controller.config.errors import ConfigError, one_line
 from qkd_controller.config.load import load_node
 from qkd_controller.devices.kinds import KINDS
 from qkd_controller.node.operator import RequestDeclined, Traced
@@ -80,11 +80,11 @@ def _scan(args: argparse.Namespace) -> int:
     names: set[str] = set()
     for each in found:
         if each.model is None:
-            print(f"# {_printable(each.place.name)}: {_printable(each.cause)}")
+            print(f"# {one_line(each.place.name)}: {one_line(each.cause)}")
             continue
         print(_stanza(each, names))
     for line in blind:
-        print(f"# {_printable(line)}")
+        print(f"# {one_line(line)}")
     if not found:
         print("# no instrument is plugged in here; name a --host to look there")
     return 0 if any(each.model for each in found) else 1
@@ -104,7 +104,7 @@ def _stanza(found: Found, names: set[str]) -> str:
     fields = msgspec.structs.fields(KINDS[model.kind].set_points)
     needed = [field.name for field in fields if field.required]
     lines = [
-        _printable(f"# {identity.model} {identity.serial_number} {identity.firmware}").rstrip(),
+        one_line(f"# {identity.model} {identity.serial_number} {identity.firmware}").rstrip(),
         "[[links.devices]]",
         f'name = "{name}"',
         f'kind = "{model.kind}"',
@@ -120,12 +120,7 @@ def _stanza(found: Found, names: set[str]) -> str:
 
 def _quoted(text: str) -> str:
     """As TOML writes text."""
-    return json.dumps(_printable(text), ensure_ascii=False)
-
-
-def _printable(text: str) -> str:
-    """On one line, whatever an instrument has said."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+    return json.dumps(one_line(text), ensure_ascii=False)
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -147,7 +147,7 @@ def test_a_bus_that_cannot_be_looked_at_is_told(
     assert main(["devices", "scan"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "# USB was not looked at: Please install PyUSB to use this resource type",
-        "# GPIB was not looked at: no board\ufffdno luck",
+        "# GPIB was not looked at: no board\\nno luck",
         "# no instrument is plugged in here; name a --host to look there",
     ]
 
@@ -167,7 +167,7 @@ def test_a_section_can_be_pasted_whatever_the_instrument_says_of_itself() -> Non
         "thorlabs-pm100d-2",
         "thorlabs-pm100d-3",
     ]
-    assert {each["serial_number"] for each in pasted} == {'P00"\\\ufffd'}
+    assert {each["serial_number"] for each in pasted} == {'P00"\\\\x07'}
     for each in pasted:
         device = msgspec.convert(each, Device)
         assert [fault.partition(": ")[2] for fault in validate_device(device)] == [
