@@ -6,6 +6,7 @@ questions are those of ``connect``: they change no output and no setting.
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,8 @@ PATIENCE_S = 1.5
 class Place:
     """A wire that was looked at."""
 
-    addresses: dict[str, str]
-    """Under which address each model would be reached there."""
+    addresses: list[tuple[str, str]]
+    """Models that could hang there and the address of each, in the order of asking."""
     name: str
     description: str = ""
 
@@ -49,48 +50,65 @@ def serial_places(paths: Iterable[str] = ()) -> list[Place]:
 
 
 def host_places(hosts: Iterable[str]) -> list[Place]:
-    """The ports on which instruments listen, at each host; ``host`` or ``host:port``."""
+    """The ports on which instruments listen, at each host; ``host`` or ``host:port``.
+
+    ValueError if one is neither.
+    """
     places = []
-    for host in hosts:
-        name, colon, port = host.rpartition(":")
-        if colon and port.isdecimal():
-            addresses = {
-                m.name: f"{scheme}:{name}:{port}"
-                for scheme in ("zeromq", "tcp")  # a ZeroMQ peer greets at once, others wait
-                for m in models().values()
-                if scheme in m.wires
-            }
-            places.append(Place(addresses, host))
+    for given in hosts:
+        parts = re.fullmatch(r"(\[[^\]\s]+\]|[^:\s]+)(?::(\d+))?", given)
+        if parts is None or int(parts[2] or 1) not in range(1, 65536):
+            raise ValueError(f"{given!r} is no HOST or HOST:PORT; IPv6 stands in brackets")
+        host, port = parts[1], parts[2]
+        if port:
+            places.append(Place(_at_port(host, port), given))
             continue
-        by_port: dict[str, dict[str, str]] = {}
+        by_port: dict[str, list[tuple[str, str]]] = {}
         for model in models().values():
             for address in model.host_addresses:
-                by_port.setdefault(address, {})[model.name] = address.format(host=host)
-        places += [Place(named, next(iter(named.values()))) for named in by_port.values()]
+                at = by_port.setdefault(address, [])
+                at.append((model.name, address.format(host=host)))
+        places += [Place(named, named[0][1]) for named in by_port.values()]
     return places
 
 
-def visa_places() -> list[Place]:
-    """The USB instruments that PyVISA sees; none if its back-end cannot look."""
-    import pyvisa  # slow to import, and not needed to list models
+def visa_places() -> tuple[list[Place], list[str]]:
+    """The USB and GPIB instruments that PyVISA sees; a line for each bus that it cannot look at."""
+    # Slow to import, and not needed to list models. PyVISA's own list_resources would also
+    # broadcast into every network.
+    import pyvisa_py.highlevel  # noqa: F401 (registers the classes of sessions)
+    from pyvisa.constants import InterfaceType
+    from pyvisa_py.sessions import Session
 
-    try:
-        resources = pyvisa.ResourceManager("@py").list_resources("USB?*")
-    except Exception:
-        return []
-    return [Place(_at(f"visa:{name}"), f"visa:{name}") for name in resources]
+    missing = dict(Session.iter_session_classes_issues())
+    names: list[str] = []
+    blind: list[str] = []
+    for bus, kind, needs in (
+        ("USB", InterfaceType.usb, "INSTR"),
+        ("GPIB", InterfaceType.gpib, "INTFC"),
+    ):
+        if (kind, needs) in missing:
+            advice = missing[kind, needs].splitlines()[0].partition(". ")[0].rstrip(".")
+            blind.append(f"{bus} was not looked at: {advice}")
+            continue
+        try:
+            names += Session.get_session_class(kind, "INSTR").list_resources()
+        except Exception as error:  # of a vendor's library: anything
+            blind.append(f"{bus} was not looked at: {error}")
+    return [Place(_at(f"visa:{name}"), f"visa:{name}") for name in names], blind
 
 
 async def look(place: Place, patience_s: float = PATIENCE_S) -> Found:
     """Asks who is there; never raises DeviceError."""
     cause = "no known model answers"
-    for name, address in place.addresses.items():
+    for name, address in place.addresses:
         try:
             async with asyncio.timeout(patience_s):
                 device = await open_device(name, address, name)
         except (DeviceNotFound, DeviceBusy, DeviceRefused) as error:
             # The next model would find the same door shut.
-            return Found(place, cause=str(error).removeprefix(f"{name}: connect: "))
+            told = str(error).removeprefix(f"{name}: connect: ").removeprefix(f"{address}: ")
+            return Found(place, cause=told)
         except (DeviceError, TimeoutError, ValueError):
             continue
         identity = device.identity
@@ -115,7 +133,16 @@ def _serial_place(path: str, description: str) -> Place:
     return Place(_at(f"serial:{path}"), path, description)
 
 
-def _at(address: str) -> dict[str, str]:
+def _at(address: str) -> list[tuple[str, str]]:
     """The address, for each model that hangs on wires of its scheme."""
     scheme = address.partition(":")[0]
-    return {model.name: address for model in models().values() if scheme in model.wires}
+    return [(model.name, address) for model in models().values() if scheme in model.wires]
+
+
+def _at_port(host: str, port: str) -> list[tuple[str, str]]:
+    """In every language of a socket; a ZeroMQ peer greets at once, others wait to be asked."""
+    return [
+        *_at(f"zeromq:{host}:{port}"),
+        *_at(f"tcp:{host}:{port}"),
+        *_at(f"visa:TCPIP::{host}::hislip0,{port}::INSTR"),
+    ]

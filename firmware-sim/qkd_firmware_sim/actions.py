@@ -1,12 +1,12 @@
 """What can be done to a running lab, by its scenario or over the control socket."""
 
-from typing import Literal
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from qkd_firmware_sim.frontends import faults
-
-End = Literal["alice", "bob"]
+from qkd_firmware_sim.table import EndName, Ppm, Rotation, Share
 
 
 class _Action(msgspec.Struct, frozen=True, tag_field="do", forbid_unknown_fields=True):
@@ -16,40 +16,40 @@ class _Action(msgspec.Struct, frozen=True, tag_field="do", forbid_unknown_fields
 class Attack(_Action, frozen=True, tag="attack"):
     """an eavesdropper on Bob's fibre intercepts and resends this fraction of the photons"""
 
-    fraction: float
+    fraction: Share
 
 
 class FibreCut(_Action, frozen=True, tag="fibre_cut"):
     """no light reaches this end any more"""
 
-    end: End = "bob"
+    end: EndName = "bob"
 
 
 class FibreRestore(_Action, frozen=True, tag="fibre_restore"):
     """the fibre is spliced and the added loss is gone"""
 
-    end: End = "bob"
+    end: EndName = "bob"
 
 
 class Loss(_Action, frozen=True, tag="loss"):
     """adds loss_db to this end's arm"""
 
-    loss_db: float
-    end: End = "bob"
+    loss_db: Annotated[float, Meta(ge=-1000, le=1000)]
+    end: EndName = "bob"
 
 
 class Kick(_Action, frozen=True, tag="kick"):
     """rotates the fibre's polarisation by this vector (Stokes space, rad)"""
 
-    rotation_rad: tuple[float, float, float] = (0.3, 0.3, 0.3)
+    rotation_rad: tuple[Rotation, Rotation, Rotation] = (0.3, 0.3, 0.3)
 
 
 class ClockStep(_Action, frozen=True, tag="clock_step"):
     """this end's tagger clock jumps by step_ns and runs error_ppm faster"""
 
-    end: End
-    step_ns: float = 0.0
-    error_ppm: float = 0.0
+    end: EndName
+    step_ns: Annotated[float, Meta(ge=-1e12, le=1e12)] = 0.0
+    error_ppm: Ppm = 0.0
 
 
 class Overflow(_Action, frozen=True, tag="overflow"):
@@ -83,7 +83,7 @@ class Warm(_Action, frozen=True, tag="warm"):
     """a temperature excursion of the device's regulated part"""
 
     device: str
-    kelvin: float
+    kelvin: Annotated[float, Meta(ge=-1000, le=1000)]
 
 
 class Stall(_Action, frozen=True, tag="stall"):
@@ -97,14 +97,14 @@ class Slow(_Action, frozen=True, tag="slow"):
     """the device's motors move this many times slower; 1 is as they should"""
 
     device: str
-    factor: float
+    factor: Annotated[float, Meta(gt=0, le=1e6)]
 
 
 class Swap(_Action, frozen=True, tag="swap"):
     """another instrument or firmware stands there: it says that it is `identity`"""
 
     device: str
-    identity: str
+    identity: Annotated[str, Meta(max_length=256)]
 
 
 class PowerCycle(_Action, frozen=True, tag="power_cycle"):
@@ -124,9 +124,9 @@ class WireFault(_Action, frozen=True, tag="wire"):
 
     device: str
     fault: str
-    size: int = 2
-    delay_s: float = 1.0
-    text: str = ""
+    size: Annotated[int, Meta(ge=0, le=1 << 20)] = 2
+    delay_s: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
+    text: Annotated[str, Meta(max_length=4096)] = ""
 
 
 class Status(_Action, frozen=True, tag="status"):

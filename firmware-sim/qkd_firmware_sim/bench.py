@@ -17,11 +17,9 @@ from qkd_firmware_sim.frontends.tcp import TcpPort
 from qkd_firmware_sim.frontends.two_ports import TwoPorts
 from qkd_firmware_sim.frontends.wire import Wire
 from qkd_firmware_sim.frontends.zmtp import ZmtpPort
-from qkd_firmware_sim.lab import Instrument, Lab, LabError
+from qkd_firmware_sim.lab import CONTROL_SOCKET, Instrument, Lab, LabError
 from qkd_firmware_sim.registry import SIMULATED
 from qkd_firmware_sim.world import World, WorldError
-
-CONTROL_SOCKET = "control.sock"
 
 _MOST_LATE_S = 0.2
 _HOLD_S = 0.005
@@ -61,22 +59,22 @@ FRONTS: dict[str, Front] = {
 
 
 class Bench:
-    """Hosts a lab. ``async with Bench(lab, directory) as bench: await bench.run()``."""
+    """Hosts a lab. ``async with Bench(lab, directory) as bench: await bench.run()``.
 
-    def __init__(self, lab: Lab, directory: Path) -> None:
+    ``tell`` is given a line for each event of the lab file that fails when its time has come.
+    """
+
+    def __init__(self, lab: Lab, directory: Path, tell: Callable[[str], None] = print) -> None:
         self.world = World(lab)
         self.directory = directory
         self._lab = lab
+        self._tell = tell
         self._wires: dict[str, Wire] = {}
         self._ports: list[tuple[str, Port]] = []
         self._control = ControlSocket(directory / CONTROL_SOCKET, self._answer)
         self._due = sorted(lab.events, key=lambda event: event.time_s)
         for instrument in lab.instruments:
             self._wire(instrument)
-        for event in lab.events:
-            device = getattr(event.action, "device", None)
-            if device is not None and device not in self._wires:
-                raise LabError(f"[[at]] time_s = {event.time_s:g}: there is no device {device!r}")
 
     @property
     def addresses(self) -> list[tuple[str, str]]:
@@ -84,6 +82,7 @@ class Bench:
         return [(name, port.address) for name, port in self._ports]
 
     async def __aenter__(self) -> "Bench":
+        await self._rehearse()
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
@@ -126,18 +125,27 @@ class Bench:
 
     async def act(self, action: Action) -> None:
         """Carries out an action on the table, in a device or on a wire. Raises WorldError."""
-        if not isinstance(action, actions.WireFault):
+        self.world.check(action)
+        if isinstance(action, actions.WireFault):
+            await _befall(self._wires[action.device], action)
+        else:
             self.world.act(action)
-            return
-        wire = self._wires.get(action.device)
-        if wire is None:
-            raise WorldError(f"there is no device {action.device!r}")
-        try:
-            await wire.apply(
-                action.fault, size=action.size, delay_s=action.delay_s, text=action.text
-            )
-        except ValueError as error:
-            raise WorldError(str(error)) from None
+
+    async def _rehearse(self) -> None:
+        """Raises LabError with a line for each event that cannot happen here."""
+        models = {instrument.name: instrument.model for instrument in self._lab.instruments}
+        faults = []
+        for number, event in enumerate(self._lab.events):
+            try:
+                self.world.check(event.action)
+                if isinstance(event.action, actions.WireFault):
+                    # On a wire of the same kinds at which nothing hangs.
+                    spare = Wire(SIMULATED[models[event.action.device]].fronts)
+                    await _befall(spare, event.action)
+            except WorldError as error:
+                faults.append(f"at[{number}], time_s = {event.time_s:g}: {error}")
+        if faults:
+            raise LabError("\n".join(faults))
 
     def _wire(self, instrument: Instrument) -> None:
         core: Any = self.world.cores[instrument.name]
@@ -167,7 +175,7 @@ class Bench:
             try:
                 await self.act(event.action)
             except WorldError as error:
-                raise LabError(f"[[at]] time_s = {event.time_s:g}: {error}") from None
+                self._tell(f"[[at]] time_s = {event.time_s:g}: {error}; the lab goes on")
 
     async def _open_port(self, name: str, port: Port) -> None:
         try:
@@ -185,3 +193,12 @@ class Bench:
         if isinstance(action, actions.Status):
             answer["status"] = self.world.status()
         return msgspec.json.encode(answer)
+
+
+async def _befall(wire: Wire, action: actions.WireFault) -> None:
+    try:
+        await wire.apply(action.fault, size=action.size, delay_s=action.delay_s, text=action.text)
+    except ValueError as error:
+        raise WorldError(str(error)) from None
+    except OSError as error:
+        raise WorldError(f"{action.device}: {action.fault}: {error.strerror}") from None

@@ -24,7 +24,7 @@ class ControlSocket:
         except (FileNotFoundError, ConnectionRefusedError):
             self.path.unlink(missing_ok=True)
         except OSError as error:
-            raise LabError(f"cannot use {self.path}: {error.strerror}") from None
+            raise LabError(f"cannot use {self.path}: {error.strerror or error}") from None
         else:
             writer.write_eof()
             with contextlib.suppress(TimeoutError, ConnectionError):
@@ -35,7 +35,7 @@ class ControlSocket:
         try:
             self._server = await asyncio.start_unix_server(self._serve, self.path)
         except OSError as error:
-            raise LabError(f"cannot open {self.path}: {error.strerror}") from None
+            raise LabError(f"cannot open {self.path}: {error.strerror or error}") from None
         self.path.chmod(0o600)
 
     async def close(self) -> None:

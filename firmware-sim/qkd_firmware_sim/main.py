@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -9,8 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qkd_firmware_sim import actions
-from qkd_firmware_sim.bench import CONTROL_SOCKET, Bench
-from qkd_firmware_sim.lab import LabError, load
+from qkd_firmware_sim.bench import Bench
+from qkd_firmware_sim.lab import CONTROL_SOCKET, LabError, faults_of, load
+
+CONTROL_TIMEOUT_S = 10.0
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,12 +27,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["ctl"]:
             return _control(arguments[1:])
         if arguments == ["faults"]:
-            print(actions.help_text())
+            print(actions.help_text(), flush=True)
             return 0
         return _run(arguments)
     except LabError as error:
-        print(f"qkd-sim: {error}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            _complain(line)
         return 2
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has read enough; nothing may be written at the end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _run(arguments: list[str]) -> int:
@@ -44,7 +55,8 @@ def _run(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     lab = load(options.lab)
     directory: Path = options.dir or options.lab.parent / lab.runtime_dir
-    asyncio.run(_host(Bench(lab, directory.absolute())))
+    with faults_of(options.lab):
+        asyncio.run(_host(Bench(lab, directory.absolute(), _complain)))
     return 0
 
 
@@ -76,16 +88,36 @@ def _control(arguments: list[str]) -> int:
     parser.add_argument("dir", type=Path, help="the lab's runtime directory")
     parser.add_argument("action", help='for example \'{"do": "attack", "fraction": 1.0}\'')
     options = parser.parse_args(arguments)
-    path = options.dir / CONTROL_SOCKET
-    with socket.socket(socket.AF_UNIX) as client:
-        try:
-            client.connect(str(path))
-        except OSError as error:
-            raise LabError(f"no lab answers at {path}: {error.strerror}") from None
-        client.sendall(options.action.replace("\n", " ").encode() + b"\n")
-        answer = client.makefile("rb").readline().decode()
-    print(answer, end="")
+    answer = _ask(options.dir / CONTROL_SOCKET, options.action)
+    print(answer, flush=True)
     return 0 if answer.startswith('{"ok":true') else 1
+
+
+def _ask(path: Path, action: str) -> str:
+    """The lab's answer. Raises LabError if there is none."""
+    request = action.replace("\n", " ").encode("utf-8", "surrogateescape")
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(CONTROL_TIMEOUT_S)
+            client.connect(str(path))
+            client.sendall(request + b"\n")
+            with client.makefile("rb") as answers:
+                answer = answers.readline().decode().rstrip("\n")
+    except TimeoutError:
+        raise LabError(
+            f"the lab at {path} does not answer within {CONTROL_TIMEOUT_S:g} s; is it stopped?"
+        ) from None
+    except OSError as error:
+        raise LabError(
+            f"no lab answers at {path}: {error.strerror or error}; does qkd-sim run there?"
+        ) from None
+    if not answer:
+        raise LabError(f"the lab at {path} hung up on {len(request)} bytes; is this an action?")
+    return answer
+
+
+def _complain(line: str) -> None:
+    print(f"qkd-sim: {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

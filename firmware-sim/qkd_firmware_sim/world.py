@@ -1,5 +1,6 @@
 """The optical world: couples the instruments through light, tick by tick of virtual time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from qkd_native.photons import Eight, PhotonSource, PhotonTable
 
 _DARK = Response(0.0, 0.0)
 _PUMP_W_PER_A = 1.0
+_MOST_HZ = 1e8  # of pairs or dark counts; what glows brighter blinds every detector just so
 _NONE = (0.0,) * 8
 # The table while nobody counts: time passes, nothing is drawn.
 _UNSEEN = PhotonTable(
@@ -31,6 +33,24 @@ _UNSEEN = PhotonTable(
     jitter_ps=_NONE,
     dead_time_ps=(0,) * 8,
 )
+
+
+# By which attribute a core shows that an action can befall it, and how it does.
+_BEFALLS: dict[type, tuple[str, Callable[[Any, Any], None]]] = {
+    actions.Overflow: ("overflow", lambda core, _: core.overflow()),
+    actions.Interlock: ("set_interlock", lambda core, action: core.set_interlock(action.open)),
+    actions.KeyLock: ("set_key_lock", lambda core, action: core.set_key_lock(action.locked)),
+    actions.Latch: ("latched", lambda core, action: setattr(core, "latched", action.latched)),
+    actions.Warm: ("warm_by", lambda core, action: core.warm_by(action.kelvin)),
+    actions.Stall: (
+        "regulated",
+        lambda core, action: setattr(core.regulated, "stalled", action.stalled),
+    ),
+    actions.Slow: ("slowness", lambda core, action: setattr(core, "slowness", action.factor)),
+    actions.Swap: ("identity", lambda core, action: setattr(core, "identity", action.identity)),
+    actions.PowerCycle: ("power_cycle", lambda core, _: core.power_cycle()),
+    actions.Reset: ("lose_settings", lambda core, _: core.lose_settings()),
+}
 
 
 class WorldError(ValueError):
@@ -53,7 +73,7 @@ class _Place:
     def transmission(self) -> float:
         inserted_db = sum(attenuator.loss_db for attenuator in self.attenuators)
         loss_db = self.settings.loss_db + self.added_loss_db + inserted_db
-        return 0.0 if self.cut else min(1.0, 10.0 ** (-loss_db / 10.0))
+        return 0.0 if self.cut else 10.0 ** (-max(0.0, loss_db) / 10.0)
 
 
 class World:
@@ -105,12 +125,22 @@ class World:
             if name not in self.taggers:
                 core.advance(until_ps)
 
+    def check(self, action: Action) -> None:
+        """Raises WorldError if there is no such device, or nothing of that kind can befall it."""
+        name = getattr(action, "device", None)
+        if name is None:
+            return
+        if (core := self.cores.get(name)) is None:
+            known = ", ".join(self.cores) or "none"
+            raise WorldError(f"there is no device {name!r}; this lab has {known}")
+        if type(action) in _BEFALLS and not hasattr(core, _BEFALLS[type(action)][0]):
+            raise WorldError(f"{name} is a {type(core).__name__}, to which that cannot happen")
+
     def act(self, action: Action) -> None:
         """Carries out an action on the table or in a device. Raises WorldError."""
+        self.check(action)
         match action:
             case actions.Attack(fraction=fraction):
-                if not 0 <= fraction <= 1:
-                    raise WorldError("fraction must lie in 0 to 1")
                 self._attack_fraction = fraction
             case actions.FibreCut(end=end):
                 self._place(end).cut = True
@@ -123,30 +153,11 @@ class World:
                 self._fibre = rotation(vector) @ self._fibre
             case actions.ClockStep(end=end, step_ns=step_ns, error_ppm=error_ppm):
                 self._place(end).clock.disturb(round(step_ns * 1000), error_ppm)
-            case actions.Overflow(device=name):
-                self._device(name, "overflow").overflow()
-            case actions.Interlock(device=name, open=is_open):
-                self._device(name, "set_interlock").set_interlock(is_open)
-            case actions.KeyLock(device=name, locked=locked):
-                self._device(name, "set_key_lock").set_key_lock(locked)
-            case actions.Latch(device=name, latched=latched):
-                self._device(name, "latched").latched = latched
-            case actions.Warm(device=name, kelvin=kelvin):
-                self._device(name, "warm_by").warm_by(kelvin)
-            case actions.Stall(device=name, stalled=stalled):
-                self._device(name, "regulated").regulated.stalled = stalled
-            case actions.Slow(device=name, factor=factor):
-                if not 0 < factor <= 1e6:
-                    raise WorldError("factor must lie in 0 to 1e6")
-                self._device(name, "slowness").slowness = factor
-            case actions.Swap(device=name, identity=identity):
-                self._device(name, "identity").identity = identity
-            case actions.PowerCycle(device=name):
-                self._device(name, "power_cycle").power_cycle()
-            case actions.Reset(device=name):
-                self._device(name, "lose_settings").lose_settings()
-            case _:
+            case actions.WireFault() | actions.Status():
                 pass
+            case _:
+                _, befall = _BEFALLS[type(action)]
+                befall(self.cores[action.device], action)
 
     def status(self) -> dict[str, object]:
         """The true state of the table, which no instrument can tell."""
@@ -208,15 +219,6 @@ class World:
     def _place(self, end: str) -> _Place:
         return self._places[ENDS.index(end)]
 
-    def _device(self, name: str, capability: str) -> Any:
-        """The core of a name, if it has the attribute by which such a thing happens to it."""
-        core = self.cores.get(name)
-        if core is None:
-            raise WorldError(f"there is no device {name!r}; this lab has {', '.join(self.cores)}")
-        if not hasattr(core, capability):
-            raise WorldError(f"{name} is a {type(core).__name__}, to which that cannot happen")
-        return core
-
     def _wanted(self, place: _Place) -> bool:
         tagger = place.tagger
         return (tagger is not None and tagger.wants_clicks) or any(
@@ -265,12 +267,12 @@ class World:
         z_a, z_b = (place.settings.basis_z_probability for place in self._places)
         t_a, t_b = (place.transmission for place in self._places)
         return PhotonTable(
-            pair_rate_hz=light.pair_rate_hz,
+            pair_rate_hz=min(_MOST_HZ, light.pair_rate_hz),
             transmission=(t_a, t_b),
             basis_z_probability=(z_a, z_b),
             correlation=correlations(light.visibility, channel, self._attack_fraction),
             efficiency=_eight([r.efficiency for r in responses]),
-            dark_rate_hz=_eight([r.dark_cps for r in responses]),
+            dark_rate_hz=_eight([min(_MOST_HZ, r.dark_cps) for r in responses]),
             jitter_ps=_eight([d.jitter_ps for d in settings]),
             dead_time_ps=tuple(round(d.dead_time_ns * 1000) for d in settings),  # type: ignore[arg-type]
             afterpulse_probability=_eight([d.afterpulse_probability for d in settings]),

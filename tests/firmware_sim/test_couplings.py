@@ -114,5 +114,5 @@ name = "spd"
 model = "s15-spd"
 detector = 3
 """
-    with pytest.raises(LabError, match="taken twice"):
+    with pytest.raises(LabError, match=r"\(spd\): its place on the table is taken by .*\(eos\)"):
         parse(text)

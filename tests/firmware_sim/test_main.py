@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +96,73 @@ def test_a_lab_leaves_nothing_behind(lab_process: Any, capsys: pytest.CaptureFix
     assert main(["ctl", str(lab.directory), '{"do": "status"}']) == 2
 
 
-def test_a_bad_lab_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "none.toml")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "cannot read the lab file {path}: No such file or directory"),
+        ("at = 3", "{path}: at: expected an array, found 3"),
+        ("[[at]]\ntime_s=2\ndo='overflow'\ndevice='a'", "{path}: at[0], time_s = 2: there is no"),
+        ("runtime_dir = 'lab.toml'", "{path}: cannot make {path}: File exists"),
+        ("runtime_dir = '" + "a/" * 100 + "'", "{path}: cannot use {path.parent}/a/a/"),
+    ],
+)
+def test_a_bad_lab_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, told: str
+) -> None:
+    path = tmp_path / "lab.toml"
+    if text is not None:
+        path.write_text(text)
+    assert main([str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("qkd-sim: " + told.format(path=path)) and "None" not in line
+
+
+def test_an_action_that_no_lab_answers_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No lab, a path too long for a socket, a lab that is stopped, and one that hangs up."""
+
+    def told(directory: Path, action: str = '{"do": "status"}') -> str:
+        assert main(["ctl", str(directory), action]) == 2
+        output = capsys.readouterr()
+        (line,) = output.err.splitlines()
+        assert output.out == "" and line.startswith("qkd-sim: ") and "None" not in line
+        return line
+
+    assert "No such file or directory; does qkd-sim run there?" in told(tmp_path)
+    assert "AF_UNIX path too long" in told(tmp_path / ("a" * 120))
+    monkeypatch.setattr("qkd_firmware_sim.main.CONTROL_TIMEOUT_S", 0.05)
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(tmp_path / "control.sock"))
+        assert "Connection refused" in told(tmp_path)
+        mute.listen()
+        assert "does not answer within 0.05 s" in told(tmp_path)
+
+
+def test_an_action_that_is_none_is_answered(lab_process: Any) -> None:
+    """Also one that no text can be, and one that is too long; the lab goes on."""
+    directory = str(lab_process.directory)
+    for action in ("", "{", "[]", '{"do": "dance"}', '{"do": "swap", "device": 3}', "\udcff"):
+        assert main(["ctl", directory, action]) == 1
+    assert main(["ctl", directory, '{"do": "loss", "loss_db": 1e400}']) == 1
+    assert main(["ctl", directory, '{"do": "status", "x": "' + "x" * 100_000 + '"}']) == 2
+    assert main(["ctl", directory, '{"do": "status"}']) == 0
+
+
+@pytest.mark.parametrize("arguments", [["faults"], ["ctl", "{lab}", '{"do": "status"}']])
+def test_a_reader_that_has_read_enough_is_no_error(lab_process: Any, arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "qkd_firmware_sim.main"),
+            *(each.replace("{lab}", str(lab_process.directory)) for each in arguments),
+        ],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -147,9 +214,7 @@ async def test_two_labs_do_not_share_a_directory(demo: Lab, tmp_path: Path) -> N
         assert (tmp_path / "lab" / "oven").is_symlink()
 
 
-async def test_what_cannot_be_opened_or_done_is_an_error_of_the_lab(
-    demo: Lab, tmp_path: Path
-) -> None:
+async def test_a_port_that_is_taken_is_an_error_of_the_lab(demo: Lab, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         pump = msgspec.structs.replace(demo.instruments[0], tcp_port=port)
@@ -157,9 +222,6 @@ async def test_what_cannot_be_opened_or_done_is_an_error_of_the_lab(
         with pytest.raises(LabError, match=f"{port} for pump: "):
             async with Bench(lab, tmp_path / "lab"):
                 pass
-    event = Event(time_s=1, action=actions.Latch("nobody"))
-    with pytest.raises(LabError, match="no device 'nobody'"):
-        Bench(msgspec.structs.replace(demo, events=(event,)), tmp_path)
 
 
 async def test_events_of_the_scenario_happen_in_their_time(demo: Lab, tmp_path: Path) -> None:
@@ -172,3 +234,26 @@ async def test_events_of_the_scenario_happen_in_their_time(demo: Lab, tmp_path: 
         assert bench.world.status()["attack_fraction"] == 0.7
         running.cancel()
         await asyncio.wait([running])
+
+
+async def test_an_event_that_fails_in_its_time_is_told_and_the_lab_goes_on(
+    demo: Lab, tmp_path: Path
+) -> None:
+    """A port is taken by another program while its wire is cut, so it cannot be restored."""
+    pump = msgspec.structs.replace(demo.instruments[0], model="qc-9530", hislip_port=0)
+    cut = Event(time_s=0.1, action=actions.WireFault("pump", "cut"))
+    mend = Event(time_s=1.0, action=actions.WireFault("pump", "restore"))
+    attack = Event(time_s=1.5, action=actions.Attack(0.5))
+    lab = msgspec.structs.replace(demo, instruments=(pump,), events=(mend, cut, attack))
+    told: list[str] = []
+    async with Bench(lab, tmp_path / "lab", told.append) as bench:
+        address = next(each for _, each in bench.addresses if each.startswith("tcp:"))
+        running = asyncio.create_task(bench.run())
+        await when(lambda: bench.world.now_ps > 2 * 10**11)
+        with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+            await when(lambda: bench.world.status()["attack_fraction"] == 0.5)
+        assert not running.done()
+        running.cancel()
+        await asyncio.wait([running])
+    (line,) = told
+    assert line.startswith("[[at]] time_s = 1: pump: restore: ") and "in use" in line

@@ -138,8 +138,6 @@ def test_an_action_that_cannot_be_is_named(world: World) -> None:
         world.act(actions.Overflow("nobody"))
     with pytest.raises(WorldError, match="Epc400"):
         world.act(actions.Interlock("epc"))
-    with pytest.raises(WorldError, match="fraction"):
-        world.act(actions.Attack(2.0))
 
 
 def stream(lab: Lab, seconds: float = 0.3) -> tuple[bytes, bytes]:

@@ -56,6 +56,9 @@ class DirectTransport(BufferedTransport):
         while getattr(self._core, "busy", False):
             self._core.advance(self._core.now_ps + _STEP_PS)
 
+    async def drain(self, *, quiet_s: float = 0.05, limit_s: float = 1.0) -> bytes:
+        return self.discard()  # nothing comes by itself
+
     async def resynchronise(self) -> None:
         self.discard()
 

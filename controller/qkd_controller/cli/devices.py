@@ -3,7 +3,11 @@
 import argparse
 import asyncio
 import contextlib
+import functools
+import itertools
+import json
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ import msgspec
 from rich.table import Table
 
 from qkd_controller.cli.table import make_console
-from qkd_controller.config.errors import ConfigError
+from qkd_controller.config.errors import ConfigError, one_line
 from qkd_controller.config.load import load_node
 from qkd_controller.devices.kinds import KINDS
 from qkd_controller.node.operator import RequestDeclined, Traced
@@ -30,9 +34,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     scan = commands.add_parser(
         "scan",
         help="find instruments and print a section of a node file for each",
-        description="Asks every serial port with a USB identity, every USB instrument that PyVISA "
-        "sees, and the given hosts, who is there. Nothing is changed; a port that another program "
-        "holds is told as busy.",
+        description="Asks every serial port with a USB identity, every USB and GPIB instrument "
+        "that PyVISA sees, and the given hosts, who is there. Nothing is changed; a port that "
+        "another program holds is told as busy.",
     )
     scan.add_argument("--serial", action="append", default=[], metavar="PORT", help="only these")
     scan.add_argument("--host", action="append", default=[], metavar="HOST[:PORT]")
@@ -64,18 +68,25 @@ def _list(args: argparse.Namespace) -> int:
 
 def _scan(args: argparse.Namespace) -> int:
     places = serial_places(args.serial) if args.serial or not args.host else []
-    places += host_places(args.host)
+    try:
+        places += host_places(args.host)
+    except ValueError as error:
+        raise ConfigError([f"--host {error}"]) from None
+    blind: list[str] = []
     if not args.serial and not args.host:
-        places += visa_places()
+        seen, blind = visa_places()
+        places += seen
     found = asyncio.run(_look_everywhere(places))
-    names: list[str] = []
+    names: set[str] = set()
     for each in found:
         if each.model is None:
-            print(f"# {each.place.name}: {each.cause}")
+            print(f"# {one_line(each.place.name)}: {one_line(each.cause)}")
             continue
         print(_stanza(each, names))
+    for line in blind:
+        print(f"# {one_line(line)}")
     if not found:
-        print("# no serial port or USB instrument is plugged in; name a --host to look there")
+        print("# no instrument is plugged in here; name a --host to look there")
     return 0 if any(each.model for each in found) else 1
 
 
@@ -83,29 +94,33 @@ async def _look_everywhere(places: list[Place]) -> list[Found]:
     return await asyncio.gather(*(look(place) for place in places))
 
 
-def _stanza(found: Found, names: list[str]) -> str:
+def _stanza(found: Found, names: set[str]) -> str:
     """A section of a node file; required set-points are left for the operator to fill in."""
     model, identity = found.model, found.identity
     assert model is not None and identity is not None
-    name = model.name
-    while name in names:
-        name = f"{model.name}-{names.count(name) + len(names) + 1}"
-    names.append(name)
+    numbered = (f"{model.name}-{number}" for number in itertools.count(2))
+    name = next(name for name in itertools.chain([model.name], numbered) if name not in names)
+    names.add(name)
     fields = msgspec.structs.fields(KINDS[model.kind].set_points)
     needed = [field.name for field in fields if field.required]
     lines = [
-        f"# {identity.model} {identity.serial_number} {identity.firmware}".rstrip(),
+        one_line(f"# {identity.model} {identity.serial_number} {identity.firmware}").rstrip(),
         "[[links.devices]]",
         f'name = "{name}"',
         f'kind = "{model.kind}"',
         f'model = "{model.name}"',
-        f'address = "{found.address}"',
+        f"address = {_quoted(found.address)}",
     ]
     if identity.serial_number:
-        lines.append(f'serial_number = "{identity.serial_number}"')
+        lines.append(f"serial_number = {_quoted(identity.serial_number)}")
     if needed:
         lines.append(f"# set_points = {{ {', '.join(f'{each} = …' for each in needed)} }}")
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """As TOML writes text."""
+    return json.dumps(one_line(text), ensure_ascii=False)
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -148,8 +163,18 @@ def _told(value: Any) -> str:
 
 
 def _set(args: argparse.Namespace) -> int:
-    changes = dict(_change(text) for text in args.changes)
-    asyncio.run(set_device(_socket(args.config), args.device, changes))
+    changes: dict[str, Any] = {}
+    for text in args.changes:
+        key, value = _change(text)
+        if key in changes:
+            raise ConfigError([f"{key} is given twice"])
+        changes[key] = value
+    on_its_way = (
+        f"{args.device} is on its way, as long as that takes; Ctrl-C does not stop it, and "
+        "`qkd devices show` tells how far it is"
+    )
+    tell_once = functools.cache(lambda: print(on_its_way, flush=True))
+    asyncio.run(set_device(_socket(args.config), args.device, changes, tell_once))
     print(
         f"{args.device} is at its new set-points until the node ends; "
         "change the node file to keep them"
@@ -163,9 +188,14 @@ def _change(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise ConfigError([f"{text!r}: want KEY=VALUE, such as temperature_c=-12.5"])
     try:
-        return key.strip(), msgspec.toml.decode(f"value = {value}")["value"]
-    except msgspec.DecodeError:
-        return key.strip(), value.strip()
+        meant = tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError):
+        meant = value.strip()
+    try:
+        json.dumps(meant, allow_nan=False)
+    except (ValueError, TypeError):
+        raise ConfigError([f"{text!r}: want finite numbers, text, or arrays of them"]) from None
+    return key.strip(), meant
 
 
 def _trace(args: argparse.Namespace) -> int:

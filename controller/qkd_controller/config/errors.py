@@ -9,8 +9,13 @@ class ConfigError(QkdError):
     """A configuration that cannot be used; holds one line for each fault found."""
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+        self.faults = [one_line(fault) for fault in faults]
+        super().__init__("\n".join(self.faults))
+
+
+def one_line(text: str) -> str:
+    """Text as a terminal can show it, whoever wrote it: what cannot be printed is escaped."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:

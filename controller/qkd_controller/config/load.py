@@ -76,7 +76,7 @@ def _read(path: Path, kind: type[T]) -> Loaded[T]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         return Loaded(None, {}, [f"cannot be read: {error.strerror}"])
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         return Loaded(None, {}, [f"not TOML: {error}"])
     if fault := _mistaken(table, kind):
         return Loaded(None, {}, [fault])
@@ -118,6 +118,9 @@ class _Reading:
         return converted
 
     def _setting(self, value: Any, kind: Any, where: str) -> Any:
+        if isinstance(value, str) and "\0" in value:
+            self.faults.append(f"{where}: there is a zero byte in it, {value!r}")
+            return _FAULTY
         try:
             return self._anchored(msgspec.convert(value, kind, strict=True), where)
         except msgspec.ValidationError as error:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -54,13 +54,14 @@ class DeviceActor:
         self._poll_s = poll_s
         self._reconnect_s = reconnect_s
         self._pause_s = reconnect_s[0]
-        self._set_points = read_set_points(config.model, config.set_points)
+        self._set_points = self._taken = self._read_set_points(config.set_points)
         self._procedure = self._make_procedure(self._set_points)
         self._driving: asyncio.Task[None] | None = None
         self._state = State.DISCONNECTED
         self._cause = "not started"
         self._moved = asyncio.Event()
         self._wake = asyncio.Event()
+        self._connected = False
         self._work = asyncio.Lock()
         self._fault = ""
         self._trip = ""
@@ -122,19 +123,22 @@ class DeviceActor:
         while self._state is not state:
             await self._moved.wait()
 
-    async def set(self, **changes: Any) -> None:
+    async def set(self, /, **changes: Any) -> None:
         """Changes set-points and drives the device there.
 
-        ValueError lists faults. DeviceNotReady if the device is not ready now: the change is kept
-        and applied when it is. DeviceError if the device fails meanwhile; what it refuses is not
-        kept.
+        ValueError lists faults, those that the device's own limits show among them; then nothing
+        was sent. DeviceNotReady if the device is not ready now: the change is kept and applied
+        when it is. DeviceError if the device fails meanwhile. What is refused is not kept.
         """
-        before = self._set_points
-        merged = {**msgspec.structs.asdict(self._set_points), **changes}
-        wanted = read_set_points(self._config.model, merged)
-        self._make_procedure(wanted)
-        self._set_points = wanted
+        self._changed(changes)  # what can be said at once is
         async with self._work:
+            if self._stopping:
+                raise DeviceNotReady(f"{self.name} is being brought to rest")
+            wanted = self._changed(changes)
+            if self._connected and self._state is not State.READY:
+                with contextlib.suppress(DeviceError):  # then it is asked when it is driven
+                    await self._require_limits(self._make_procedure(wanted))
+            self._set_points = wanted
             if self._state is not State.READY:
                 raise DeviceNotReady(
                     f"{self.name} is {self._state} ({self._cause}): the change waits until it is "
@@ -143,9 +147,7 @@ class DeviceActor:
             try:
                 await self._drive()
             except (ValueError, DeviceRefused):
-                self._set_points = before
-                self._procedure = self._make_procedure(before)
-                self._wake.set()
+                self._wake.set()  # what was changed before the refusal is found and driven back
                 raise
 
     def rearm(self) -> None:
@@ -172,6 +174,8 @@ class DeviceActor:
         self._stopping = True
         if self._supervision is not None:
             await _end(self._supervision)
+        if self._driving is not None:  # by an operator
+            self._driving.cancel()
         try:
             if self._state is not State.DISCONNECTED:
                 async with asyncio.timeout(timeout_s):
@@ -199,6 +203,7 @@ class DeviceActor:
                     self._enter(State.TRIPPED, f"{self._trip}; meanwhile: {fault}")
                 else:
                     self._enter(State.DISCONNECTED, str(fault))
+            self._connected = False
             await self.device.close()
             await asyncio.sleep(self._pause_s)
             self._pause_s = min(2 * self._pause_s, self._reconnect_s[1])
@@ -210,6 +215,7 @@ class DeviceActor:
             self._enter(State.CONNECTING, f"at {self._config.address}")
         await self.device.connect()
         self._verify_serial_number()
+        self._connected = True
         for other in self._after:
             if other.state is not State.READY and not self._trip:
                 self._enter(State.CONNECTING, f"waits for {other.name}")
@@ -260,17 +266,49 @@ class DeviceActor:
             raise DeviceLost(self._fault)
 
     async def _drive(self) -> None:
-        self._procedure = self._make_procedure(self._set_points)
-        self._driving = asyncio.ensure_future(self._procedure.drive(rearmed=self._rearmed))
+        """Set-points that are refused give way to those that were taken last."""
+        wanted = self._set_points
+        self._procedure = self._make_procedure(wanted)
+        self._driving = asyncio.ensure_future(self._drive_within_limits())
         try:
             await self._driving
+            self._taken = wanted
+        except (ValueError, DeviceRefused):
+            self._set_points = self._taken
+            self._procedure = self._make_procedure(self._taken)
+            raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not self._trip or (task is not None and task.cancelling()):
+            if task is not None and task.cancelling():
                 raise
-            raise DeviceTripped(self._trip) from None
+            if self._trip:
+                raise DeviceTripped(self._trip) from None
+            raise DeviceNotReady(f"{self.name} is being brought to rest") from None
         finally:
             self._driving = None
+
+    async def _drive_within_limits(self) -> None:
+        await self._require_limits(self._procedure)
+        await self._procedure.drive(rearmed=self._rearmed)
+
+    async def _require_limits(self, procedure: Procedure[Any, Any]) -> None:
+        """ValueError if the device, which is connected, cannot do what is wanted."""
+        if faults := await procedure.limit_faults():
+            raise ValueError(
+                f"{self.name}: {'; '.join(faults)}; nothing was sent: choose values within the "
+                f"limits of this {self.device.identity.model or 'device'}"
+            )
+
+    def _changed(self, changes: Mapping[str, Any]) -> SetPoints:
+        wanted = self._read_set_points({**msgspec.structs.asdict(self._set_points), **changes})
+        self._make_procedure(wanted)
+        return wanted
+
+    def _read_set_points(self, given: Mapping[str, Any]) -> SetPoints:
+        try:
+            return read_set_points(self._config.model, given)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
     def _make_procedure(self, wanted: SetPoints) -> Procedure[Any, Any]:
         procedure = KINDS[self.device.kind].procedure(self.device, wanted)

@@ -11,6 +11,8 @@ from qkd_controller.devices.kinds import KINDS, SetPoints
 from qkd_drivers.catalogue import find_model
 from qkd_drivers.contract import Limits
 
+_SHOWN = 60  # characters of a value that cannot be used
+
 
 def validate_set_points(model: str, set_points: Mapping[str, Any]) -> list[str]:
     """One line for each fault; empty if a device of this model can be driven there."""
@@ -35,7 +37,7 @@ def validate_set_points(model: str, set_points: Mapping[str, Any]) -> list[str]:
         try:
             value = msgspec.convert(set_points[name], fields[name].type)
         except msgspec.ValidationError as error:
-            faults.append(f"{name} = {set_points[name]!r}: {error}")
+            faults.append(f"{name} = {repr(set_points[name])[:_SHOWN]}: {error}")
             continue
         faults += _range_faults(name, value, static_limits.get(name))
     if not faults:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -22,6 +22,7 @@ from qkd_drivers.framing import Trace, TraceEntry
 LARGEST_REQUEST_BYTES = 1 << 12
 LARGEST_ENTRY_BYTES = 256
 WAITING_ENTRIES = 1000
+WORKING_EVERY_S = 1.0
 
 
 class StatusUnavailable(QkdError):
@@ -65,6 +66,10 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     """It was done."""
 
 
+class Working(msgspec.Struct, frozen=True, tag="working"):
+    """It goes on; told every WORKING_EVERY_S until it was done or declined."""
+
+
 class Traced(msgspec.Struct, frozen=True, tag="traced"):
     """One request or reply; data is cut after LARGEST_ENTRY_BYTES, size_bytes is what it was."""
 
@@ -91,24 +96,22 @@ class Operator(Protocol):
 
 @contextlib.asynccontextmanager
 async def serve_operator(path: Path, operator: Operator) -> AsyncIterator[None]:
-    """Serves requests on a 0600 socket.
+    """Serves requests on a 0600 socket; what is still under way at the end is cancelled.
 
     Raises StatusUnavailable if another process serves this path already.
     """
+    connections: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
         try:
-            line = await reader.readline()
-            try:
-                await _answer(operator, _REQUESTS.decode(line), reader, writer)
-            except msgspec.DecodeError:
-                _tell(writer, Declined("the node does not know this request"))
-            except RequestDeclined as declined:
-                _tell(writer, Declined(str(declined)))
-            await writer.drain()
-        except (ConnectionError, ValueError):
-            return
+            # asyncio reports the cancellation of a connection as an error of the program.
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await _serve(operator, reader, writer)
         finally:
+            connections.discard(task)
             writer.close()
 
     server = await asyncio.start_unix_server(serve, sock=_bound(path), limit=LARGEST_REQUEST_BYTES)
@@ -117,6 +120,27 @@ async def serve_operator(path: Path, operator: Operator) -> AsyncIterator[None]:
     finally:
         server.close()
         path.unlink(missing_ok=True)
+        under_way = list(connections)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way)
+
+
+async def _serve(
+    operator: Operator, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    try:
+        line = await reader.readline()
+    except ValueError:
+        _tell(writer, Declined(f"a request has at most {LARGEST_REQUEST_BYTES} bytes"))
+        return
+    try:
+        await _answer(operator, _REQUESTS.decode(line), reader, writer)
+    except msgspec.DecodeError:
+        _tell(writer, Declined("the node does not know this request"))
+    except RequestDeclined as declined:
+        _tell(writer, Declined(str(declined)))
+    await writer.drain()
 
 
 _REQUESTS: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
@@ -135,10 +159,23 @@ async def _answer(
             await operator.rearm(device, _user_id(writer))
             _tell(writer, Done())
         case SetRequest(device=device, changes=changes):
-            await operator.set(device, changes, _user_id(writer))
+            await _working(operator.set(device, changes, _user_id(writer)), writer)
             _tell(writer, Done())
         case TraceRequest(device=device):
             await _trace(operator, device, reader, writer)
+
+
+async def _working(doing: Coroutine[None, None, None], writer: asyncio.StreamWriter) -> None:
+    """Sees it through, whoever hangs up meanwhile, and tells that it goes on."""
+    task = asyncio.create_task(doing)
+    try:
+        while not (await asyncio.wait({task}, timeout=WORKING_EVERY_S))[0]:
+            if not writer.is_closing():
+                _tell(writer, Working())
+        task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def _trace(

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from qkd_controller.node.operator import (
     StatusUnavailable,
     Traced,
     TraceRequest,
+    Working,
 )
 from qkd_controller.node.status import NodeStatus
 
@@ -40,14 +41,19 @@ async def rearm_device(path: Path, device: str, timeout_s: float = 5.0) -> None:
 
 
 async def set_device(
-    path: Path, device: str, changes: dict[str, Any], timeout_s: float = 60.0
+    path: Path,
+    device: str,
+    changes: dict[str, Any],
+    on_working: Callable[[], None] = lambda: None,
+    timeout_s: float = 15.0,
 ) -> None:
-    """Changes set-points and waits until the device is there.
+    """Changes set-points and waits until the device is there, as long as it may take.
 
-    Raises StatusUnavailable or RequestDeclined.
+    on_working is called each time that the node says that it goes on; timeout_s is how long it
+    may say nothing. Raises StatusUnavailable or RequestDeclined.
     """
     async with _asked(path, SetRequest(device, changes), timeout_s) as reader:
-        await _done(path, reader, timeout_s)
+        await _done(path, reader, timeout_s, on_working)
 
 
 async def trace_device(
@@ -59,8 +65,8 @@ async def trace_device(
     """
     async with _asked(path, TraceRequest(device), timeout_s) as reader:
         await _done(path, reader, timeout_s)
-        while line := await reader.readline():
-            yield msgspec.json.decode(line, type=Traced)
+        while True:
+            yield await _next(path, reader, Traced, None)
 
 
 @contextlib.asynccontextmanager
@@ -81,26 +87,46 @@ async def _asked(
         writer.close()
 
 
-async def _next(path: Path, reader: asyncio.StreamReader, kind: type[T], timeout_s: float) -> T:
+async def _next(
+    path: Path, reader: asyncio.StreamReader, kind: type[T], timeout_s: float | None
+) -> T:
     try:
         async with asyncio.timeout(timeout_s):
             line = await reader.readline()
-    except (OSError, TimeoutError) as error:
+    except TimeoutError:
+        raise StatusUnavailable(
+            f"the node at {path} said nothing for {timeout_s:g} s: it is stopped, or has too much "
+            "to do; what it was asked it may still do"
+        ) from None
+    except OSError as error:
         raise _unavailable(path, error) from None
+    except ValueError:
+        raise StatusUnavailable(f"{path} answers without an end: is it a node's?") from None
     if not line:
-        raise StatusUnavailable(f"the node at {path} hung up without an answer")
+        raise StatusUnavailable(f"the node at {path} hung up: it has ended, or its log says why")
     try:
         return msgspec.json.decode(line, type=kind)
     except msgspec.DecodeError as error:
         raise StatusUnavailable(f"{path} answered something else: {error}") from None
 
 
-async def _done(path: Path, reader: asyncio.StreamReader, timeout_s: float) -> None:
-    outcome: Done | Declined = await _next(path, reader, Done | Declined, timeout_s)  # type: ignore[arg-type]
+async def _done(
+    path: Path,
+    reader: asyncio.StreamReader,
+    timeout_s: float,
+    on_working: Callable[[], None] = lambda: None,
+) -> None:
+    while isinstance(outcome := await _next(path, reader, _OUTCOMES, timeout_s), Working):
+        on_working()
     if isinstance(outcome, Declined):
         raise RequestDeclined(outcome.reason)
 
 
+_OUTCOMES: Any = Working | Done | Declined
+
+
 def _unavailable(path: Path, error: Exception) -> StatusUnavailable:
-    reason = getattr(error, "strerror", None) or "no answer in time"
+    if isinstance(error, PermissionError):
+        return StatusUnavailable(f"{path} is for the user that runs the node: be that user")
+    reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
     return StatusUnavailable(f"no node answers on {path} ({reason}); is `qkd node` running?")

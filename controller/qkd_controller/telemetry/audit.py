@@ -96,13 +96,17 @@ def verify(state_dir: Path) -> tuple[int, str]:
     path = state_dir / FILE_NAME
     try:
         lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        raise AuditError(
+            f"audit log {path}: there is none; a node makes one when it is started"
+        ) from None
     except OSError as error:
         raise AuditError(f"audit log {path}: {error.strerror}") from None
     last = FIRST
     for number, line in enumerate(lines, 1):
         try:
             previous = json.loads(line)["previous"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             if number == len(lines):
                 raise AuditError(f"{path}: line {number}, the last, is torn") from None
             previous = last  # torn by a crash; the next line vouches for it

@@ -13,8 +13,12 @@ class PulseGenerator(Instrument):
     channel_count: int
 
     @abstractmethod
-    async def limits(self) -> dict[str, Limits]:
-        """Ranges of ``period_s``, ``width_s``, ``delay_s`` and ``amplitude_v``."""
+    async def limits(self, *, period_s: float | None = None) -> dict[str, Limits]:
+        """Ranges of ``period_s``, ``width_s``, ``delay_s`` and ``amplitude_v``.
+
+        Those of width and delay are what they would be at that period; at the present one if it
+        is None.
+        """
 
     @abstractmethod
     async def set_period_s(self, seconds: float) -> None:

@@ -52,12 +52,15 @@ class Keysight33500(PulseGenerator):
     async def readings(self) -> dict[str, Reading]:
         return {"period_s": Reading(await self.period_s(), "s", time.time())}
 
-    async def limits(self) -> dict[str, Limits]:
-        """Of the first channel; those of width and amplitude move with the other settings."""
-        period_s = await self._ask(1, "FUNC:PULS:PER")
+    async def limits(self, *, period_s: float | None = None) -> dict[str, Limits]:
+        """Of the first channel; that of the amplitude moves with offset and load."""
+        held_s = await self._ask(1, "FUNC:PULS:PER")
+        period_s = held_s if period_s is None else period_s
+        width = await self._range(1, "FUNC:PULS:WIDT")
         return {
             "period_s": await self._range(1, "FUNC:PULS:PER"),
-            "width_s": await self._range(1, "FUNC:PULS:WIDT"),
+            # The longest pulse is shorter than the period by a constant.
+            "width_s": Limits(width.minimum, width.maximum + period_s - held_s),
             "delay_s": Limits(0.0, period_s),
             "amplitude_v": await self._range(1, "VOLT"),
         }

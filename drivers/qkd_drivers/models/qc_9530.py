@@ -66,7 +66,7 @@ class Qc9530(PulseGenerator):
     async def readings(self) -> dict[str, Reading]:
         return {"period_s": Reading(await self.period_s(), "s", time.time())}
 
-    async def limits(self) -> dict[str, Limits]:
+    async def limits(self, *, period_s: float | None = None) -> dict[str, Limits]:
         return dict(_LIMITS)
 
     async def set_period_s(self, seconds: float) -> None:

@@ -56,3 +56,68 @@ def test_an_interrupt_is_quiet(
     monkeypatch.setattr(check, "validate", interrupt)
     assert main(["check", "node.toml"]) == 130
     assert capsys.readouterr().err == ""
+
+
+ASKING = [
+    ["check", "{file}"],
+    ["status", "{file}"],
+    ["devices", "show", "{file}"],
+    ["devices", "show", "{file}", "pump"],
+    ["devices", "set", "{file}", "pump", "current_a=0.05"],
+    ["devices", "trace", "{file}", "pump"],
+    ["rearm", "{file}", "pump"],
+    ["audit", "verify", "{file}"],
+]
+every_question = pytest.mark.parametrize("command", ASKING, ids=" ".join)
+
+
+@every_question
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("nowhere.toml", None, "cannot be read: No such file or directory"),
+        ("folder.toml", "", "cannot be read: Is a directory"),
+        ("empty.toml", b"", "name: missing"),
+        ("tags.toml", bytes(range(128, 256)), "not TOML: 'utf-8' codec can't decode byte 0x80"),
+        ("deep.toml", b"a = " + b"[" * 9999, "not TOML: maximum recursion depth exceeded"),
+        ("link.toml", CONFIGS / "links/demo.toml", "this is a link file; give the file of a node"),
+    ],
+)
+def test_a_file_that_is_no_node_file_is_told_as_what_it_is(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    name: str,
+    content: bytes | str | Path | None,
+    told: str,
+) -> None:
+    path = tmp_path / name
+    match content:
+        case str():
+            path.mkdir()
+        case bytes():
+            path.write_bytes(content)
+        case Path():
+            path.write_bytes(content.read_bytes())
+    assert main([each.replace("{file}", str(path)) for each in command]) == 1
+    first, *_ = lines = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"qkd: {path}: {told}")
+    assert all(line.startswith(f"qkd: {path}: ") for line in lines)
+
+
+@every_question
+def test_a_node_that_never_ran_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    node = build_site(CONFIGS, tmp_path / "demo").nodes["alice"].config
+    status = main([each.replace("{file}", str(node)) for each in command])
+    told = capsys.readouterr()
+    if command[0] == "check":
+        assert (status, told.err) == (0, "")
+        return
+    (line,) = told.err.splitlines()
+    assert status == 1 and told.out == ""
+    if command[0] == "audit":
+        assert line.endswith("audit.jsonl: there is none; a node makes one when it is started")
+    else:
+        assert "(No such file or directory); is `qkd node` running?" in line

@@ -10,6 +10,7 @@ from bench import Bench, eventually
 
 from qkd_controller.config.node import Device
 from qkd_controller.devices import DeviceActor, DeviceNotReady, State, StateChange, TaggerActor
+from qkd_drivers.contract import Limits
 from qkd_drivers.errors import DeviceError
 from qkd_drivers.framing import Wire
 
@@ -174,6 +175,22 @@ async def test_shutdown_puts_out_a_laser_that_waits_for_another_device(bench: Be
     assert core.current_a == 0
 
 
+async def test_shutdown_ends_a_change_that_is_under_way(bench: Bench) -> None:
+    """Nothing lights the laser again after it was brought to rest."""
+    core, _, actor = await laser(bench)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(actor.run())
+        await until(actor, State.READY)
+        change = asyncio.ensure_future(actor.set(current_a=0.08, ramp_a_per_s=0.05))
+        await eventually(lambda: 0.05 < core._current_a < 0.08)
+        await actor.shutdown()
+        with pytest.raises(DeviceNotReady, match="it is being brought to rest"):
+            await change
+        with pytest.raises(DeviceNotReady):
+            await actor.set(current_a=0.06)
+    assert not core._laser_on and not core._tec_on and core._current_a == 0
+
+
 async def test_shutdown_of_a_dead_device_is_bounded(bench: Bench) -> None:
     _, wire, actor = await laser(bench)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
@@ -204,10 +221,18 @@ async def test_changed_set_points_are_applied_and_survive_a_cut(bench: Bench) ->
         assert core.voltages_mv == (5, 6, 7, 8)
 
 
-async def test_what_a_device_refuses_is_not_kept(bench: Bench) -> None:
+async def test_what_a_device_refuses_is_not_kept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what its limits did not show."""
     core, _, actor = await laser(bench)
     async with running(actor):
         await until(actor, State.READY)
+
+        async def boundless() -> dict[str, Limits]:
+            return {}
+
+        monkeypatch.setattr(actor.device, "limits", boundless)
         with pytest.raises(DeviceError, match="out of range"):
             await actor.set(current_limit_a=50.0)
         await eventually(lambda: not actor.differences)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import stat
 import time
 from contextlib import AbstractContextManager
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from qkd_controller.node import operator
 from qkd_controller.node.operator import (
     LARGEST_ENTRY_BYTES,
     RequestDeclined,
@@ -126,6 +128,100 @@ async def test_set_points_reach_the_device_with_who_asked(tmp_path: Path) -> Non
     async with serve_operator(path, Declining()):
         with pytest.raises(RequestDeclined, match="pump has no colour"):
             await set_device(path, "pump", {"colour": "blue"})
+
+
+class Slow(Ready):
+    """A node whose device takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.there = asyncio.Event(), asyncio.Event()
+        self.ended = ""
+
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+        self.begun.set()
+        try:
+            await self.there.wait()
+            self.ended = "there"
+        except asyncio.CancelledError:
+            self.ended = "cancelled"
+            raise
+
+
+async def test_a_device_may_take_longer_than_a_node_may_be_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node tells that it goes on; nobody sees a time-out for what works."""
+    monkeypatch.setattr(operator, "WORKING_EVERY_S", 0.02)
+    node, heard = Slow(), asyncio.Semaphore(0)
+    async with serve_operator(tmp_path / "status.sock", node), asyncio.TaskGroup() as group:
+        setting = group.create_task(
+            set_device(tmp_path / "status.sock", "oven", {}, heard.release, timeout_s=1.0)
+        )
+        for _ in range(60):  # longer than timeout_s in all
+            await heard.acquire()
+        assert not setting.done()
+        node.there.set()
+
+
+async def test_whoever_hangs_up_does_not_stop_what_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator, "WORKING_EVERY_S", 0.01)
+    node = Slow()
+    async with serve_operator(tmp_path / "status.sock", node):
+        setting = asyncio.ensure_future(set_device(tmp_path / "status.sock", "oven", {}))
+        await node.begun.wait()
+        setting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await setting
+        assert (await read_status(tmp_path / "status.sock")).node == "alice"
+        node.there.set()
+        async with asyncio.timeout(5):
+            while not node.ended:
+                await asyncio.sleep(0)
+    assert node.ended == "there"
+
+
+async def test_a_node_that_ends_gives_up_what_is_under_way_without_a_complaint(
+    tmp_path: Path,
+) -> None:
+    """A change and a trace; both askers are told, and asyncio has nothing to report."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, told: complaints.append(told))
+    path = tmp_path / "status.sock"
+    node = Slow()
+    async with serve_operator(path, node):
+        tracing = asyncio.ensure_future(anext(trace_device(path, "pump")))
+        setting = asyncio.ensure_future(set_device(path, "oven", {}))
+        await node.begun.wait()
+        async with asyncio.timeout(5):
+            while not node.switch.on:
+                await asyncio.sleep(0)
+    assert node.ended == "cancelled" and not node.switch.on
+    for asked in (tracing, setting):
+        with pytest.raises(StatusUnavailable, match="hung up"):
+            await asked
+    assert complaints == []
+
+
+async def test_a_node_that_says_nothing_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "status.sock"
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(path))
+        with pytest.raises(StatusUnavailable, match=r"\(Connection refused\); is `qkd node` runn"):
+            await read_status(path)
+        mute.listen()
+        with pytest.raises(StatusUnavailable, match=r"said nothing for 0\.05 s: it is stopped"):
+            await read_status(path, 0.05)
+    with pytest.raises(StatusUnavailable, match=r"\(AF_UNIX path too long\)"):
+        await read_status(tmp_path / ("a" * 120))
+
+
+async def test_a_request_that_is_too_long_is_declined(tmp_path: Path) -> None:
+    async with serve_operator(tmp_path / "status.sock", Ready()):
+        with pytest.raises(RequestDeclined, match="a request has at most 4096 bytes"):
+            await set_device(tmp_path / "status.sock", "pump", {"level": "x" * 9000})
 
 
 async def test_a_trace_tells_what_comes_while_it_lasts_and_ends_with_its_reader(

@@ -1,9 +1,12 @@
 """`qkd check`: a node file and all it names, with every fault at once."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given, settings
+from slips import with_a_slip_of_the_pen, with_slips
 
 from qkd_controller.cli.main import main
 from qkd_controller.cli.site import DemoSite, build_site
@@ -241,3 +244,49 @@ def test_runs_too_short_for_a_test_slice_are_a_fault(site: DemoSite) -> None:
             assert "test slice" in fault
         else:
             validate(config)
+
+
+@pytest.fixture(scope="module")
+def any_site(tmp_path_factory: pytest.TempPathFactory) -> DemoSite:
+    """One whose node and link files are written anew for each example."""
+    return build_site(CONFIGS, tmp_path_factory.mktemp("any") / "site")
+
+
+def check_in_words(path: Path, text: str) -> None:
+    """The file is sound, or every fault is a line with its path; nothing else comes of it."""
+    path.write_text(text)
+    try:
+        validate(path)
+    except ConfigError as error:
+        assert error.faults and all(line.isprintable() for line in error.faults)
+
+
+@given(text=with_slips(tomllib.loads((CONFIGS / "nodes/demo-alice.toml").read_text())))
+@settings(max_examples=80, deadline=None)
+def test_whatever_a_node_file_says_its_faults_are_told_in_words(
+    any_site: DemoSite, text: str
+) -> None:
+    check_in_words(any_site.nodes["alice"].config.with_name("any.toml"), text)
+
+
+@given(text=with_slips(tomllib.loads((CONFIGS / "links/demo.toml").read_text())))
+@settings(max_examples=80, deadline=None)
+def test_whatever_a_link_file_says_its_faults_are_told_in_words(
+    any_site: DemoSite, text: str
+) -> None:
+    (any_site.directory / "any-link.toml").write_text(text)
+    node = any_site.nodes["alice"].config
+    check_in_words(node, node.read_text().replace('"../link.toml"', '"../any-link.toml"'))
+
+
+@given(text=with_a_slip_of_the_pen((CONFIGS / "nodes/demo-alice.toml").read_text()))
+@settings(max_examples=60, deadline=None)
+def test_a_slip_of_the_pen_in_a_node_file_is_told_in_words(any_site: DemoSite, text: str) -> None:
+    check_in_words(any_site.nodes["alice"].config.with_name("any.toml"), text)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "9" * 5000, "\0", "a = 1\na = 2"])
+def test_what_is_no_toml_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "node.toml").write_text(text)
+    (fault,) = faults(tmp_path / "node.toml")
+    assert fault.startswith(f"{tmp_path}/node.toml: not TOML: ")

@@ -116,3 +116,22 @@ def test_a_log_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
         AuditLog(tmp_path / "absent", "alice")
     with pytest.raises(AuditError, match=r"audit\.jsonl"):
         verify(tmp_path)
+
+
+@pytest.mark.parametrize("line", [b"3", b"[]", b'{"previous": 3}', b"\xff\x00", b"[" * 100_000])
+def test_a_line_that_was_never_written_is_found(tmp_path: Path, line: bytes) -> None:
+    """In the middle of the log, and at its end."""
+    path = written(tmp_path, 3)
+    lines = path.read_bytes().splitlines(keepends=True)
+    for at in (1, 3):
+        path.write_bytes(b"".join([*lines[:at], line + b"\n", *lines[at:]]))
+        with pytest.raises(AuditError, match=r"audit\.jsonl: line \d"):
+            verify(tmp_path)
+
+
+def test_a_log_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(AuditError, match="there is none; a node makes one when it is started"):
+        verify(tmp_path)
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(AuditError, match="Is a directory"):
+        verify(tmp_path)

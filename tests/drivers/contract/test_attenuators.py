@@ -6,6 +6,7 @@ from typing import Any
 
 import bench as lab
 import pytest
+from agreement import agreement
 from bench import Bench
 from direct import driver_on
 from hypothesis import given, settings
@@ -77,7 +78,7 @@ async def test_the_calibration_is_chosen_or_is_the_only_one(bench: Bench, model:
     await voa.close()
 
 
-@every_attenuator
+@agreement(*MODELS)
 @settings(max_examples=30, deadline=None)
 @given(
     steps=st.lists(

@@ -5,6 +5,7 @@ from typing import Any
 
 import bench as lab
 import pytest
+from agreement import agreement
 from bench import Bench
 from direct import driver_on
 from hypothesis import given, settings
@@ -64,7 +65,7 @@ async def test_what_is_out_of_range_changes_nothing(bench: Bench, model: str) ->
     await detector.close()
 
 
-@every_detector
+@agreement(*MODELS)
 @given(
     steps=st.lists(
         st.tuples(

@@ -5,6 +5,7 @@ from typing import Any
 
 import bench as lab
 import pytest
+from agreement import agreement
 from bench import Bench
 from direct import driver_on
 from hypothesis import given, settings
@@ -41,7 +42,7 @@ async def test_it_locks_and_follows_the_pulse_if_told_to(bench: Bench, model: st
     await clock.close()
 
 
-@every_reference
+@agreement(*MODELS)
 @settings(max_examples=30, deadline=None)
 @given(
     steps=st.lists(

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import zmq
 import zmq.asyncio
+from agreement import agreement
 from bench import Bench
+from direct import Client, DirectTransport
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from qkd_drivers.catalogue import open_device
+from qkd_drivers.catalogue import make_device, open_device
 from qkd_drivers.contract import Quality, Run
 from qkd_drivers.errors import (
     DeviceError,
@@ -384,3 +388,79 @@ async def test_a_service_that_restarts_is_found_again(
     await collect(await tagger.start_run(0.2))
     assert not core.link.acquisitions
     await tagger.close()
+
+
+class ServiceOf:
+    """The service of a box, spoken to as if it were a core."""
+
+    def __init__(self, core: Id900) -> None:
+        self.core = core
+        self.on_output = lambda: None
+        self._output = b""
+
+    @property
+    def now_ps(self) -> int:
+        return self.core.now_ps
+
+    def advance(self, now_ps: int) -> None:
+        self.core.advance(now_ps)
+
+    def session(self) -> "ServiceOf":
+        return self
+
+    def receive(self, data: bytes) -> None:
+        self._output += self.core.link.execute(data.decode().strip()).encode() + b"\n"
+        self.on_output()
+
+    def take(self, limit: int) -> bytes:
+        data, self._output = self._output[:limit], self._output[limit:]
+        return data
+
+
+level = st.floats(-2.0, 2.0).map(lambda volts: f"{volts:.3f}") | st.sampled_from(["NIM", "TTL"])
+disturbance = st.sampled_from(
+    [
+        b"INPU1:THRE 0.3",
+        b"INPU3:ENAB OFF",
+        b"RAW2:STOP:LINK NONE",
+        b"REC:NUM INF;PLAY",
+        b"DELA4:VALU 77",
+        b"*RST",
+        b"NONSENSE?",
+    ]
+)
+
+
+@agreement("idq-id900")
+@given(steps=st.lists(level | disturbance, min_size=1, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_the_drivers_view_is_the_cores_state_whatever_was_done_before(
+    model: str, steps: "list[str | bytes]"
+) -> None:
+    """Commands of another program between ours: after each of ours the box is as we say."""
+
+    async def play() -> None:
+        core = Id900("SN-1")
+        other = Client(core)
+        device: Any = make_device(model, "zeromq:127.0.0.1:1?delays_ps=0,10,20,30", "it")
+        device._wire.transport = DirectTransport(core)
+        device._service.transport = DirectTransport(ServiceOf(core))
+        await device.connect()
+        for step in steps:
+            if isinstance(step, bytes):
+                other.ask(step + b"\n")
+            else:
+                await device.configure(level=step)
+                wanted_v = {"NIM": -0.4, "TTL": 1.0}.get(step)
+                wanted_v = float(step) if wanted_v is None else wanted_v
+                for n, block in core._inputs.items():
+                    assert block.enabled and abs(block.threshold_v - wanted_v) < 1e-6
+                    assert block.edge == ("FALLing" if wanted_v < 0 else "RISIng")
+                    assert core._way(core._raws[n].stop, n) == 10 * (n - 1)
+                assert not core.streaming
+            told = {n: r.value for n, r in (await device.readings()).items()}
+            held = {f"threshold_{n}_v": block.threshold_v for n, block in core._inputs.items()}
+            assert told == pytest.approx(held, abs=1e-6)
+        await device.close()
+
+    asyncio.run(play())

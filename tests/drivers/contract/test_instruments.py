@@ -4,6 +4,7 @@ import asyncio
 
 import bench as lab
 import pytest
+from agreement import agreeing_models
 from bench import Bench
 
 from qkd_drivers.catalogue import OWN, make_device, open_device
@@ -182,6 +183,11 @@ def test_every_model_that_can_be_driven_is_simulated_and_of_its_kind() -> None:
         if model.name not in WITHOUT_FIRMWARE:
             assert model.name in SIMULATED and model.name in IDENTITIES
         assert getattr(model.load(), "kind", None) == model.kind
+
+
+def test_every_model_is_held_to_its_instrument_by_commands_at_random() -> None:
+    """By a Hypothesis test after whose every step driver and core agree; passive ones take none."""
+    assert agreeing_models() >= {model.name for model in OWN} - {"passive"}
 
 
 def test_an_unknown_model_lists_the_known_ones() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import bench as lab
 import pytest
+from agreement import agreement
 from bench import Bench
 from direct import driver_on
 from hypothesis import given, settings
@@ -64,7 +65,7 @@ async def test_an_open_interlock_trips_a_head_and_says_so(bench: Bench, model: s
     await head.close()
 
 
-@every_head
+@agreement(*MODELS)
 @settings(max_examples=40, deadline=None)
 @given(
     steps=st.lists(

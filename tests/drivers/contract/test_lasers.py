@@ -6,6 +6,7 @@ from typing import Any
 
 import bench as lab
 import pytest
+from agreement import agreement
 from bench import Bench
 from direct import DirectTransport
 from hypothesis import given, settings
@@ -93,7 +94,7 @@ async def test_an_open_interlock_trips_the_laser_and_says_so(
 STEPS = ["cooling", "no cooling", "light", "dark", "current", "limit", "interlock", "stop", "power"]
 
 
-@pytest.mark.parametrize("model", ["thorlabs-itc4000", "srs-ldc500"])
+@agreement("thorlabs-itc4000", "srs-ldc500")
 @given(steps=st.lists(st.tuples(st.sampled_from(STEPS), st.floats(0, 0.3)), max_size=15))
 @settings(max_examples=20, deadline=None)
 def test_the_driver_and_the_core_agree_and_light_needs_cooling(

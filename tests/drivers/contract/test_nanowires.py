@@ -5,6 +5,7 @@ from typing import Any
 
 import bench as lab
 import pytest
+from agreement import agreement
 from bench import Bench
 from direct import DirectTransport
 from hypothesis import given, settings
@@ -155,6 +156,7 @@ class _Chopped(DirectTransport):
         return await self._take(lambda: min(self.piece, len(self._buffer)), timeout_s)
 
 
+@agreement(MODEL)
 @given(
     steps=st.lists(
         st.tuples(
@@ -165,10 +167,12 @@ class _Chopped(DirectTransport):
     piece=st.integers(1, 400),
 )
 @settings(max_examples=25, deadline=None)
-def test_the_driver_and_the_core_agree(steps: list[tuple[str, float]], piece: int) -> None:
+def test_the_driver_and_the_core_agree(
+    model: str, steps: list[tuple[str, float]], piece: int
+) -> None:
     async def play() -> None:
-        core = lab.simulated(MODEL)
-        eos: Any = make_device(MODEL, "tcp:direct:12000", "eos")
+        core = lab.simulated(model)
+        eos: Any = make_device(model, "tcp:direct:12000", "eos")
         eos._wire.transport = transport = _Chopped(core)
         transport.piece = piece
         await eos.connect()

@@ -5,6 +5,7 @@ from typing import Any
 
 import bench as lab
 import pytest
+from agreement import agreement
 from bench import Bench
 from direct import driver_on
 from hypothesis import given, settings
@@ -64,7 +65,7 @@ async def test_a_fault_keeps_the_pump_off_and_says_so(
     await source.close()
 
 
-@every_source
+@agreement(*dict(MODELS))
 @settings(max_examples=30, deadline=None)
 @given(
     steps=st.lists(
@@ -77,12 +78,10 @@ async def test_a_fault_keeps_the_pump_off_and_says_so(
         max_size=12,
     )
 )
-def test_the_view_of_a_source_is_its_state(
-    model: str, options: str, steps: list[tuple[str, Any]]
-) -> None:
+def test_the_view_of_a_source_is_its_state(model: str, steps: list[tuple[str, Any]]) -> None:
     async def play() -> None:
         core = lab.simulated(model)
-        source = driver_on(model, core, options)
+        source = driver_on(model, core, dict(MODELS)[model])
         await source.connect()
         for what, value in steps:
             was_lit = await source.pump()

@@ -14,6 +14,9 @@ from typing import Any
 import cffi
 import numpy as np
 import pytest
+from agreement import agreement
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qkd_drivers.catalogue import make_device, open_device
 from qkd_drivers.contract import Quality, Run, TimeTagger
@@ -304,6 +307,77 @@ async def test_a_library_that_hangs_is_given_up(
     monkeypatch.setattr(picoquant, "PATIENCE_S", 30.0)
     assert await tagger.readings()
     await tagger.close()
+
+
+@agreement("picoquant-multiharp", "picoquant-hydraharp", "picoquant-timeharp")
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(
+                st.just("configure"),
+                st.tuples(
+                    st.sampled_from(["NIM", "TTL", "-0.25", "0.5"]),
+                    st.sampled_from(["auto", "internal", "external"]),
+                ),
+            ),
+            st.tuples(st.sampled_from(["run", "overrun"]), st.integers(1, 50)),
+            st.tuples(st.sampled_from(["unplug", "reconnect"]), st.none()),
+        ),
+        max_size=8,
+    ),
+    data=st.data(),
+)
+def test_the_view_of_a_tagger_is_what_the_library_holds(
+    libraries: dict[int, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    model: str,
+    steps: list[tuple[str, Any]],
+    data: st.DataObject,
+) -> None:
+    """After each run inputs and clock are as they were last told, and no measurement goes on."""
+    family = data.draw(st.sampled_from([n for n, each in FAMILIES.items() if each[0] == model]))
+    copy = shutil.copy(libraries[family], tmp_path_factory.mktemp("fake"))
+
+    async def play() -> None:
+        fake = Fake(family, Path(copy))
+        knobs = fake.knobs
+        tagger = await fake.tagger()
+        level_mv, clock = -400, 0
+        for what, value in steps:
+            match what:
+                case "configure":
+                    try:
+                        await tagger.configure(level=value[0], reference_clock=value[1])
+                    except DeviceRefused:
+                        assert value[0] in ("TTL", "0.5") or value[1] == "external"
+                        continue
+                    told = {"NIM": -400, "TTL": 1000}.get(value[0])
+                    level_mv = round(1000 * float(value[0])) if told is None else told
+                    clock = int(value[1] == "external")
+                case "run" | "overrun":
+                    knobs.flags = 2 * (what == "overrun")
+                    run = await tagger.start_run(value / 1000)
+                    times, _ = await collect(run)
+                    spoilt = run.verdict is not None and run.verdict.quality is Quality.OVERFLOW
+                    assert spoilt == (what == "overrun")
+                    assert spoilt or len(times) == value * 10**9 // EVENT_PS
+                    assert {abs(each) for each in knobs.level_mv} == {abs(level_mv)}
+                    assert knobs.reference == clock and not knobs.measuring
+                case "unplug":
+                    knobs.unplugged = 1
+                    with pytest.raises(DeviceError):
+                        await tagger.readings()
+                    knobs.unplugged = 0
+                    await tagger.connect()
+                case "reconnect":
+                    await tagger.close()
+                    await tagger.connect()
+            assert list(knobs.is_open) == [1, 0, 0]
+            assert {each.value for each in (await tagger.readings()).values()} == {25_000}
+        await tagger.close()
+        assert list(knobs.is_open) == [0, 0, 0]
+
+    asyncio.run(play())
 
 
 async def test_readings_are_the_rates_of_every_input(fakes: dict[int, Fake]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import bench as lab
 import pytest
+from agreement import agreement
 from bench import Bench
 from direct import DirectTransport
 from hypothesis import given, settings
@@ -91,7 +92,7 @@ async def test_a_wire_lost_in_mid_reply_is_opened_once_more(bench: Bench, model:
     await meter.close()
 
 
-@every_meter
+@agreement(*MODELS)
 @given(steps=st.lists(st.one_of(st.floats(300, 1200), st.none()), max_size=10))
 @settings(max_examples=15, deadline=None)
 def test_the_driver_and_the_core_agree(model: str, steps: list[float | None]) -> None:

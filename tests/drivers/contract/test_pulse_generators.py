@@ -9,6 +9,7 @@ from typing import Any
 
 import bench as lab
 import pytest
+from agreement import agreement
 from bench import Bench
 from direct import driver_on
 from hypothesis import given, settings
@@ -72,7 +73,7 @@ async def test_what_is_out_of_range_is_not_sent(bench: Bench, model: str, front:
     await pulser.close()
 
 
-@pytest.mark.parametrize("model", dict(MODELS))
+@agreement(*dict(MODELS))
 @settings(max_examples=30, deadline=None)
 @given(
     steps=st.lists(

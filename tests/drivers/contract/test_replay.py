@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from agreement import agreement
 from hypothesis import given
 from hypothesis import strategies as st
 from recorded import a1_bytes, ptu_bytes, recorded
@@ -91,6 +92,7 @@ async def test_every_recording_of_real_hardware_is_played_whole(
     await tagger.close()
 
 
+@agreement("replay")
 @given(
     gaps_us=st.lists(st.integers(0, 300_000), min_size=1, max_size=200),
     duration_ms=st.integers(1, 2000),
@@ -98,6 +100,7 @@ async def test_every_recording_of_real_hardware_is_played_whole(
 )
 def test_runs_deliver_each_tag_once_and_none_beyond_their_end(
     tmp_path_factory: pytest.TempPathFactory,
+    model: str,
     gaps_us: list[int],
     duration_ms: int,
     piece: int,

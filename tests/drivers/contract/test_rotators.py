@@ -7,6 +7,7 @@ from typing import Any
 
 import bench as lab
 import pytest
+from agreement import agreement
 from bench import Bench
 from direct import DirectTransport, run
 from hypothesis import given, settings
@@ -80,7 +81,7 @@ class _Direct(DirectTransport):
         yield
 
 
-@every_rotator
+@agreement(*MODELS)
 @given(
     moves=st.lists(
         st.tuples(st.integers(1, 3), st.one_of(st.none(), st.floats(0, 170))), max_size=8

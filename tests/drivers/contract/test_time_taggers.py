@@ -6,7 +6,11 @@ from typing import Any
 import bench as lab
 import numpy as np
 import pytest
+from agreement import agreement
 from bench import Bench
+from direct import driver_on
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qkd_drivers.catalogue import open_device
 from qkd_drivers.contract import Quality, Run, TimeTagger
@@ -216,3 +220,103 @@ async def test_settings_are_checked(bench: Bench) -> None:
     run = await tagger.start_run(0.2)
     assert [tags async for tags in run] == []
     await tagger.close()
+
+
+PERIOD_PS = 10_000_000
+LEVELS = st.sampled_from(["NIM", "TTL"]) | st.integers(-3300, 3300).map(
+    lambda mv: f"{mv / 1e3:.3f}"
+)
+VOLTS = {"NIM": -0.5, "TTL": 1.2}
+
+
+def pulsed(core: Any) -> Any:
+    """The core with a pulse at each input in turn, one every PERIOD_PS."""
+    advance = core.advance
+
+    def advance_with_pulses(now_ps: int) -> None:
+        ticks = np.arange(-(-core.now_ps // PERIOD_PS), -(-now_ps // PERIOD_PS), dtype=np.int64)
+        core.clicks(ticks * PERIOD_PS, (ticks % 4 + 1).astype(np.uint8))
+        advance(now_ps)
+
+    core.advance = advance_with_pulses
+    return core
+
+
+@agreement("s15-tdc1")
+@settings(max_examples=30, deadline=None)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(
+                st.just("configure"), st.tuples(LEVELS, st.sampled_from(["auto", "internal"]))
+            ),
+            st.tuples(st.just("counts"), st.integers(1, 200)),
+            st.tuples(st.just("run"), st.integers(1, 20)),
+            st.tuples(st.just("overflow"), st.integers(5, 20)),
+            st.tuples(
+                st.just("another program"),
+                st.sampled_from(
+                    ["ttl;", "neg 3;", "time 700;", "pairs;", "time 0;timestamp;counts?;"]
+                ),
+            ),
+            st.tuples(st.sampled_from(["power cycle", "lose settings", "reconnect"]), st.none()),
+        ),
+        max_size=8,
+    )
+)
+def test_the_view_of_a_tagger_is_its_state(model: str, steps: list[tuple[str, Any]]) -> None:
+    """What it was told holds in the box, what pulses came is counted, and every loss is known."""
+
+    async def play() -> None:
+        core = pulsed(lab.simulated(model))
+        tagger = driver_on(model, core)
+        await tagger.connect()
+        level = "NIM"  # of the driver's runs, until it is told another
+        for what, value in steps:
+            match what:
+                case "configure":
+                    level, clock = value
+                    await tagger.configure(level=level, reference_clock=clock)
+                    assert core._level_v == pytest.approx(VOLTS.get(level) or float(level))
+                    assert core._reference == {"auto": 0, "internal": 2}[clock]
+                case "counts":
+                    pulses = value * 10**9 / PERIOD_PS / 4 if core._level_fits() else 0
+                    assert await tagger.counts(value / 1000) == pytest.approx((pulses,) * 4, abs=1)
+                    assert core._gate_ms == value and not core.wants_clicks
+                case "run" | "overflow":
+                    await check_run(tagger, core, value / 1000, spoilt=what == "overflow")
+                    assert core._level_v == pytest.approx(VOLTS.get(level) or float(level))
+                case "another program":
+                    core.receive(value.encode())
+                case "power cycle":
+                    core.power_cycle()
+                case "lose settings":
+                    core.lose_settings()
+                case "reconnect":
+                    await tagger.close()
+                    await tagger.connect()
+        await tagger.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        for pause in ("_PACE_S", "_FLUSH_AFTER_S", "_FIRST_FLUSH_S"):
+            patch.setattr(s15_tdc1, pause, 0.0)
+        asyncio.run(play())
+
+
+async def check_run(tagger: Any, core: Any, duration_s: float, *, spoilt: bool) -> None:
+    """A run, in the midst of which the box loses tags if it shall be spoilt."""
+    run = await tagger.start_run(duration_s)
+    times: list[int] = []
+    async for tags in run:
+        times += tags.times_ps.tolist()
+        if spoilt:
+            core.overflow()
+    seen = core._level_fits()
+    assert bool(times) == seen and not core.wants_clicks
+    assert run.end_ps >= duration_s * 1e12
+    if spoilt and seen:
+        assert run.verdict.quality is Quality.OVERFLOW
+    else:
+        assert run.verdict.quality is Quality.CLEAN
+        assert set(np.diff(times)) <= {PERIOD_PS}
+        assert len(times) == (pytest.approx(run.end_ps / PERIOD_PS, abs=1) if seen else 0)

@@ -1,54 +1,16 @@
 """The time controller's firmware, and the service beside it, in a program's hands."""
 
-import asyncio
 import json
 from typing import Any
 
 import numpy as np
 import pytest
-from direct import Client, DirectTransport
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from direct import Client
 
-from qkd_drivers.models.idq_id900 import IdqId900
 from qkd_firmware_sim.cores.core import PS_PER_S
 from qkd_firmware_sim.cores.id900 import Id900
 
 RECORD_PS = PS_PER_S // 5
-
-
-class ServiceOf:
-    """The service of a box, spoken to as if it were a core."""
-
-    def __init__(self, core: Id900) -> None:
-        self.core = core
-        self.on_output = lambda: None
-        self._output = b""
-
-    @property
-    def now_ps(self) -> int:
-        return self.core.now_ps
-
-    def advance(self, now_ps: int) -> None:
-        self.core.advance(now_ps)
-
-    def session(self) -> "ServiceOf":
-        return self
-
-    def receive(self, data: bytes) -> None:
-        self._output += self.core.link.execute(data.decode().strip()).encode() + b"\n"
-        self.on_output()
-
-    def take(self, limit: int) -> bytes:
-        data, self._output = self._output[:limit], self._output[limit:]
-        return data
-
-
-def driver_on(core: Id900, options: str = "") -> Any:
-    device: Any = IdqId900(f"zeromq:127.0.0.1:1{options}", "it")
-    device._wire.transport = DirectTransport(core)
-    device._service.transport = DirectTransport(ServiceOf(core))
-    return device
 
 
 def recording(core: Id900, *channels: int) -> Client:
@@ -144,49 +106,3 @@ def test_the_service_answers_in_json_and_names_what_it_declines() -> None:
         assert ask(command)["error"]["description"]
     assert ask("stop --id 10.0.0.9:5557") == {"status": status}
     assert ask("list") == []
-
-
-level = st.floats(-2.0, 2.0).map(lambda volts: f"{volts:.3f}") | st.sampled_from(["NIM", "TTL"])
-disturbance = st.sampled_from(
-    [
-        b"INPU1:THRE 0.3",
-        b"INPU3:ENAB OFF",
-        b"RAW2:STOP:LINK NONE",
-        b"REC:NUM INF;PLAY",
-        b"DELA4:VALU 77",
-        b"*RST",
-        b"NONSENSE?",
-    ]
-)
-
-
-@given(st.lists(level | disturbance, min_size=1, max_size=8))
-@settings(max_examples=40, deadline=None)
-def test_the_drivers_view_is_the_cores_state_whatever_was_done_before(
-    steps: "list[str | bytes]",
-) -> None:
-    """Commands of another program between ours: after each of ours the box is as we say."""
-
-    async def play() -> None:
-        core = Id900("SN-1")
-        other = Client(core)
-        device = driver_on(core, "?delays_ps=0,10,20,30")
-        await device.connect()
-        for step in steps:
-            if isinstance(step, bytes):
-                other.ask(step + b"\n")
-            else:
-                await device.configure(level=step)
-                wanted_v = {"NIM": -0.4, "TTL": 1.0}.get(step)
-                wanted_v = float(step) if wanted_v is None else wanted_v
-                for n, block in core._inputs.items():
-                    assert block.enabled and abs(block.threshold_v - wanted_v) < 1e-6
-                    assert block.edge == ("FALLing" if wanted_v < 0 else "RISIng")
-                    assert core._way(core._raws[n].stop, n) == 10 * (n - 1)
-                assert not core.streaming
-            told = {n: r.value for n, r in (await device.readings()).items()}
-            held = {f"threshold_{n}_v": block.threshold_v for n, block in core._inputs.items()}
-            assert told == pytest.approx(held, abs=1e-6)
-        await device.close()
-
-    asyncio.run(play())

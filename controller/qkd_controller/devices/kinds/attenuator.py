@@ -6,6 +6,7 @@ from qkd_controller.devices.kinds.procedure import (
     Positive,
     Procedure,
     SetPoints,
+    outside,
 )
 from qkd_drivers.contract import Attenuator
 
@@ -20,6 +21,15 @@ class AttenuatorSetPoints(SetPoints, frozen=True):
 
 class AttenuatorProcedure(Procedure[Attenuator, AttenuatorSetPoints]):
     """Sets the loss before the beam is let through; blocks it at the end of operation."""
+
+    async def limit_faults(self) -> list[str]:
+        limits, wanted = await self._device.limits(), self._wanted
+        faults = outside("attenuation_db", wanted.attenuation_db, limits.get("attenuation_db"))
+        if wanted.wavelength_nm is None:
+            return faults
+        if "wavelength_nm" not in limits:
+            return [*faults, "wavelength_nm: the device has one calibration; leave it out"]
+        return faults + outside("wavelength_nm", wanted.wavelength_nm, limits["wavelength_nm"])
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted

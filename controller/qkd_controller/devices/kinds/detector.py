@@ -10,6 +10,7 @@ from qkd_controller.devices.kinds.procedure import (
     Positive,
     Procedure,
     SetPoints,
+    outside,
 )
 from qkd_controller.devices.kinds.thermal import settle, temperature
 from qkd_drivers.contract import SinglePhotonDetector
@@ -29,13 +30,21 @@ class DetectorSetPoints(SetPoints, frozen=True):
 class DetectorProcedure(Procedure[SinglePhotonDetector, DetectorSetPoints]):
     """Cools, then biases."""
 
+    async def limit_faults(self) -> list[str]:
+        limits, wanted = await self._device.limits(), self._wanted
+        return [
+            *outside("bias_voltage_v", wanted.bias_voltage_v, limits.get("bias_voltage_v")),
+            *outside("threshold_v", wanted.threshold_v, limits.get("threshold_v")),
+            *outside("temperature_c", wanted.temperature_c, limits.get("temperature_c")),
+        ]
+
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted
         await device.set_temperature_c(wanted.temperature_c)
         await device.set_cooling(True)
         await device.set_threshold_v(wanted.threshold_v)
         # Breakdown moves with temperature, so bias comes last.
-        await settle(device.temperature_c, wanted)
+        await settle(device, wanted)
         await device.set_bias_voltage_v(wanted.bias_voltage_v)
 
     async def observe(self) -> list[Observation]:

@@ -10,6 +10,7 @@ from qkd_controller.devices.kinds.procedure import (
     Positive,
     Procedure,
     SetPoints,
+    outside,
 )
 from qkd_controller.devices.kinds.thermal import settle, temperature
 from qkd_drivers.contract import LaserDriver
@@ -38,6 +39,14 @@ class LaserSetPoints(SetPoints, frozen=True):
 class LaserProcedure(Procedure[LaserDriver, LaserSetPoints]):
     """Temperature before light, light off before temperature control."""
 
+    async def limit_faults(self) -> list[str]:
+        """The current lies below its wanted limit; that of now does not matter."""
+        limits, wanted = await self._device.limits(), self._wanted
+        return [
+            *outside("current_limit_a", wanted.current_limit_a, limits.get("current_limit_a")),
+            *outside("temperature_c", wanted.temperature_c, limits.get("temperature_c")),
+        ]
+
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted
         lit = await device.laser()
@@ -45,7 +54,7 @@ class LaserProcedure(Procedure[LaserDriver, LaserSetPoints]):
             raise DeviceTripped(f"{device.name}: {cause}")
         await device.set_temperature_c(wanted.temperature_c)
         await device.set_temperature_control(True)
-        await settle(device.temperature_c, wanted)
+        await settle(device, wanted)
         if not lit:
             await device.set_current_a(0.0)
         await device.set_current_limit_a(wanted.current_limit_a)

@@ -10,6 +10,7 @@ from qkd_controller.devices.kinds.procedure import (
     Positive,
     Procedure,
     SetPoints,
+    outside,
 )
 from qkd_controller.devices.kinds.thermal import settle, temperature
 from qkd_drivers.contract import LaserHead, PairSource
@@ -25,6 +26,10 @@ class LaserHeadSetPoints(SetPoints, frozen=True):
 
 class LaserHeadProcedure(Procedure[LaserHead, LaserHeadSetPoints]):
     """Sets the power before the light goes on."""
+
+    async def limit_faults(self) -> list[str]:
+        limits = await self._device.limits()
+        return outside("power_w", self._wanted.power_w, limits.get("power_w"))
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted
@@ -63,13 +68,20 @@ class PairSourceSetPoints(SetPoints, frozen=True):
 class PairSourceProcedure(Procedure[PairSource, PairSourceSetPoints]):
     """Crystal temperature before pump light."""
 
+    async def limit_faults(self) -> list[str]:
+        limits, wanted = await self._device.limits(), self._wanted
+        return [
+            *outside("temperature_c", wanted.temperature_c, limits.get("temperature_c")),
+            *outside("current_a", wanted.current_a, limits.get("current_a")),
+        ]
+
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted
         lit = await device.pump()
         if not lit and not rearmed and (cause := await device.trip_cause()):
             raise DeviceTripped(f"{device.name}: {cause}")
         await device.set_temperature_c(wanted.temperature_c)
-        await settle(device.temperature_c, wanted)
+        await settle(device, wanted)
         await device.set_current_a(wanted.current_a)
         if not lit:
             await device.set_pump(True)

@@ -1,6 +1,12 @@
 """Power meters and frequency standards."""
 
-from qkd_controller.devices.kinds.procedure import Observation, Positive, Procedure, SetPoints
+from qkd_controller.devices.kinds.procedure import (
+    Observation,
+    Positive,
+    Procedure,
+    SetPoints,
+    outside,
+)
 from qkd_drivers.contract import FrequencyReference, PowerMeter
 
 
@@ -12,6 +18,10 @@ class PowerMeterSetPoints(SetPoints, frozen=True):
 
 class PowerMeterProcedure(Procedure[PowerMeter, PowerMeterSetPoints]):
     """Tells the meter the wavelength."""
+
+    async def limit_faults(self) -> list[str]:
+        limits = await self._device.limits()
+        return outside("wavelength_nm", self._wanted.wavelength_nm, limits.get("wavelength_nm"))
 
     async def drive(self, *, rearmed: bool = False) -> None:
         await self._device.set_wavelength_nm(self._wanted.wavelength_nm)

@@ -1,6 +1,6 @@
 """Nanowire detectors, and detectors that have no wire at all."""
 
-from qkd_controller.devices.kinds.procedure import Observation, Procedure, SetPoints
+from qkd_controller.devices.kinds.procedure import Observation, Procedure, SetPoints, outside
 from qkd_drivers.contract import NanowireDetectors, PassiveDetector
 
 
@@ -20,6 +20,17 @@ class NanowireSetPoints(SetPoints, frozen=True):
 
 class NanowireProcedure(Procedure[NanowireDetectors, NanowireSetPoints]):
     """Biases the wires, from off: that frees those that have latched."""
+
+    async def limit_faults(self) -> list[str]:
+        device, wanted = self._device, self._wanted
+        limits = await device.limits()
+        faults = [
+            *outside("bias_currents_a", wanted.bias_currents_a, limits.get("bias_current_a")),
+            *outside("triggers_v", wanted.triggers_v, limits.get("trigger_v")),
+        ]
+        if (given := len(wanted.bias_currents_a)) != device.channel_count:
+            faults.append(f"{given} bias_currents_a for {device.channel_count} channels")
+        return faults
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted

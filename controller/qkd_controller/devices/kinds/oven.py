@@ -10,6 +10,7 @@ from qkd_controller.devices.kinds.procedure import (
     Positive,
     Procedure,
     SetPoints,
+    outside,
 )
 from qkd_controller.devices.kinds.thermal import settle, temperature
 from qkd_drivers.contract import CrystalOven
@@ -28,12 +29,19 @@ class OvenSetPoints(SetPoints, frozen=True):
 class OvenProcedure(Procedure[CrystalOven, OvenSetPoints]):
     """Heats slowly."""
 
+    async def limit_faults(self) -> list[str]:
+        limits, wanted = await self._device.limits(), self._wanted
+        return [
+            *outside("temperature_c", wanted.temperature_c, limits.get("temperature_c")),
+            *outside("ramp_k_per_s", wanted.ramp_k_per_s, limits.get("ramp_k_per_s")),
+        ]
+
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted
         await device.set_ramp_k_per_s(wanted.ramp_k_per_s)
         await device.set_temperature_c(wanted.temperature_c)
         await device.set_heater(True)
-        await settle(device.temperature_c, wanted)
+        await settle(device, wanted)
 
     async def observe(self) -> list[Observation]:
         device, wanted = self._device, self._wanted

@@ -4,7 +4,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from qkd_controller.devices.kinds.procedure import Observation, Positive, Procedure, SetPoints
+from qkd_controller.devices.kinds.procedure import (
+    Observation,
+    Positive,
+    Procedure,
+    SetPoints,
+    outside,
+)
 from qkd_drivers.contract import PolarisationController
 
 
@@ -21,6 +27,10 @@ class PolarisationProcedure(Procedure[PolarisationController, PolarisationSetPoi
     """Holds voltages; alignment moves them."""
 
     _holding = False
+
+    async def limit_faults(self) -> list[str]:
+        limits = await self._device.limits()
+        return outside("voltages_mv", self._wanted.voltages_mv, limits.get("voltage_mv"))
 
     async def drive(self, *, rearmed: bool = False) -> None:
         if not self._holding:

@@ -4,13 +4,14 @@ Driving is idempotent: it is what bring-up, reconnection and a changed set-point
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from qkd_drivers.contract import Instrument
+from qkd_drivers.contract import Instrument, Limits
 
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
@@ -56,6 +57,10 @@ class Procedure(ABC, Generic[D, S]):
         """What of the set-points does not fit this device, as far as is known without asking it."""
         return []
 
+    async def limit_faults(self) -> list[str]:
+        """What of the set-points the device says it cannot do; asks, and changes nothing."""
+        return []
+
     @abstractmethod
     async def drive(self, *, rearmed: bool = False) -> None:
         """Brings the device to its set-points and returns once it has settled there.
@@ -75,3 +80,15 @@ class Procedure(ABC, Generic[D, S]):
     async def rest(self) -> None:
         """At the end of operation: outputs off, in the safe order; some kinds have none."""
         return
+
+
+def outside(name: str, values: float | Iterable[float], limits: Limits | None) -> list[str]:
+    """A line for each value that lies outside; none where the device tells no limits."""
+    faults = []
+    for value in values if isinstance(values, Iterable) else (values,):
+        try:
+            if limits is not None:
+                limits.check(name, value)
+        except ValueError as error:
+            faults.append(str(error))
+    return faults

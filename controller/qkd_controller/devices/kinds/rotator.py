@@ -1,6 +1,12 @@
 """Motorised wave plates and paddles."""
 
-from qkd_controller.devices.kinds.procedure import Observation, Positive, Procedure, SetPoints
+from qkd_controller.devices.kinds.procedure import (
+    Observation,
+    Positive,
+    Procedure,
+    SetPoints,
+    outside,
+)
 from qkd_drivers.contract import Rotator
 
 
@@ -17,6 +23,10 @@ class RotatorProcedure(Procedure[Rotator, RotatorSetPoints]):
     def faults(self) -> list[str]:
         axes, positions = self._device.axis_count, len(self._wanted.positions_deg)
         return [] if axes == positions else [f"{positions} positions_deg for {axes} axes"]
+
+    async def limit_faults(self) -> list[str]:
+        limits = await self._device.limits()
+        return outside("positions_deg", self._wanted.positions_deg, limits.get("position_deg"))
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted

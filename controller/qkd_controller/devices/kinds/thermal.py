@@ -1,7 +1,6 @@
 """Temperatures that are waited for and watched."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from qkd_controller.devices.kinds.procedure import Observation
@@ -23,20 +22,28 @@ class Thermal(Protocol):
     def settle_timeout_s(self) -> float: ...
 
 
+class Heated(Protocol):
+    """A device that measures the temperature that it regulates."""
+
+    name: str
+
+    async def temperature_c(self) -> float: ...
+
+
 def temperature(celsius: float, wanted: Thermal) -> Observation:
     """The observation of a temperature that has settled before."""
     tolerance_c = _EXCURSION * wanted.settle_tolerance_c
     return Observation("temperature_c", celsius, wanted.temperature_c, tolerance_c)
 
 
-async def settle(measure: Callable[[], Awaitable[float]], wanted: Thermal) -> None:
+async def settle(device: Heated, wanted: Thermal) -> None:
     """Returns once the temperature stayed within its tolerance for settle_s."""
     loop = asyncio.get_running_loop()
     pause_s = min(0.5, max(0.02, wanted.settle_s / 10))
     deadline = loop.time() + wanted.settle_timeout_s
     inside_since: float | None = None
     while True:
-        celsius = await measure()
+        celsius = await device.temperature_c()
         now = loop.time()
         if abs(celsius - wanted.temperature_c) > wanted.settle_tolerance_c:
             inside_since = None
@@ -46,7 +53,8 @@ async def settle(measure: Callable[[], Awaitable[float]], wanted: Thermal) -> No
                 return
         if now > deadline:
             raise DeviceTimeout(
-                f"temperature does not settle: {celsius:.2f} °C after "
-                f"{wanted.settle_timeout_s:g} s, wanted {wanted.temperature_c:g} °C"
+                f"{device.name}: the temperature does not settle: {celsius:.2f} °C after "
+                f"settle_timeout_s = {wanted.settle_timeout_s:g}, "
+                f"wanted {wanted.temperature_c:g} °C"
             )
         await asyncio.sleep(pause_s)
