@@ -1,15 +1,34 @@
 /* The search's loops with AVX512. */
 #if defined(__x86_64__)
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target( \
+    "avx512f,avx512bw,avx512dq,avx512vl,popcnt"))), apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,popcnt")
 #endif
+
+#include <immintrin.h>
+
+#include "search_impl.h"
+
+static inline size_t below(const int64_t *times, int64_t low) {
+  return (size_t)__builtin_popcount(
+      _mm512_cmplt_epi64_mask(_mm512_loadu_si512(times), _mm512_set1_epi64(low)));
+}
+
+static inline void columns_of(const int64_t *times, int64_t low, int shift, size_t columns,
+                              uint64_t *at) {
+  const __m512i lags = _mm512_sub_epi64(_mm512_loadu_si512(times), _mm512_set1_epi64(low));
+  const __m512i all = _mm512_srl_epi64(lags, _mm_cvtsi32_si128(shift));
+  _mm512_storeu_si512(at, _mm512_min_epu64(all, _mm512_set1_epi64((int64_t)columns)));
+}
 
 #define LANES 16
 #include "search_loops.h"
+#include "search_pairs.h"
+#include "search_transform.h"
 
-const qkd_search_loops qkd_search_avx512 = {correlate, flatten, lines};
+const qkd_search_loops qkd_search_avx512 = {correlate, flatten, lines, count_plane};
 
 #if defined(__clang__)
 #pragma clang attribute pop

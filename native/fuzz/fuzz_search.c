@@ -54,9 +54,7 @@ static void plane(input in, int sorted) {
   const size_t b_count = (all - a_count) % 512;
   int64_t *a = take_times(&in, a_count, sorted), *b = take_times(&in, b_count, sorted);
   int64_t *mapped = room(a_count, 8);
-  uint32_t *found = room(rows * columns, 4), *wanted = room(rows * columns, 4);
-  qkd_search_plane(a, a_count, b, b_count, origin_ps, offset_ps, rate_q64, first_ps, length_ps,
-                   used_ps, rows, low_ps, shift, columns, found);
+  uint32_t *wanted = room(rows * columns, 4);
   qkd_search_map(a, a_count, origin_ps, offset_ps, rate_q64, mapped);
   for (size_t i = 0; sorted && i < a_count; i++) {
     const int64_t since = a[i] - first_ps, row = since / length_ps;
@@ -67,37 +65,27 @@ static void plane(input in, int sorted) {
         wanted[(size_t)row * columns + (size_t)(lag >> shift)]++;
     }
   }
-  if (sorted) require(memcmp(found, wanted, 4 * rows * columns) == 0);
+  for (int tier = 0; tier <= qkd_tier_best(); tier++) {
+    uint32_t *found = room(rows * columns, 4);
+    qkd_search_plane(tier, a, a_count, b, b_count, origin_ps, offset_ps, rate_q64, first_ps,
+                     length_ps, used_ps, rows, low_ps, shift, columns, found);
+    if (sorted) require(memcmp(found, wanted, 4 * rows * columns) == 0);
+    free(found);
+  }
   free(wanted);
-  free(found);
   free(mapped);
   free(b);
   free(a);
 }
 
-static void turn(float *table, size_t count, size_t rows, double size) {
-  const size_t columns = count / rows;
-  for (size_t i = 0; i < count; i++) {
-    const double angle = -2 * 3.14159265358979323846 * (double)(i / columns * (i % columns)) / size;
-    table[i] = (float)cos(angle);
-    table[count + i] = (float)sin(angle);
-  }
-}
-
 static void correlate(input in) {
-  static float *twiddles, *roots; /* tables, made once */
-  const size_t width = qkd_search_rows(LOG2_SIZE);
-  if (twiddles == NULL) {
-    twiddles = aligned(2 * SIZE);
-    roots = aligned(2 * width);
-    turn(twiddles, SIZE, width, SIZE);
-    for (size_t i = 0; i < width; i++) {
-      roots[i] = (float)cos(2 * 3.14159265358979323846 * (double)i / (double)width);
-      roots[width + i] = (float)-sin(2 * 3.14159265358979323846 * (double)i / (double)width);
-    }
+  static float *tables; /* made once */
+  if (tables == NULL) {
+    tables = aligned(qkd_search_tables_room(LOG2_SIZE));
+    qkd_search_make_tables(LOG2_SIZE, tables);
   }
   const size_t a_count = 1 + take(&in, 2) % SIZE, b_count = take(&in, 2) % (3 * SIZE);
-  const size_t most = 2 * (SIZE - a_count + 1) / SMOOTH;
+  const size_t most = 3 * (SIZE - a_count + 1) / SMOOTH;
   const size_t lag_count = SMOOTH * (take(&in, 1) % (most + 1));
   uint8_t *a = room(a_count, 1), *b = room(b_count, 1);
   for (size_t i = 0; i < a_count; i++) a[i] = (uint8_t)take(&in, 1);
@@ -106,8 +94,7 @@ static void correlate(input in) {
   for (int tier = 0; tier <= qkd_tier_best(); tier++) {
     float *lags = room(lag_count, 4), *floor = room(lag_count, 4);
     float *scratch = aligned(qkd_search_scratch(LOG2_SIZE));
-    qkd_search_correlate(tier, a, a_count, b, b_count, LOG2_SIZE, twiddles, roots, scratch, lags,
-                         lag_count);
+    qkd_search_correlate(tier, a, a_count, b, b_count, LOG2_SIZE, tables, scratch, lags, lag_count);
     for (size_t l = 0; tier == 0 && l < lag_count; l += 37) {
       double sum = 0;
       for (size_t i = 0; i < a_count && i + l < b_count; i++) sum += (double)a[i] * b[i + l];
@@ -150,7 +137,7 @@ static void lines(input in) {
   for (size_t i = 0; i < rows * stride; i++)
     counts[i] = (float)(in.left ? (int)take(&in, 1) : (int)(i * i % 251)); /* sums are exact */
   for (int tier = 0; tier <= qkd_tier_best(); tier++) {
-    float *scratch = room(qkd_search_lines_scratch(drifts, slopes, (size_t)reach), 4);
+    void *scratch = room(qkd_search_lines_scratch(groups, slopes, (size_t)reach), 1);
     float *best = room(columns, 4);
     int32_t *drift = room(columns, 4);
     qkd_search_lines(tier, counts, rows, stride, columns, group, base, slope, drifts, fine, slopes,

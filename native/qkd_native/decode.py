@@ -9,16 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qkd_native._kernels import ffi, lib
+from qkd_native.arrays import Channels, Out, Times, outputs, room
 from qkd_native.tier import current
 
-Times = NDArray[np.int64]
-Channels = NDArray[np.uint8]
 Data = bytes | bytearray | memoryview
-Out = tuple[Times, Channels]
-"""Arrays of the caller's to decode into: a steady stream needs no fresh memory for each piece."""
 
 _PTU_FLAVOURS = {
     0x00010203: 0,  # PicoHarp 300
@@ -49,9 +45,9 @@ class Tdc1Decoder:
 
         Returns new arrays, or views of out, which must have room for a tag per byte and 3 more.
         """
-        times, channels = _room(int(self._state.partial_bytes) + len(data), out)
+        times, channels = room(int(self._state.partial_bytes) + len(data), out)
         count = lib.qkd_tdc1_decode(
-            current(), self._state, ffi.from_buffer(data), len(data), *_outputs(times, channels)
+            current(), self._state, ffi.from_buffer(data), len(data), *outputs(times, channels)
         )
         return _filled(times, channels, count, out)
 
@@ -131,7 +127,7 @@ class T2Decoder:
         Returns new arrays, or views of out, which must have room for a tag per word.
         """
         words = len(data) // 4
-        times, channels = _room(words, out)
+        times, channels = room(words, out)
         count = lib.qkd_t2_decode(
             current(),
             self._state,
@@ -139,7 +135,7 @@ class T2Decoder:
             words,
             self._flavour,
             self._tick_ps,
-            *_outputs(times, channels),
+            *outputs(times, channels),
         )
         if self._tick_ps != self._resolution_ps:
             times[:count] = np.rint(times[:count] * self._resolution_ps)
@@ -162,8 +158,8 @@ def decode_qutag(data: Data, *, header: Literal["present", "absent"] = "present"
             raise ValueError("this is not a quTAG file: its magic bytes are missing")
         data = memoryview(data)[_QUTAG_HEADER_BYTES:]
     count = len(data) // _QUTAG_RECORD_BYTES
-    times, channels = _room(count, None)
-    backward = lib.qkd_qutag_decode(ffi.from_buffer(data), count, *_outputs(times, channels))
+    times, channels = room(count, None)
+    backward = lib.qkd_qutag_decode(ffi.from_buffer(data), count, *outputs(times, channels))
     return Recording(times, channels, count, backward_steps=int(backward))
 
 
@@ -181,28 +177,15 @@ def decode_idq(data: Data, *, channel: int, reference_index: bool = False) -> Re
 
 def _decode_events(data: Data, kernel: Callable[..., int]) -> Recording:
     events = len(data) // 8
-    times, channels = _room(4 * events, None)
+    times, channels = room(4 * events, None)
     counts = ffi.new("qkd_word_counts *")
-    tags = kernel(current(), ffi.from_buffer(data), events, *_outputs(times, channels), counts)
+    tags = kernel(current(), ffi.from_buffer(data), events, *outputs(times, channels), counts)
     return Recording(
         *_filled(times, channels, tags, None),
         int(counts.words),
         int(counts.dummies),
         int(counts.backward_steps),
     )
-
-
-def _room(tags: int, out: Out | None) -> Out:
-    if out is None:
-        return np.empty(tags, np.int64), np.empty(tags, np.uint8)
-    if out[0].dtype != np.int64 or out[1].dtype != np.uint8:
-        raise ValueError("out must be int64 and uint8 arrays")
-    for shape, flags in ((out[0].shape, out[0].flags), (out[1].shape, out[1].flags)):
-        if len(shape) != 1 or shape[0] < tags:
-            raise ValueError(f"out must be flat arrays with room for {tags} tags")
-        if not (flags.c_contiguous and flags.writeable):
-            raise ValueError("out must be contiguous and writeable")
-    return out
 
 
 def _filled(times: Times, channels: Channels, tags: int, out: Out | None) -> Out:
@@ -212,7 +195,3 @@ def _filled(times: Times, channels: Channels, tags: int, out: Out | None) -> Out
     times.resize(tags, refcheck=False)
     channels.resize(tags, refcheck=False)
     return times, channels
-
-
-def _outputs(times: Times, channels: Channels) -> tuple[object, object]:
-    return ffi.from_buffer("int64_t[]", times), ffi.from_buffer("uint8_t[]", channels)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qkd_native._kernels import ffi, lib
-from qkd_native.decode import Channels, Data, Times
+from qkd_native.arrays import Channels, Times
+from qkd_native.decode import Data
 
 _CHANNELS = 4
 _WORD_BYTES = 8

@@ -74,7 +74,7 @@ def map_time(time_ps: int, clock: tuple[int, int, float]) -> int:
 
 
 class Correlator:
-    """Correlates counts over a cyclic length of 2^log2_size bins; one thread at a time.
+    """Correlates counts by transforms of 2^log2_size bins; one thread at a time.
 
     Raises ValueError unless 10 <= log2_size <= 20.
     """
@@ -84,16 +84,16 @@ class Correlator:
             raise ValueError("sizes are 2^10 to 2^20")
         self.size = 1 << log2_size
         self._log2_size = log2_size
-        self._twiddles, self._roots = _tables(log2_size)
+        self._tables = _tables(log2_size)
         self._scratch = _aligned(lib.qkd_search_scratch(log2_size))
 
     def correlate(self, a: Bins, b: Bins, lags: Floats, floor: Floats) -> None:
         """lags[l] = Σ a[i] b[i + l], b being 0 beyond its end, less its smooth part.
 
         That part, which floor is increased by, is interpolated between the means of SMOOTH lags.
-        Relative to the greatest sum, the error is some 1e-6. Raises ValueError if the lengths are
-        no multiple of SMOOTH, differ, or exceed 2 (size - len(a) + 1), or a is empty or longer than
-        the size.
+        Relative to the greatest sum, the error is some 1e-6. Every size - len(a) + 1 lags take a
+        transform there and one back. Raises ValueError if the lengths are no multiple of SMOOTH or
+        differ, or a is empty or longer than the size.
         """
         for counts in (a, b):
             if counts.dtype != np.uint8 or counts.ndim != 1:
@@ -103,8 +103,6 @@ class Correlator:
                 raise ValueError(f"lags and floor are flat float32 arrays of {SMOOTH} n")
         if len(lags) != len(floor) or not 0 < len(a) <= self.size:
             raise ValueError("as many lags as floor; a is not empty, nor longer than the size")
-        if len(lags) > 2 * (self.size - len(a) + 1):
-            raise ValueError("more lags than the size allows")
         tier = current()
         lib.qkd_search_correlate(
             tier,
@@ -113,8 +111,7 @@ class Correlator:
             _bytes(b),
             len(b),
             self._log2_size,
-            _floats(self._twiddles),
-            _floats(self._roots),
+            _floats(self._tables),
             _floats(self._scratch),
             _floats(lags),
             len(lags),
@@ -158,9 +155,8 @@ def lines(plane: Floats, columns: int, slopes: npt.NDArray[np.float64]) -> Lines
     least = fine.min()
     fine -= least
     base += least
-    reach = int(base.max())
     scratch = np.empty(
-        lib.qkd_search_lines_scratch(len(slopes), len(fine_slopes), reach), np.float32
+        lib.qkd_search_lines_scratch(groups, len(fine_slopes), int(base.max())), np.uint8
     )
     sums = np.empty(columns, np.float32)
     slope = np.empty(columns, np.int32)
@@ -176,7 +172,7 @@ def lines(plane: Floats, columns: int, slopes: npt.NDArray[np.float64]) -> Lines
         len(slopes),
         _int32(fine),
         len(fine_slopes),
-        _floats(scratch),
+        ffi.from_buffer(scratch),
         _floats(sums),
         _int32(slope),
     )
@@ -221,6 +217,7 @@ def plane(
         raise ValueError("times are within ±2^61 ps")
     counts = np.zeros(shape, np.uint32)
     lib.qkd_search_plane(
+        current(),
         _int64(a),
         len(a),
         _int64(b),
@@ -245,20 +242,10 @@ def _group(rows: int) -> int:
 
 
 @cache
-def _tables(log2_size: int) -> tuple[Floats, Floats]:
-    size = 1 << log2_size
-    rows = lib.qkd_search_rows(log2_size)
-    turns = np.outer(np.arange(rows), np.arange(size // rows)).ravel()
-    twiddles = _aligned(2 * size)
-    _turn(turns / size, twiddles)
-    roots = _aligned(2 * rows)
-    _turn(np.arange(rows) / rows, roots)
-    return twiddles, roots
-
-
-def _turn(turns: npt.NDArray[np.float64], table: Floats) -> None:
-    table[: len(turns)] = np.cos(2 * np.pi * turns)
-    table[len(turns) :] = -np.sin(2 * np.pi * turns)
+def _tables(log2_size: int) -> Floats:
+    tables = _aligned(lib.qkd_search_tables_room(log2_size))
+    lib.qkd_search_make_tables(log2_size, _floats(tables))
+    return tables
 
 
 def _aligned(count: int) -> Floats:

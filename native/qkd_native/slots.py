@@ -7,13 +7,10 @@ middle of a pulse's slot.
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from qkd_native._kernels import ffi, lib
+from qkd_native.arrays import Channels, Out, Times, outputs, room
 from qkd_native.tier import current
-
-Times = npt.NDArray[np.int64]
-Channels = npt.NDArray[np.uint8]
 
 _SHORTEST_PS, _LONGEST_PS = 64, 1 << 26
 _LONGEST_INTERVAL = 1 << 16
@@ -63,28 +60,27 @@ class SlotTracker:
         self._grid.phase_gain = round(256 * phase_gain)
         self._grid.period_gain = round(256 * period_gain)
 
-    def assign(self, times: Times, channels: Channels) -> tuple[Times, Channels]:
+    def assign(self, times: Times, channels: Channels, out: Out | None = None) -> Out:
         """Slots (int64) and channels of the tags within the gate, in their order.
 
         times are int64 ps in time order, channels uint8. Several tags of one slot are all given.
-        Raises ValueError for other arrays, and where a tag is 37 minutes or more from the last
-        tracking step; nothing has been taken then.
+        Returns new arrays, or views of out, which must have room for as many tags and share no
+        memory with them. Raises ValueError for other arrays, and where a tag is 37 minutes or more
+        from the last tracking step; nothing has been taken then, but out may have been written to.
         """
         count = len(times)
         if times.dtype != np.int64 or channels.dtype != np.uint8:
             raise ValueError("times are int64, channels are uint8")
         if times.shape != (count,) or channels.shape != (count,):
             raise ValueError("times and channels are flat and of one length")
-        slots = np.empty(count, np.int64)
-        slot_channels = np.empty(count, np.uint8)
+        slots, slot_channels = room(count, out)
         accepted = lib.qkd_slots_assign(
             current(),
             self._grid,
             ffi.from_buffer("int64_t[]", np.ascontiguousarray(times)),
             ffi.from_buffer("uint8_t[]", np.ascontiguousarray(channels)),
             count,
-            ffi.from_buffer("int64_t[]", slots),
-            ffi.from_buffer("uint8_t[]", slot_channels),
+            *outputs(slots, slot_channels),
         )
         if accepted < 0:
             raise ValueError("a tag is too far from the last tracking step")

@@ -107,15 +107,15 @@ static int bins_and_maps(const vector *v) {
   return failures;
 }
 
-static int plane(const vector *v) {
+static int plane(const vector *v, int tier) {
   size_t a_bytes, b_bytes;
   int64_t *a = given(v, "a", &a_bytes), *b = given(v, "b", &b_bytes);
   const size_t rows = (size_t)number(v, "rows"), columns = (size_t)number(v, "columns");
   uint32_t *counts = room(rows * columns, 4);
-  qkd_search_plane(a, a_bytes / 8, b, b_bytes / 8, number(v, "origin_ps"), number(v, "offset_ps"),
-                   number(v, "rate_q64"), number(v, "first_ps"), number(v, "row_ps"),
-                   number(v, "used_ps"), rows, number(v, "low_ps"), (int)number(v, "shift"),
-                   columns, counts);
+  qkd_search_plane(tier, a, a_bytes / 8, b, b_bytes / 8, number(v, "origin_ps"),
+                   number(v, "offset_ps"), number(v, "rate_q64"), number(v, "first_ps"),
+                   number(v, "row_ps"), number(v, "used_ps"), rows, number(v, "low_ps"),
+                   (int)number(v, "shift"), columns, counts);
   const int failures = wrong_bytes(v, "plane", counts, 4 * rows * columns);
   free(counts);
   free(b);
@@ -123,39 +123,31 @@ static int plane(const vector *v) {
   return failures;
 }
 
-enum { LOG2_SIZE = 10, SIZE = 1 << LOG2_SIZE };
+enum { LOG2_SIZE = 10 };
 
-/* The numbers e^(-2 pi i j k / size) by row j and column k, or with one row those of j = 1. */
-static void turn(float *table, size_t rows, size_t columns, size_t size) {
-  const double angle = 2 * acos(-1.0) / (double)size;
-  const size_t count = rows * columns;
-  for (size_t i = 0; i < count; i++) {
-    const size_t turns = rows > 1 ? i / columns * (i % columns) : i;
-    table[i] = (float)cos(angle * (double)turns);
-    table[count + i] = (float)-sin(angle * (double)turns);
-  }
+static float *aligned_floats(size_t count) {
+  float *at = aligned_alloc(64, (4 * count + 63) / 64 * 64);
+  if (at == NULL) broken("no memory");
+  return at;
 }
 
 static int correlate(const vector *v, int tier) {
-  static float twiddles[2 * SIZE] __attribute__((aligned(64)));
-  static float roots[2 * SIZE] __attribute__((aligned(64)));
-  const size_t rows = qkd_search_rows(LOG2_SIZE), lag_count = (size_t)number(v, "lags");
-  turn(twiddles, rows, SIZE / rows, SIZE);
-  turn(roots, 1, rows, rows);
+  const size_t lag_count = (size_t)number(v, "lags");
   size_t a_count, b_count;
   uint8_t *a = given(v, "a", &a_count), *b = given(v, "b", &b_count);
   for (size_t i = 0; i < a_count; i++) a[i] %= 8;
   for (size_t i = 0; i < b_count; i++) b[i] %= 8;
-  float *scratch = aligned_alloc(64, 4 * qkd_search_scratch(LOG2_SIZE));
-  if (scratch == NULL) broken("no memory");
+  float *scratch = aligned_floats(qkd_search_scratch(LOG2_SIZE));
+  float *tables = aligned_floats(qkd_search_tables_room(LOG2_SIZE));
+  qkd_search_make_tables(LOG2_SIZE, tables);
   float *lags = room(lag_count, 4);
   int64_t *sums = room(lag_count, 8);
-  qkd_search_correlate(tier, a, a_count, b, b_count, LOG2_SIZE, twiddles, roots, scratch, lags,
-                       lag_count);
+  qkd_search_correlate(tier, a, a_count, b, b_count, LOG2_SIZE, tables, scratch, lags, lag_count);
   for (size_t i = 0; i < lag_count; i++) sums[i] = llrintf(lags[i]);
   const int failures = wrong_bytes(v, "sums", sums, 8 * lag_count);
   free(sums);
   free(lags);
+  free(tables);
   free(scratch);
   free(b);
   free(a);
@@ -181,7 +173,7 @@ static int lines(const vector *v, int tier) {
   int32_t *slope = small(v, "slope", (int)slopes, &drifts), reach = 0;
   for (size_t i = 0; i < bases; i++) reach = base[i] > reach ? base[i] : reach;
   float *counts = room(cells, 4), *best = room(columns, 4);
-  float *scratch = room(qkd_search_lines_scratch(drifts, slopes, (size_t)reach), 4);
+  void *scratch = room(qkd_search_lines_scratch(bases / drifts, slopes, (size_t)reach), 1);
   int32_t *drift = room(columns, 4);
   for (size_t i = 0; i < cells; i++) counts[i] = (float)bytes[i];
   qkd_search_lines(tier, counts, rows, cells / rows, columns, group, base, slope, drifts, fine,
@@ -200,7 +192,7 @@ static int lines(const vector *v, int tier) {
 }
 
 static int search(const vector *v, int tier) {
-  if (is(v, "plane")) return plane(v);
+  if (is(v, "plane")) return plane(v, tier);
   if (is(v, "correlate")) return correlate(v, tier);
   if (is(v, "lines")) return lines(v, tier);
   return bins_and_maps(v);

@@ -25,23 +25,13 @@ static void *room(size_t bytes) {
   return memory;
 }
 
-enum { LOG2_SIZE = 11, SIZE = 1 << LOG2_SIZE, A_COUNT = 700, LAGS = 2688 };
+enum { LOG2_SIZE = 11, A_COUNT = 700, LAGS = 3200 }; /* three transforms there and back */
 
-static int correlations(void) {
+static int correlations(int log2_size) {
   int failures = 0;
-  const size_t rows = qkd_search_rows(LOG2_SIZE);
-  float *twiddles = room(2 * SIZE * sizeof(float)), *roots = room(2 * rows * sizeof(float));
-  float *scratch = room(qkd_search_scratch(LOG2_SIZE) * sizeof(float));
-  const double turn = 2 * acos(-1.0);
-  for (size_t i = 0; i < SIZE; i++) {
-    const double angle = turn * (double)(i / (SIZE / rows) * (i % (SIZE / rows))) / SIZE;
-    twiddles[i] = (float)cos(angle);
-    twiddles[SIZE + i] = (float)-sin(angle);
-  }
-  for (size_t i = 0; i < rows; i++) {
-    roots[i] = (float)cos(turn * (double)i / (double)rows);
-    roots[rows + i] = (float)-sin(turn * (double)i / (double)rows);
-  }
+  float *tables = room(qkd_search_tables_room(log2_size) * sizeof(float));
+  float *scratch = room(qkd_search_scratch(log2_size) * sizeof(float));
+  qkd_search_make_tables(log2_size, tables);
   static uint8_t a[A_COUNT], b[LAGS + A_COUNT];
   static float lags[3][LAGS], floors[3][LAGS];
   uint64_t seed = 1;
@@ -50,8 +40,8 @@ static int correlations(void) {
     for (size_t i = 0; i < sizeof b; i++) b[i] = (uint8_t)(drawn(&seed) % 4);
     memset(floors, 0, sizeof floors);
     for (int tier = 0; tier <= qkd_tier_best(); tier++) {
-      qkd_search_correlate(tier, a, A_COUNT, b, b_count, LOG2_SIZE, twiddles, roots, scratch,
-                           lags[tier], LAGS);
+      qkd_search_correlate(tier, a, A_COUNT, b, b_count, log2_size, tables, scratch, lags[tier],
+                           LAGS);
       for (size_t l = 0; tier == 0 && l < LAGS; l++) {
         uint32_t sum = 0;
         for (size_t i = 0; i < A_COUNT && i + l < b_count; i++) sum += (uint32_t)a[i] * b[i + l];
@@ -62,8 +52,7 @@ static int correlations(void) {
       failures += check(!memcmp(floors[0], floors[tier], sizeof floors[0]), "floor, every tier");
     }
   }
-  free(twiddles);
-  free(roots);
+  free(tables);
   free(scratch);
   return failures;
 }
@@ -91,7 +80,7 @@ static int sums_along_lines(void) {
   for (size_t i = 0; i < DRIFTS * GROUPS; i++) base[i] = (int32_t)(drawn(&seed) % 180);
   for (size_t i = 0; i < DRIFTS; i++) slope[i] = (int32_t)(drawn(&seed) % SLOPES);
   for (size_t i = 0; i < SLOPES * GROUP; i++) fine[i] = (int32_t)(drawn(&seed) % 20);
-  float *scratch = room(qkd_search_lines_scratch(DRIFTS, SLOPES, 180) * sizeof(float));
+  void *scratch = room(qkd_search_lines_scratch(GROUPS, SLOPES, 180));
   for (int tier = 0; tier <= qkd_tier_best(); tier++) {
     qkd_search_lines(tier, plane, ROWS, STRIDE, COLUMNS, GROUP, base, slope, DRIFTS, fine, SLOPES,
                      scratch, best[tier], drift[tier]);
@@ -133,12 +122,13 @@ static int bins_by_hand(void) {
   return failures;
 }
 
-static int pairs_by_hand(void) {
+static int pairs_by_hand(int tier) {
   static uint32_t plane[2 * 3];
+  memset(plane, 0, sizeof plane);
   /* Rows [0, 100) and [100, 200), of which 60 ps are used; lags of 8 ps from -8 on. */
   const int64_t a[5] = {10, 59, 60, 110, 300};
   const int64_t b[12] = {1, 2, 9, 10, 17, 18, 25, 26, 60, 61, 120, 121};
-  qkd_search_plane(a, 5, b, 12, 0, 0, 0, 0, 100, 60, 2, -8, 3, 3, plane);
+  qkd_search_plane(tier, a, 5, b, 12, 0, 0, 0, 0, 100, 60, 2, -8, 3, 3, plane);
   static const uint32_t expected[6] = {2, 4, 2, 0, 0, 2};
   int failures = check(plane[0] == expected[0], "lags -8 to -1");
   failures += check(plane[1] == expected[1], "lags 0 to 7");
@@ -146,7 +136,7 @@ static int pairs_by_hand(void) {
   failures += check(plane[3] == 0 && plane[4] == 0 && plane[5] == expected[5], "the next row");
   memset(plane, 0, sizeof plane);
   /* A tenth faster from 10 on, and 4 ahead: 110 is seen at 124. */
-  qkd_search_plane(a + 3, 1, b, 12, 10, 4, INT64_MAX / 5, 100, 100, 100, 1, -8, 3, 3, plane);
+  qkd_search_plane(tier, a + 3, 1, b, 12, 10, 4, INT64_MAX / 5, 100, 100, 100, 1, -8, 3, 3, plane);
   failures += check(plane[0] == 2 && plane[1] == 0 && plane[2] == 0, "a drifting clock");
   int64_t mapped[2];
   qkd_search_map(a + 2, 2, 10, 4, INT64_MAX / 5, mapped);
@@ -154,19 +144,53 @@ static int pairs_by_hand(void) {
   return failures;
 }
 
+enum { TIMES = 5000, PAIR_ROWS = 3, PAIR_COLUMNS = 40 };
+
+/* Rows of many times, a few pairs or many an a. */
+static int pairs_of_every_tier(int shift) {
+  static int64_t a[TIMES], b[TIMES];
+  static uint32_t plane[3][PAIR_ROWS * PAIR_COLUMNS], expected[PAIR_ROWS * PAIR_COLUMNS];
+  uint64_t seed = (uint64_t)shift;
+  for (size_t i = 1; i < TIMES; i++) {
+    a[i] = a[i - 1] + drawn(&seed) % 200;
+    b[i] = b[i - 1] + drawn(&seed) % 200;
+  }
+  memset(plane, 0, sizeof plane);
+  memset(expected, 0, sizeof expected);
+  const int64_t length = a[TIMES - 1] / PAIR_ROWS, low = -(INT64_C(20) << shift);
+  for (size_t i = 0; i < TIMES; i++) {
+    const size_t row = (size_t)(a[i] / length);
+    for (size_t j = 0; j < TIMES && row < PAIR_ROWS; j++) {
+      const int64_t lag = b[j] - a[i] - 7 - low;
+      if (lag >= 0 && lag >> shift < PAIR_COLUMNS)
+        expected[row * PAIR_COLUMNS + (size_t)(lag >> shift)]++;
+    }
+  }
+  int failures = 0;
+  for (int tier = 0; tier <= qkd_tier_best(); tier++) {
+    qkd_search_plane(tier, a, TIMES, b, TIMES, 0, 7, 0, 0, length, length, PAIR_ROWS, low, shift,
+                     PAIR_COLUMNS, plane[tier]);
+    failures += check(!memcmp(expected, plane[tier], sizeof expected), "pairs, every tier");
+  }
+  return failures;
+}
+
 /* Meaningless, but nothing is written outside of the plane. */
-static int times_in_disorder(void) {
+static int times_in_disorder(int tier) {
   uint32_t *plane = room(4);
   plane[0] = 0;
   const int64_t a[2] = {0, 0}, b[4] = {0, 0, 0, INT64_MIN};
-  qkd_search_plane(a, 2, b, 4, 0, 0, INT64_MAX / 5, 0, 1, 1, 1, 0, 0, 1, plane);
+  qkd_search_plane(tier, a, 2, b, 4, 0, 0, INT64_MAX / 5, 0, 1, 1, 1, 0, 0, 1, plane);
   const int failures = check(plane[0] == 6, "those in the column are counted");
   free(plane);
   return failures;
 }
 
 int main(void) {
-  const int failures = times_in_disorder() +
-      correlations() + smooth_part() + sums_along_lines() + bins_by_hand() + pairs_by_hand();
+  int failures = correlations(LOG2_SIZE) + correlations(LOG2_SIZE + 1) + smooth_part() +
+                 sums_along_lines() + bins_by_hand();
+  for (int shift = 0; shift < 12; shift += 3) failures += pairs_of_every_tier(shift);
+  for (int tier = 0; tier <= qkd_tier_best(); tier++)
+    failures += pairs_by_hand(tier) + times_in_disorder(tier);
   return failures ? 1 : 0;
 }

@@ -52,7 +52,7 @@ def test_a_correlation_is_that_of_numpy_less_its_smooth_part(seed, log2_size, pa
     draw = np.random.default_rng(seed)
     correlator = search.Correlator(log2_size)
     a = draw.poisson(1.5, max(1, int(part * correlator.size))).astype(np.uint8)
-    lags = int(lagged * 2 * (correlator.size - len(a) + 1)) // search.SMOOTH * search.SMOOTH
+    lags = int(lagged * 3 * (correlator.size - len(a) + 1)) // search.SMOOTH * search.SMOOTH
     b = draw.poisson(1.5, int(filled * (lags + len(a)))).astype(np.uint8)
 
     def run():
@@ -121,7 +121,8 @@ def test_every_pair_is_counted_by_time_and_lag(a, b, data):
     used = data.draw(st.integers(1, row))
     bits = data.draw(st.integers(0, 8))
     shape = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 30))
-    found = search.plane(a, b, (origin, offset, rate), begin, row, used, low, bits, shape)
+    clock = origin, offset, rate
+    (found,) = every_tier(lambda: (search.plane(a, b, clock, begin, row, used, low, bits, shape),))
     expected = np.zeros(shape, np.int64)
     for time in a.tolist():
         index, into = divmod(time - begin, row)
@@ -145,7 +146,6 @@ def test_what_does_not_fit_is_refused():
         lambda: correlator.correlate(bins, bins, lags[:9], lags[:9]),
         lambda: correlator.correlate(bins, bins, lags, np.zeros(128, np.float32)),
         lambda: correlator.correlate(np.zeros(1025, np.uint8), bins, lags, lags),
-        lambda: correlator.correlate(np.zeros(1000, np.uint8), bins, lags, lags),
         lambda: search.lines(np.zeros((0, 9), np.float32), 1, np.zeros(1)),
         lambda: search.lines(np.zeros((9, 9), np.float32), 9, np.zeros(1)),
         lambda: search.lines(np.zeros((9, 20), np.float32), 9, np.ones(1)),

@@ -110,6 +110,28 @@ def test_tags_out_of_reach_are_refused_and_change_nothing():
     assert tracker.assign(np.array([3001], np.int64), np.zeros(1, np.uint8))[0].tolist() == [3]
 
 
+def test_slots_stand_in_arrays_of_the_callers():
+    draw = np.random.default_rng(2)
+    slots, times = pulses(draw, 1000, 100)
+    channels = draw.integers(0, 4, 100, np.uint8)
+    out = np.empty(120, np.int64), np.empty(100, np.uint8)
+    for tier in supported():
+        with forced(tier):
+            found, kept = SlotTracker(1000, 300).assign(times, channels, out)
+        assert found.base is out[0] and kept.base is out[1]
+        assert np.array_equal(found, slots) and np.array_equal(kept, channels)
+    tracker = SlotTracker(1000, 300)
+    for bad in (
+        (out[0][:99], out[1]),
+        (out[0], out[1][:99]),
+        (out[0].astype(np.float64), out[1]),
+        (np.empty(240, np.int64)[::2], out[1]),
+    ):
+        with pytest.raises(ValueError, match="out must"):
+            tracker.assign(times, channels, bad)
+    assert tracker.accepted == tracker.rejected == 0
+
+
 def test_wrong_arrays_and_settings_are_refused():
     tracker = SlotTracker(1000, 100)
     with pytest.raises(ValueError, match="int64"):

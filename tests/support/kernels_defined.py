@@ -110,7 +110,8 @@ def _lines(case: Case) -> Answers:
     slopes = fine.size // case["group"]
     best = np.empty(case["columns"], np.float32)
     drift = np.empty(case["columns"], np.int32)
-    scratch = np.empty(lib.qkd_search_lines_scratch(slope.size, slopes, base.max()), np.float32)
+    groups = base.size // slope.size
+    scratch = np.empty(lib.qkd_search_lines_scratch(groups, slopes, base.max()), np.uint8)
     lib.qkd_search_lines(
         int(current()),
         ffi.from_buffer("float[]", plane),
@@ -122,7 +123,7 @@ def _lines(case: Case) -> Answers:
         slope.size,
         ffi.from_buffer("int32_t[]", (fine % 8).astype(np.int32)),
         slopes,
-        ffi.from_buffer("float[]", scratch),
+        ffi.from_buffer(scratch),
         ffi.from_buffer("float[]", best),
         ffi.from_buffer("int32_t[]", drift),
     )
