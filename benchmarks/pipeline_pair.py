@@ -46,7 +46,7 @@ class Post(msgspec.Struct, frozen=True):
             LinkTerms.of(self.link, self.name),
             self.address,
             self.tls,
-            DurableStore(open_link(store, self.link, self.name)),
+            DurableStore(open_link(store, self.link, self.name), store.in_thread),
             codec,
             SessionTiming(silence_timeout_s=60),
         )

@@ -85,7 +85,7 @@ class LinkRuntime:
             terms=LinkTerms.of(link, node.name),
             address=end.address,
             tls=node.tls,
-            store=DurableStore(store),
+            store=DurableStore(store, store.in_thread),
             codec=session_codec(ACQUISITION_MESSAGES + BLOCK_MESSAGES + RUNNING_MESSAGES),
         )
 

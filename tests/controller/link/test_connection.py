@@ -86,7 +86,7 @@ def endpoint(bench, tls, own, address="127.0.0.1:0", link=None, store=None):
         LinkTerms.of(link or bench.link_file(), own),
         address,
         tls,
-        bench.DurableStore(store or bench.MemoryStore()),
+        bench.DurableStore(store or bench.MemoryStore(), asyncio.to_thread),
         bench.CODEC,
         bench.TIMING,
         BackOff(0.05, 2.0, 0.2),
