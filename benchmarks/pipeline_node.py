@@ -24,6 +24,7 @@ from qkd_controller.link.running_messages import BlockCut
 from qkd_controller.link.session import Session, session_codec
 from qkd_controller.node.distilling import Distiller, window_blocks
 from qkd_controller.node.pace import Pace
+from qkd_controller.node.releases import Releases
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_native.bits import BitString
 
@@ -83,6 +84,7 @@ class _Node:
         job = self._job
         with KeyStore(Path(job.post.state_dir)) as store:
             end = job.post.endpoint(store, session_codec((*BLOCK_MESSAGES, BlockCut)))
+            self._reported = Releases(end.store, self._released)
             await serve(end, self._serve, self._enough)
         first, last = self._snapshots
         return Outcome(
@@ -105,9 +107,9 @@ class _Node:
             lambda: self._job.qber,
             LeakageMonitor(),
             self._pace,
+            self._reported,
             ignore,
             ignore,
-            self._released,
             lambda block, cause: self._discarded.append(cause),
         )
         try:
