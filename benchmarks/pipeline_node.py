@@ -105,6 +105,7 @@ class _Node:
             ),
             plan,
             lambda: self._job.qber,
+            lambda: plan.pairs * self._pace.window_blocks,
             LeakageMonitor(),
             self._pace,
             self._reported,

@@ -47,6 +47,7 @@ class Distiller:
         part: BlockPart,
         plan: BlockPlan,
         expected_qber: Callable[[], float],
+        waiting_pairs: Callable[[], int],
         monitor: LeakageMonitor,
         pace: Pace,
         releases: Releases,
@@ -58,6 +59,7 @@ class Distiller:
         self._part = part
         self._plan = plan
         self._expected_qber = expected_qber
+        self._waiting_pairs = waiting_pairs
         self._monitor = monitor
         self._on_sifted = on_sifted
         self._on_stage = on_stage
@@ -65,6 +67,7 @@ class Distiller:
         self._window = pace.window_blocks
         self._workspace = Workspace(plan.in_flight_mib * 2**20)
         self._pace = pace
+        pace.answered(session.agreement.round_trip_s)
         self._releases = releases
         self._in_flight: dict[int, MatchedBlock] = {}
         self._stages: dict[int, str] = {}
@@ -120,12 +123,12 @@ class Distiller:
                 self._plan,
                 expected_qber,
                 self._workspace,
-                method=self._pace.method(expected_qber, len(self._in_flight)),
+                method=self._pace.method(expected_qber, self._waiting_pairs()),
                 epsilon_authentication=block_epsilon(self._plan.pad_refill_bits),
                 monitor=self._monitor,
                 on_sifted=self._on_sifted,
             )
-            self._pace.finished(distilled.report)
+            self._pace.answered(distilled.report.key_string.answer_s)
             self._enter(block, "releasing")
             self._releases.begin(block, distilled.report)
             await self._session.release(_amplified(block, distilled, self._plan), channel)

@@ -306,6 +306,7 @@ class LinkRuntime:
         self._metrics.link_state.labels(self.link.name).state(after.value)
         if after is LinkState.KEYING:
             self.figures.begin()
+            self.pace.begin()
         tell = self._log.warn if after is LinkState.ALARM else self._log.emit
         tell(
             "link_state",

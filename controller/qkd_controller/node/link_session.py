@@ -95,6 +95,7 @@ class LinkSession:
             ),
             link.block,
             owner.expected_qber,
+            lambda: owner.matching.engine.settled_pairs,
             owner.monitor,
             owner.pace,
             owner.releases,

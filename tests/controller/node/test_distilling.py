@@ -57,6 +57,7 @@ class End:
             BlockPart(leads, leads),
             PLAN,
             lambda: 0.02,
+            lambda: 0,
             LeakageMonitor(),
             Pace(PLAN, window_blocks(PLAN)),
             self.releases,
