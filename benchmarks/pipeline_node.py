@@ -6,8 +6,6 @@ made up, the same seed at both ends.
 
 import asyncio
 import os
-import resource
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +14,18 @@ import msgspec
 import numpy as np
 from benchmarks.pipeline_meter import BENCHMARK, Meter
 from benchmarks.pipeline_pair import Post
+from benchmarks.pipeline_process import ignore, peak_rss_bytes, run, serve
 
 from qkd_controller.distillation.block import BlockPart, MatchedBlock
 from qkd_controller.distillation.report import BlockReport
 from qkd_controller.keys.store import KeyStore
 from qkd_controller.link.block_messages import BLOCK_MESSAGES
-from qkd_controller.link.connection import maintain
-from qkd_controller.link.endpoint import ConnectionState
 from qkd_controller.link.resumption import Resumption
 from qkd_controller.link.running_messages import BlockCut
 from qkd_controller.link.session import Session, session_codec
 from qkd_controller.node.distilling import Distiller, window_blocks
 from qkd_controller.node.pace import Pace
+from qkd_controller.node.releases import Releases
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_native.bits import BitString
 
@@ -72,14 +70,6 @@ class Outcome(msgspec.Struct, frozen=True):
     """Of it, what the benchmark made up and keeps."""
 
 
-def main() -> None:
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    os.sched_setaffinity(0, {job.post.core})
-    meter = Meter()
-    meter.install()
-    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_Node(job, meter).run())))
-
-
 class _Node:
     def __init__(self, job: Job, meter: Meter) -> None:
         self._job = job
@@ -98,21 +88,15 @@ class _Node:
         job = self._job
         with KeyStore(Path(job.post.state_dir)) as store:
             end = job.post.endpoint(store, session_codec((*BLOCK_MESSAGES, BlockCut)))
-            serving = asyncio.create_task(maintain(end, self._serve, self._on_state, _ignore))
-            done = asyncio.create_task(self._enough.wait())
-            await asyncio.wait({serving, done}, return_when=asyncio.FIRST_COMPLETED)
-            serving.cancel()
-            done.cancel()
-            await asyncio.wait({serving})
-            if not serving.cancelled():
-                serving.result()
+            self._reported = Releases(end.store, self._released)
+            await serve(end, self._serve, self._enough)
         first, last = self._snapshots
         return Outcome(
             tuple(self._releases[job.warm_blocks - 1 :]),
             tuple(self._discarded),
             {key: last[key] - first.get(key, 0.0) for key in last},
             self._kernel_s[1] - self._kernel_s[0],
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_rss_bytes(),
             sum(codes.nbytes for codes in (*self._templates, *self._spare)),
         )
 
@@ -126,11 +110,12 @@ class _Node:
             ),
             plan,
             lambda: self._job.qber,
+            lambda: plan.pairs * self._pace.window_blocks,
             LeakageMonitor(),
             self._pace,
-            _ignore,
-            _ignore,
-            self._released,
+            self._reported,
+            ignore,
+            ignore,
             lambda block, cause: self._discarded.append(cause),
         )
         try:
@@ -181,10 +166,6 @@ class _Node:
             self._snapshots.append(self._meter.snapshot())
             self._kernel_s.append(os.times().system)
 
-    def _on_state(self, state: ConnectionState, cause: str) -> None:
-        if cause:
-            print(f"{self._job.post.name}: {state.value}: {cause}", file=sys.stderr)
-
 
 @dataclass(repr=False)
 class _Recycled(MatchedBlock):
@@ -210,9 +191,5 @@ def _codes(job: Job, seed: int) -> np.ndarray:
     return bits ^ noise | bases[1] << 1
 
 
-def _ignore(*_: object) -> None:
-    """Nobody listens."""
-
-
 if __name__ == "__main__":
-    main()
+    run(Job, lambda job, meter: _Node(job, meter).run())

@@ -1,12 +1,14 @@
 """Two nodes' processes with what they need: certificates, a pairing, stores, ports, a core each."""
 
+import contextlib
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,7 +48,7 @@ class Post(msgspec.Struct, frozen=True):
             LinkTerms.of(self.link, self.name),
             self.address,
             self.tls,
-            DurableStore(open_link(store, self.link, self.name)),
+            DurableStore(open_link(store, self.link, self.name), store.in_thread),
             codec,
             SessionTiming(silence_timeout_s=60),
         )
@@ -60,33 +62,57 @@ def run_pair(
     job: Callable[[Post], msgspec.Struct],
     outcome: type[T],
 ) -> dict[str, T]:
-    """Runs the module once for each node, a job on its input, and reads an outcome from each."""
-    with tempfile.TemporaryDirectory(dir=state_dir) as folder, _nearby(rtt_ms) as ports:
+    """Runs the module once for each node, a job on its input, and reads an outcome from each.
+
+    SystemExit, which says why, as soon as either fails.
+    """
+    with tempfile.TemporaryDirectory(dir=state_dir) as folder:
         directory = Path(folder)
         authority = make_authority(directory / "pki", demo=True)
         secret = make_pairing(link, PAD_BYTES)
-        processes = {}
-        for core, (name, port) in enumerate(zip(NODES, ports, strict=True)):
-            credentials = make_certificate(directory / "pki", "node", name)
-            with KeyStore(directory / name) as store:
-                import_pairing(store, secret, name)
-            tls = Tls(
-                str(authority.certificate), str(credentials.certificate), str(credentials.key)
-            )
-            post = Post(name, link, f"127.0.0.1:{port}", tls, str(directory / name), core)
-            processes[name] = _started(module, job(post))
-        outcomes = {}
+        processes: dict[str, subprocess.Popen[bytes]] = {}
         try:
-            for name, process in processes.items():
-                output, _ = process.communicate()
-                if process.returncode:
-                    raise SystemExit(f"{name} failed with status {process.returncode}")
-                outcomes[name] = msgspec.json.decode(output, type=outcome)
+            ports = _connected(rtt_ms, processes)
+            for core, (name, port) in enumerate(zip(NODES, ports, strict=True)):
+                credentials = make_certificate(directory / "pki", "node", name)
+                with KeyStore(directory / name) as store:
+                    import_pairing(store, secret, name)
+                tls = Tls(
+                    str(authority.certificate), str(credentials.certificate), str(credentials.key)
+                )
+                post = Post(name, link, f"127.0.0.1:{port}", tls, str(directory / name), core)
+                processes[name] = _started(module, job(post))
+            return _outcomes(processes, outcome)
         finally:
             for process in processes.values():
                 process.kill()
                 process.wait()
-        return outcomes
+
+
+def _outcomes(processes: "dict[str, subprocess.Popen[bytes]]", outcome: type[T]) -> dict[str, T]:
+    """What the nodes write; the relay never ends by itself."""
+    outcomes: dict[str, T] = {}
+    with ThreadPoolExecutor(len(processes)) as threads:
+        outputs = {threads.submit(each.communicate): name for name, each in processes.items()}
+        try:
+            for done in as_completed(outputs):
+                name = outputs[done]
+                if name not in NODES or processes[name].returncode:
+                    raise SystemExit(f"{name} {_ended(processes[name].returncode)}")
+                outcomes[name] = msgspec.json.decode(done.result()[0], type=outcome)
+                if len(outcomes) == len(NODES):
+                    break
+        finally:
+            # Their threads wait for them.
+            for process in processes.values():
+                process.kill()
+    return outcomes
+
+
+def _ended(status: int) -> str:
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
 
 
 def _started(module: str, job: msgspec.Struct) -> "subprocess.Popen[bytes]":
@@ -96,27 +122,22 @@ def _started(module: str, job: msgspec.Struct) -> "subprocess.Popen[bytes]":
         stdout=subprocess.PIPE,
     )
     assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(job))
-    process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):  # it has died, and its status will tell
+        process.stdin.write(msgspec.json.encode(job))
+        process.stdin.close()
     process.stdin = None
     return process
 
 
-@contextmanager
-def _nearby(rtt_ms: float) -> Iterator[tuple[int, int]]:
-    """The ports of the listener and of the end that connects, so far apart."""
+def _connected(rtt_ms: float, processes: "dict[str, subprocess.Popen[bytes]]") -> tuple[int, int]:
+    """The ports of the listener and of the end that connects, by a relay if they are far apart."""
     listener, relay = _free_port(), _free_port()
     if not rtt_ms:
-        yield listener, listener
-        return
+        return listener, listener
     command = [sys.executable, "-m", "benchmarks.pipeline_delay"]
-    process = subprocess.Popen([*command, str(relay), str(listener), str(rtt_ms / 2)])
-    try:
-        time.sleep(1)
-        yield listener, relay
-    finally:
-        process.terminate()
-        process.wait()
+    processes["relay"] = subprocess.Popen([*command, str(relay), str(listener), str(rtt_ms / 2)])
+    time.sleep(1)
+    return listener, relay
 
 
 def _free_port() -> int:

@@ -6,9 +6,6 @@ run is one epoch, and its slices are counted once they are matched.
 """
 
 import asyncio
-import os
-import resource
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import msgspec
 import numpy as np
 from benchmarks.pipeline_meter import Meter
 from benchmarks.pipeline_pair import Post
+from benchmarks.pipeline_process import peak_rss_bytes, run, serve
 
 from qkd_controller.acquisition.announcing import AnnouncingEnd
 from qkd_controller.acquisition.reference import ReferenceEnd
@@ -23,8 +21,6 @@ from qkd_controller.config.node import Channel
 from qkd_controller.devices.tagger import RunStarted
 from qkd_controller.keys.store import KeyStore
 from qkd_controller.link.acquisition_messages import ACQUISITION_MESSAGES, SliceMatched, SlicesLost
-from qkd_controller.link.connection import maintain
-from qkd_controller.link.endpoint import ConnectionState
 from qkd_controller.link.errors import LinkError
 from qkd_controller.link.message import Message
 from qkd_controller.link.resumption import Resumption
@@ -71,14 +67,6 @@ class Outcome(msgspec.Struct, frozen=True):
     """Of it, the recorded tags."""
 
 
-def main() -> None:
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    os.sched_setaffinity(0, {job.post.core})
-    meter = Meter()
-    meter.install()
-    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_Node(job, meter).run())))
-
-
 class _Node:
     def __init__(self, job: Job, meter: Meter) -> None:
         self._job = job
@@ -98,14 +86,7 @@ class _Node:
         self._count_bytes()
         with KeyStore(Path(post.state_dir)) as store:
             end = post.endpoint(store, session_codec(ACQUISITION_MESSAGES))
-            serving = asyncio.create_task(maintain(end, self._serve, self._on_state, _ignore))
-            done = asyncio.create_task(self._enough.wait())
-            await asyncio.wait({serving, done}, return_when=asyncio.FIRST_COMPLETED)
-            serving.cancel()
-            done.cancel()
-            await asyncio.wait({serving})
-            if not serving.cancelled():
-                serving.result()
+            await serve(end, self._serve, self._enough)
         first, last = self._marks
         begin, *counts, before = first
         stop, *counts_then, after = last
@@ -119,7 +100,7 @@ class _Node:
             matched,
             sent,
             {key: after[key] - before.get(key, 0.0) for key in after},
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_rss_bytes(),
             self._tags.times_ps.nbytes + self._tags.channels.nbytes,
         )
 
@@ -182,10 +163,6 @@ class _Node:
 
         TlsPipe.write = counted  # type: ignore[method-assign]
 
-    def _on_state(self, state: ConnectionState, cause: str) -> None:
-        if cause:
-            print(f"{self._job.post.name}: {state.value}: {cause}", file=sys.stderr)
-
 
 async def _send(session: Session, outbox: Outbox) -> None:
     while True:
@@ -210,9 +187,5 @@ def _failed(error: LinkError) -> None:
     raise error
 
 
-def _ignore(*_: object) -> None:
-    """Nobody listens."""
-
-
 if __name__ == "__main__":
-    main()
+    run(Job, lambda job, meter: _Node(job, meter).run())

@@ -1,5 +1,6 @@
 """Slices of the reference stream: what they are for, and the queue of those that may become key."""
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -136,8 +137,12 @@ class SliceQueue:
 
     @property
     def settled_pairs(self) -> int:
-        """Pairs of the settled slices that stand before any unsettled one."""
-        return sum(len(self._entries[s].codes) for s in self.settled())
+        """Pairs of the settled slices that stand before any unsettled one.
+
+        Also while another thread has the queue in hand: of a moment ago.
+        """
+        ready = itertools.takewhile(self._settled, tuple(self._entries.values()))
+        return sum(len(entry.codes) for entry in ready)
 
     def settled(self) -> list[SliceId]:
         """The settled slices that stand before any unsettled one."""

@@ -93,6 +93,7 @@ class DeliveryServer:
     ) -> None:
         self._address = config.address
         self._tls = tls
+        self._pool = pool
         self._delivery = KeyDelivery(config, pool)
         self._on_event = on_event
         self._runner: web.AppRunner | None = None
@@ -152,19 +153,21 @@ class DeliveryServer:
 
     async def _status(self, request: web.Request) -> web.Response:
         caller, slave = _caller(request), request.match_info["slave"]
-        status = await asyncio.to_thread(self._delivery.status, caller, slave)
+        status = await self._pool.in_thread(lambda: self._delivery.status(caller, slave))
         return _json(200, msgspec.json.encode(status))
 
     async def _get_key(self, request: web.Request) -> web.Response:
         caller, slave = _caller(request), request.match_info["slave"]
         asked = parse_key_request(_query(request), await request.read())
-        keys = await asyncio.to_thread(self._delivery.get_key, caller, slave, asked)
+        keys = await self._pool.in_thread(lambda: self._delivery.get_key(caller, slave, asked))
         return self._deliver("enc_keys", caller, slave, keys)
 
     async def _get_key_with_ids(self, request: web.Request) -> web.Response:
         caller, master = _caller(request), request.match_info["master"]
         key_ids = parse_key_ids(_query(request), await request.read())
-        keys = await asyncio.to_thread(self._delivery.get_key_with_ids, caller, master, key_ids)
+        keys = await self._pool.in_thread(
+            lambda: self._delivery.get_key_with_ids(caller, master, key_ids)
+        )
         return self._deliver("dec_keys", master, caller, keys)
 
     def _deliver(

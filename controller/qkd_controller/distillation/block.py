@@ -246,12 +246,13 @@ class _Distillation:
     async def _sift(self) -> tuple[dict[StringName, BitString], int]:
         """Both strings, and how many events came of multi-clicks."""
         block, pairs = self._matched.block, self._pairs
-        for name in STRINGS:
-            room = self._workspace.lent(words_for(pairs))
-            self._rooms[name] = await self._held.enter_async_context(room)
-            self._rooms[name][-1:] = 0
-        bits, bases = (BitString(self._rooms[name], pairs) for name in STRINGS)
-        multi_clicks = await aside(pairs, self._matched.take_apart, bits, bases)
+        with self._workspace.beside(self._matched.codes.nbytes):
+            for name in STRINGS:
+                room = self._workspace.lent(words_for(pairs))
+                self._rooms[name] = await self._held.enter_async_context(room)
+                self._rooms[name][-1:] = 0
+            bits, bases = (BitString(self._rooms[name], pairs) for name in STRINGS)
+            multi_clicks = await aside(pairs, self._matched.take_apart, bits, bases)
         await self._channel.send(Bases(block, pairs, bases.packed.data))
         theirs = await self._channel.receive(Bases)
         if theirs.count != pairs:

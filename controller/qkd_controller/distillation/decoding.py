@@ -32,7 +32,7 @@ async def decode(
                 raise ProtocolError(f"{told.count} parities were told that were not asked for")
             talk.tally.rounds += 1
             talk.count(told.count)
-            await in_thread(corrector.absorb, request, told.parities)
+            await in_thread(corrector.absorb, request, told.bits)
     await talk.send(ParitiesWanted(talk.block, talk.name, 0, 0, ()))
 
 

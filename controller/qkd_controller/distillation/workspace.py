@@ -5,8 +5,8 @@ that is then done with it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import numpy as np
 
@@ -36,12 +36,15 @@ def shared_bytes(plan: BlockPlan) -> int:
 class Workspace:
     """Lends memory, wipes what comes back, and keeps it for the next who asks.
 
-    Of what is not lent it keeps at most spare_bytes, the newest.
+    Of what is not lent it keeps the newest, so much that all that blocks hold stays within
+    limit_bytes.
     """
 
-    def __init__(self, spare_bytes: int) -> None:
-        self._spare_bytes = spare_bytes
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
         self._spare: list[Words] = []
+        self.used_bytes = 0
+        """How much blocks hold, lent or of their own."""
         self.amplifying = asyncio.Lock()
         """To be held while amplifying, which takes more memory than all other stages."""
 
@@ -63,16 +66,30 @@ class Workspace:
             try:
                 await aside(8 * words // _WIPING, wipe, memory[:words])
             finally:
-                self._put_back(memory)
+                self._spare.append(memory)
+                self._use(-memory.nbytes)
+
+    @contextmanager
+    def beside(self, size_bytes: int) -> Iterator[None]:
+        """Counts what a block holds of its own."""
+        self._use(size_bytes)
+        try:
+            yield
+        finally:
+            self._use(-size_bytes)
 
     def _take(self, words: int) -> Words:
         """The smallest that is large enough, and not twice as large."""
         fitting = [i for i, spare in enumerate(self._spare) if words <= spare.size <= 2 * words]
-        if not fitting:
-            return np.empty(words, np.uint64)
-        return self._spare.pop(min(fitting, key=lambda i: self._spare[i].size))
+        if fitting:
+            memory = self._spare.pop(min(fitting, key=lambda i: self._spare[i].size))
+            self._use(memory.nbytes)
+            return memory
+        self._use(8 * words)
+        return np.empty(words, np.uint64)
 
-    def _put_back(self, memory: Words) -> None:
-        self._spare.append(memory)
-        while self.spare_bytes > self._spare_bytes:
+    def _use(self, more_bytes: int) -> None:
+        """So much more is used; what is spare makes room for it, the oldest first."""
+        self.used_bytes += more_bytes
+        while self._spare and self.used_bytes + self.spare_bytes > self._limit_bytes:
             del self._spare[0]

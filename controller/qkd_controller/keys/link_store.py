@@ -3,7 +3,8 @@
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from qkd_controller.config.link import LinkFile
 from qkd_controller.keys.contract import AmplifiedBlock, Direction, Half, PairingKeys
@@ -23,6 +24,8 @@ POOL_LINES = ("half0", "half1")
 """Each Half of the pool that the link fills."""
 
 LARGEST_BLOCK = 2**63 - 1
+
+T = TypeVar("T")
 
 
 def open_link(store: KeyStore, link: LinkFile, node: str) -> "SqliteLinkStore":
@@ -67,6 +70,10 @@ class SqliteLinkStore:
         self.node = str(row[1])
         self.peer = str(row[2])
         self.own_half = Half(row[3])
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """As KeyStore.in_thread()."""
+        return await self._store.in_thread(call)
 
     def pairing_keys(self) -> PairingKeys:
         with self._store.transaction() as connection:

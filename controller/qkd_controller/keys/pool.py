@@ -5,13 +5,16 @@ allocator, two applications that ask at both ends at once never get the same bit
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from qkd_controller.keys.contract import Half
 from qkd_controller.keys.errors import InsufficientKey, KeyNotFound, StoreError
 from qkd_controller.keys.key_id import LARGEST_KEY_BITS, Place, open_place, seal_place
 from qkd_controller.keys.link_store import POOL_LINES, SqliteLinkStore
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,10 @@ class KeyPool:
         self._own_half = own_half
         self._peer_half = Half(1 - own_half)
         self._key_id_key = store.pairing_keys().key_id_key
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """As KeyStore.in_thread()."""
+        return await self._store.in_thread(call)
 
     def status(self) -> PoolStatus:
         """How much key there is now."""

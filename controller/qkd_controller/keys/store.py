@@ -7,18 +7,23 @@ encrypted. A copy of an old database must never be put back: it would spend pads
 second time.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from qkd_controller.keys.errors import StoreError, StoreFull
 
 SCHEMA_VERSION = 2
+
+T = TypeVar("T")
 
 
 class KeyStore:
@@ -35,6 +40,8 @@ class KeyStore:
         self.directory = state_dir / "keys"
         self._path = self.directory / "keys.db"
         self._mutex = threading.Lock()
+        # Its own, so that no commit and no tag waits behind a kernel.
+        self._thread = ThreadPoolExecutor(1, "key-store")
         self._failure = ""
         self._scrub_due = True
         self._lock_file = self._lock_directory()
@@ -45,7 +52,11 @@ class KeyStore:
             raise
 
     def close(self) -> None:
-        """Closes the file and lets another process open it; closing twice is harmless."""
+        """Closes the file and lets another process open it; closing twice is harmless.
+
+        What was begun in its thread is done before.
+        """
+        self._thread.shutdown()
         with self._mutex:
             if self._lock_file < 0:
                 return
@@ -65,6 +76,16 @@ class KeyStore:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Runs a call that uses the store outside the event loop, in the order of asking.
+
+        A call that has begun ends whether its caller is cancelled or not. Raises StoreError once
+        the store is closed.
+        """
+        if self._lock_file < 0:
+            raise StoreError(self._failure)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     @contextlib.contextmanager
     def transaction(self, wipes: bool = False) -> Iterator[sqlite3.Connection]:

@@ -46,28 +46,18 @@ class StringMessage(BlockMessage, frozen=True):
         return self.string
 
 
-class _Leaked(StringMessage, frozen=True):
-    """So many bits about the reference's string, each of which costs one."""
+class _Told(StringMessage, frozen=True):
+    """So many bits of or about the reference's string, each of which costs one."""
 
     ledger_class: ClassVar[LedgerClass] = LedgerClass.LEAKED
     count: int
-
-    def cost_bits(self) -> int:
-        return self.count
-
-
-class _Parities(_Leaked, frozen=True):
-    parities: bytes
-
-    def __post_init__(self) -> None:
-        _check_packed(self.count, self.parities)
-
-
-class _Bits(_Leaked, frozen=True):
     bits: bytes
 
     def __post_init__(self) -> None:
         _check_packed(self.count, self.bits)
+
+    def cost_bits(self) -> int:
+        return self.count
 
 
 class CascadeBegun(StringMessage, frozen=True):
@@ -94,8 +84,12 @@ class ParityQuestions(StringMessage, frozen=True):
             raise ValueError(f"{len(self.nodes)} bytes do not hold {self.count} questions")
 
 
-class ParityAnswers(_Parities, frozen=True):
+class ParityAnswers(_Told, frozen=True):
     """The answers of one round: one parity of the reference's string each."""
+
+    @property
+    def parities(self) -> bytes:
+        return self.bits
 
 
 class SyndromesBegun(StringMessage, frozen=True):
@@ -114,7 +108,7 @@ class ParitiesWanted(StringMessage, frozen=True):
     frames: FrameNumbers
 
 
-class ParitiesTold(_Parities, frozen=True):
+class ParitiesTold(_Told, frozen=True):
     """The parities wanted, frame after frame."""
 
 
@@ -167,11 +161,11 @@ class FailingFrames(StringMessage, frozen=True):
     frames: FrameNumbers
 
 
-class FramesDisclosed(_Bits, frozen=True):
+class FramesDisclosed(_Told, frozen=True):
     """The reference's bits of the failing frames, one frame after another."""
 
 
-class StringDisclosed(_Bits, frozen=True):
+class StringDisclosed(_Told, frozen=True):
     """The reference's whole test string."""
 
     ledger_class: ClassVar[LedgerClass] = LedgerClass.DISCLOSED

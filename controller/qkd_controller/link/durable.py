@@ -1,4 +1,4 @@
-"""The durable store as sessions use it: in threads, one session at a time, never half done."""
+"""The durable store as sessions use it: in its thread, one session at a time, never half done."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -35,7 +35,7 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
 class DurableStore:
     """One link end's store; at any time at most one session holds a lease on it."""
 
-    def __init__(self, store: LinkStore, threads: Threads = asyncio.to_thread) -> None:
+    def __init__(self, store: LinkStore, threads: Threads) -> None:
         self._store = store
         self._threads = threads
         self._lock = asyncio.Lock()

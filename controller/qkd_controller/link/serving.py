@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from qkd_controller.config.errors import QkdError
@@ -41,6 +42,7 @@ async def greet(wire: Wire, terms: LinkTerms, check_key: bytes, timeout_s: float
     handshake = Handshake(terms, check_key)
     try:
         wire.write(handshake.hello())
+        greeted_s = time.perf_counter()
         while handshake.agreement is None:
             answer = handshake.receive(await wire.receive(timeout_s))
             if answer is not None:
@@ -50,7 +52,8 @@ async def greet(wire: Wire, terms: LinkTerms, check_key: bytes, timeout_s: float
     except LinkError as error:
         await _refuse(wire, str(error))
         raise
-    return handshake.agreement
+    # Whichever end is first: the proof that ends a greeting answers the hello that began it.
+    return replace(handshake.agreement, round_trip_s=time.perf_counter() - greeted_s)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """What two ends have agreed on before they speak: names, roles, the link file's digest."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -54,6 +55,8 @@ class Agreement:
     terms: LinkTerms
     session_nonce: bytes
     """The leader's nonce, then the follower's."""
+    round_trip_s: float = field(default=math.inf, compare=False)
+    """How quickly the peer answered the greeting, if that was measured here."""
 
     def context(self, label: str, *details: int | str) -> bytes:
         """An unambiguous encoding of the whole agreement, under a domain label."""

@@ -16,7 +16,6 @@ from qkd_controller.distillation.block import (
     MatchedBlock,
     distil,
 )
-from qkd_controller.distillation.report import BlockReport
 from qkd_controller.distillation.workspace import Workspace, shared_bytes, state_bytes
 from qkd_controller.keys.contract import AmplifiedBlock
 from qkd_controller.link.authentication import block_epsilon
@@ -25,10 +24,10 @@ from qkd_controller.link.dialogue import MOST_BLOCKS
 from qkd_controller.link.errors import BlockDiscarded, ProtocolError
 from qkd_controller.link.session import Session
 from qkd_controller.node.pace import Pace
+from qkd_controller.node.releases import Releases
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_controller.security.ledger import BlockLedger
 
-OnReleased = Callable[[int, BlockReport], None]
 OnDiscarded = Callable[[int, str], None]
 OnStage = Callable[[int, str], None]
 
@@ -48,25 +47,28 @@ class Distiller:
         part: BlockPart,
         plan: BlockPlan,
         expected_qber: Callable[[], float],
+        waiting_pairs: Callable[[], int],
         monitor: LeakageMonitor,
         pace: Pace,
+        releases: Releases,
         on_sifted: Callable[[int], None],
         on_stage: OnStage,
-        on_released: OnReleased,
         on_discarded: OnDiscarded,
     ) -> None:
         self._session = session
         self._part = part
         self._plan = plan
         self._expected_qber = expected_qber
+        self._waiting_pairs = waiting_pairs
         self._monitor = monitor
         self._on_sifted = on_sifted
         self._on_stage = on_stage
-        self._on_released = on_released
         self._on_discarded = on_discarded
         self._window = pace.window_blocks
         self._workspace = Workspace(plan.in_flight_mib * 2**20)
         self._pace = pace
+        pace.answered(session.agreement.round_trip_s)
+        self._releases = releases
         self._in_flight: dict[int, MatchedBlock] = {}
         self._stages: dict[int, str] = {}
         """Of the blocks in flight, in order."""
@@ -94,13 +96,14 @@ class Distiller:
 
     async def run(self) -> None:
         """Distils until cancelled; a session that fails ends it with its LinkError."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                while True:
-                    group.create_task(self._block(await self._opened.get()))
-        finally:
-            for unfinished in self._in_flight.values():
-                unfinished.wipe()
+        async with self._releases.during_session():
+            try:
+                async with asyncio.TaskGroup() as group:
+                    while True:
+                        group.create_task(self._block(await self._opened.get()))
+            finally:
+                for unfinished in self._in_flight.values():
+                    unfinished.wipe()
 
     async def refuse(self, block: int, cause: str) -> None:
         """Discards a block that the peer has cut and this end cannot make."""
@@ -120,20 +123,22 @@ class Distiller:
                 self._plan,
                 expected_qber,
                 self._workspace,
-                method=self._pace.method(expected_qber, len(self._in_flight)),
+                method=self._pace.method(expected_qber, self._waiting_pairs()),
                 epsilon_authentication=block_epsilon(self._plan.pad_refill_bits),
                 monitor=self._monitor,
                 on_sifted=self._on_sifted,
             )
+            self._pace.answered(distilled.report.key_string.answer_s)
             self._enter(block, "releasing")
+            self._releases.begin(block, distilled.report)
             await self._session.release(_amplified(block, distilled, self._plan), channel)
         except BlockDiscarded as discarded:
             self._session.close_block(block)
+            self._releases.discarded(block)
             whose = "the peer: " if discarded.by_peer else ""
             self._on_discarded(block, whose + discarded.cause)
         else:
-            self._pace.finished(distilled.report)
-            self._on_released(block, distilled.report)
+            self._releases.released(block)
         del self._in_flight[block], self._stages[block]
         self._one_less.set()
         self._tell()

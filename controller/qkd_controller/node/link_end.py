@@ -32,6 +32,7 @@ from qkd_controller.node.link_session import LinkSession
 from qkd_controller.node.matching import EventSource, Matching
 from qkd_controller.node.operator import RequestDeclined
 from qkd_controller.node.pace import Pace
+from qkd_controller.node.releases import Releases
 from qkd_controller.node.state import LinkState, StateMachine
 from qkd_controller.security.leakage import LeakageMonitor
 from qkd_controller.telemetry.events import EventLog
@@ -81,11 +82,13 @@ class LinkRuntime:
         resolution_ps = self.instruments.tagger.resolution_ps
         source = EventSource(link.timing, end.channels, resolution_ps)
         self.matching = Matching(engine, source, self._on_engine, self._on_engine_fault)
+        durable = DurableStore(store, store.in_thread)
+        self.releases = Releases(durable, self._on_released)
         self._endpoint = LinkEndpoint(
             terms=LinkTerms.of(link, node.name),
             address=end.address,
             tls=node.tls,
-            store=DurableStore(store),
+            store=durable,
             codec=session_codec(ACQUISITION_MESSAGES + BLOCK_MESSAGES + RUNNING_MESSAGES),
         )
 
@@ -173,7 +176,19 @@ class LinkRuntime:
     def on_stage(self, block: int, stage: str) -> None:
         self.figures.block, self.figures.stage = block, stage
 
-    def on_released(self, block: int, report: BlockReport) -> None:
+    def on_sifted(self, bits: int) -> None:
+        self.figures.sifted_bits.add(bits)
+        self._metrics.sifted.labels(self.link.name).inc(bits / 8)
+
+    def on_discarded(self, block: int, cause: str) -> None:
+        self.figures.discarded_block(cause)
+        self._metrics.blocks.labels(self.link.name, "discarded").inc()
+        self._emit("block_discarded", block=block, cause=cause)
+        in_row = self.figures.discards_in_row
+        if in_row == DISCARDS_TO_ALARM:
+            self._log.warn("no_key", link=self.link.name, blocks=in_row, cause=cause)
+
+    def _on_released(self, block: int, report: BlockReport) -> None:
         self.figures.released_block(report)
         name, key, test = self.link.name, report.key_string, report.test_string
         metrics = self._metrics
@@ -197,18 +212,6 @@ class LinkRuntime:
             epsilon=report.epsilons.total,
             durations_s={k: round(v, 4) for k, v in report.durations_s.items()},
         )
-
-    def on_sifted(self, bits: int) -> None:
-        self.figures.sifted_bits.add(bits)
-        self._metrics.sifted.labels(self.link.name).inc(bits / 8)
-
-    def on_discarded(self, block: int, cause: str) -> None:
-        self.figures.discarded_block(cause)
-        self._metrics.blocks.labels(self.link.name, "discarded").inc()
-        self._emit("block_discarded", block=block, cause=cause)
-        in_row = self.figures.discards_in_row
-        if in_row == DISCARDS_TO_ALARM:
-            self._log.warn("no_key", link=self.link.name, blocks=in_row, cause=cause)
 
     async def _stream(self) -> None:
         tagger = self.instruments.tagger
@@ -303,6 +306,7 @@ class LinkRuntime:
         self._metrics.link_state.labels(self.link.name).state(after.value)
         if after is LinkState.KEYING:
             self.figures.begin()
+            self.pace.begin()
         tell = self._log.warn if after is LinkState.ALARM else self._log.emit
         tell(
             "link_state",

@@ -8,7 +8,6 @@ from typing import Protocol
 from qkd_controller.acquisition.reference import ReferenceEnd
 from qkd_controller.config.link import LinkFile
 from qkd_controller.distillation.block import BlockPart, MatchedBlock
-from qkd_controller.distillation.report import BlockReport
 from qkd_controller.link.acquisition_messages import ACQUISITION_MESSAGES, Mode, TestResult
 from qkd_controller.link.errors import BlockDiscarded, LinkError, ProtocolError
 from qkd_controller.link.message import Message
@@ -29,6 +28,7 @@ from qkd_controller.node.instruments import Instruments
 from qkd_controller.node.matching import Matching
 from qkd_controller.node.outbox import Outbox
 from qkd_controller.node.pace import Pace
+from qkd_controller.node.releases import Releases
 from qkd_controller.node.state import LinkState
 from qkd_controller.node.steering import steer
 from qkd_controller.security.leakage import LeakageMonitor
@@ -51,6 +51,7 @@ class Owner(Protocol):
     matching: Matching
     monitor: LeakageMonitor
     pace: Pace
+    releases: Releases
 
     def conducted(self, state: LinkState, cause: str) -> None:
         """The session's view of the link has changed."""
@@ -66,9 +67,6 @@ class Owner(Protocol):
 
     def on_sifted(self, bits: int) -> None:
         """So many bits of a block were sifted, whatever becomes of them."""
-
-    def on_released(self, block: int, report: BlockReport) -> None:
-        """The block has made key at both ends."""
 
     def on_discarded(self, block: int, cause: str) -> None:
         """The block has made no key."""
@@ -97,11 +95,12 @@ class LinkSession:
             ),
             link.block,
             owner.expected_qber,
+            lambda: owner.matching.engine.settled_pairs,
             owner.monitor,
             owner.pace,
+            owner.releases,
             owner.on_sifted,
             owner.on_stage,
-            owner.on_released,
             owner.on_discarded,
         )
         self._conductor = (

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,8 @@ class Node:
         """Keeps what the store says fresh without touching the disk for each snapshot."""
         while True:
             for i, (runtime, pool) in enumerate(zip(self._links, self._pools, strict=True)):
-                self._stored[i] = await asyncio.to_thread(_stored, runtime, pool, runtime.store)
+                read = partial(_stored, runtime, pool, runtime.store)
+                self._stored[i] = await runtime.store.in_thread(read)
                 export(link_status(runtime, self._stored[i]), self._metrics)
             await asyncio.sleep(STORED_EVERY_S)
 

@@ -7,7 +7,6 @@ from collections import deque
 
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.method import Load, Method, choose_method
-from qkd_controller.distillation.report import BlockReport
 
 REMEMBERED_BLOCKS = 8
 
@@ -15,8 +14,7 @@ REMEMBERED_BLOCKS = 8
 class Pace:
     """Watches the blocks of a link come and go, over all its sessions.
 
-    The corrector's end asks it for the method of the next block. Before the first is done nothing
-    is known of round trips, and they count as none.
+    The corrector's end asks it for the method of the next block.
     """
 
     def __init__(self, plan: BlockPlan, window_blocks: int) -> None:
@@ -27,27 +25,33 @@ class Pace:
         self._opened_s: deque[float] = deque(maxlen=REMEMBERED_BLOCKS)
         self._answers_s: deque[float] = deque(maxlen=REMEMBERED_BLOCKS)
 
+    def begin(self) -> None:
+        """From now on pairs are collected for blocks."""
+        self._opened_s.clear()
+        self.opened()
+
     def opened(self) -> None:
         """A block has been cut."""
         self._opened_s.append(time.monotonic())
 
-    def finished(self, report: BlockReport) -> None:
-        """A block has been distilled."""
-        if math.isfinite(report.key_string.answer_s):
-            self._answers_s.append(report.key_string.answer_s)
+    def answered(self, answer_s: float) -> None:
+        """The peer has answered after so long: a round trip and a little work; inf if it did not.
 
-    def method(self, expected_qber: float, open_blocks: int) -> Method:
+        The greeting of a session tells before the first block does.
+        """
+        if math.isfinite(answer_s):
+            self._answers_s.append(answer_s)
+
+    def method(self, expected_qber: float, waiting_pairs: int) -> Method:
         """The method that makes most of the next block; the link file may force it.
 
-        Blocks that wait to be cut are not counted anywhere. Where as many are open as may be, some
-        do, and they are taken to be a window's worth.
+        So many settled pairs have not been cut into blocks yet.
         """
         plan = self._plan
-        waiting_blocks = self.window_blocks if open_blocks >= self.window_blocks else 0
         forced = None if plan.reconciliation == "auto" else plan.reconciliation
         load = Load(
             arriving_bits_per_s=plan.key_bits * self._blocks_per_s(),
-            waiting_bits=plan.key_bits * waiting_blocks,
+            waiting_bits=plan.key_bits * waiting_pairs / plan.pairs,
             in_conversation_bits=plan.key_bits * self.window_blocks,
             round_trip_s=min(self._answers_s, default=0.0),
             cores=self._cores,

@@ -52,6 +52,23 @@ def test_slices_settle_in_order_when_both_runs_are_clean():
     assert queue.settled_pairs == 20
 
 
+def test_settled_pairs_may_be_read_while_slices_are_taken(monkeypatch):
+    """As the event loop does while the engine's thread is at work."""
+    queue = SliceQueue(SliceCounts())
+    for index in range(3):
+        queue.append(SliceId(1, index), 7, codes(10))
+    settled = queue._settled
+
+    def interrupted(entry):
+        queue.drop_oldest()
+        return settled(entry)
+
+    monkeypatch.setattr(queue, "_settled", interrupted)
+    queue.verdict("announcing", 7, True)
+    queue.verdict("reference", 1, True)
+    assert queue.settled_pairs in (0, 10, 20, 30)
+
+
 def test_slices_of_an_unclean_run_go_whenever_they_come():
     counts = SliceCounts()
     queue = SliceQueue(counts)

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from busy import busy_threads
 
 from qkd_controller.cli.pki import Credentials, make_authority, make_certificate
 from qkd_controller.config.errors import ConfigError
@@ -64,6 +65,15 @@ async def test_an_address_in_use_is_one_clear_error(alice: Any, pki: Any) -> Non
     config = msgspec.structs.replace(alice.config, address=f"127.0.0.1:{alice.server.port}")
     with pytest.raises(DeliveryError, match="cannot listen on"):
         await DeliveryServer(config, tls, alice.pool).start()
+
+
+async def test_keys_are_delivered_while_kernels_take_every_thread(alice: Any, bob: Any) -> None:
+    async with busy_threads(), asyncio.timeout(20):
+        answer = await alice.ask("app-a", "POST", "app-b/enc_keys", {"number": 1})
+        assert answer.status == 200
+        ids = {"key_IDs": [{"key_ID": answer.body["keys"][0]["key_ID"]}]}
+        assert (await bob.ask("app-b", "POST", "app-a/dec_keys", ids)).body == answer.body
+        assert (await alice.ask("app-a", "GET", "app-b/status")).status == 200
 
 
 @pytest.mark.parametrize("address", ["", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000"])

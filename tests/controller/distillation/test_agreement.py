@@ -105,7 +105,7 @@ def spoil_answers(runs: int):
             begun += 1
             parities = bytearray(message.parities)
             parities[0] ^= 1
-            return msgspec.structs.replace(message, parities=bytes(parities))
+            return msgspec.structs.replace(message, bits=bytes(parities))
         return message
 
     return tamper
@@ -143,7 +143,7 @@ async def test_a_frame_beyond_repair_is_disclosed_and_charged_whole(
             spoiled = np.full(message.count, True) if repairing else questions >> 20 == 2
             parities = BitString.from_bytes(message.parities, message.count)
             parities.words ^= BitString.of(spoiled.astype(np.uint8)).words
-            return msgspec.structs.replace(message, parities=parities.to_bytes())
+            return msgspec.structs.replace(message, bits=parities.to_bytes())
         return message
 
     questions, repairing = np.empty(0, np.uint32), False

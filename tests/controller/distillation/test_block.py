@@ -63,7 +63,7 @@ def assert_every_leaked_bit_is_in_the_ledger(pair) -> None:
     disclosed = Counter[str]()
     for _, message in pair.sent:
         if isinstance(message, ParityAnswers | ParitiesTold):
-            assert len(message.parities) == -(-message.count // 8)
+            assert len(message.bits) == -(-message.count // 8)
             leaked[message.string] += message.count
         elif isinstance(message, Confirmation):
             leaked[message.string] += 8 * len(message.tag) - message.covered_bits
@@ -211,7 +211,7 @@ async def test_false_answers_are_repaired_or_discard_the_block(
         parities = bytearray(message.parities)
         bit = int(rng.integers(message.count))
         parities[bit // 8] ^= 1 << bit % 8
-        return msgspec.structs.replace(message, parities=bytes(parities))
+        return msgspec.structs.replace(message, bits=bytes(parities))
 
     plan = make_plan(leakage_budget_bits=2_200)
     codes = make_codes(rng, 24_000, 0.02)
@@ -225,7 +225,7 @@ async def test_false_answers_are_repaired_or_discard_the_block(
         (Bases, lambda m: {"bases": bytes([m.bases[0] ^ 0x55]) + m.bases[1:]}),
         (SubsetSeed, lambda m: {"seed": bytes(32)}),
         (SubsetSeed, lambda m: {"seed": b"short"}),
-        (ParityAnswers, lambda m: {"count": m.count + 8, "parities": m.parities + b"\0"}),
+        (ParityAnswers, lambda m: {"count": m.count + 8, "bits": m.bits + b"\0"}),
         (ParityAnswers, lambda m: {"string": "x" if m.string == "z" else "z"}),
         (Confirmation, lambda m: {"tag": bytes(16)}),
         (Confirmation, lambda m: {"covered_bits": 128}),

@@ -1,6 +1,8 @@
 """Memory that is lent: large enough, nobody else's meanwhile, wiped when it comes back, bounded."""
 
 import asyncio
+import contextlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -33,13 +35,46 @@ async def test_the_smallest_that_fits_is_lent_and_none_of_twice_the_size() -> No
             assert not np.shares_memory(other, large)
 
 
-@given(st.lists(st.integers(1, 400), max_size=12), st.integers(0, 4000))
-async def test_no_more_is_kept_than_allowed(sizes: list[int], spare_bytes: int) -> None:
-    workspace = Workspace(spare_bytes)
-    for words in sizes:
-        async with workspace.lent(words):
-            pass
-        assert workspace.spare_bytes <= spare_bytes
+@given(
+    st.lists(st.tuples(st.integers(1, 400), st.sampled_from(["lend", "beside", "return"]))),
+    st.integers(0, 8000),
+)
+async def test_what_is_kept_leaves_room_for_what_is_used(
+    steps: list[tuple[int, str]], limit_bytes: int
+) -> None:
+    workspace = Workspace(limit_bytes)
+    held: list[contextlib.AsyncExitStack] = []
+    for words, step in steps:
+        if step == "return":
+            if held:
+                await held.pop(words % len(held)).aclose()
+        else:
+            held.append(contextlib.AsyncExitStack())
+            if step == "lend":
+                await held[-1].enter_async_context(workspace.lent(words))
+            else:
+                held[-1].enter_context(workspace.beside(8 * words))
+        assert workspace.used_bytes + workspace.spare_bytes <= max(
+            limit_bytes, workspace.used_bytes
+        )
+    for each in held:
+        await each.aclose()
+    assert workspace.used_bytes == 0
+
+
+async def test_room_is_made_before_memory_is_taken() -> None:
+    """So that both never stand side by side, however briefly."""
+    workspace = Workspace(1 << 20)
+    tracemalloc.start()
+    try:
+        for words in (100_000, 40_000, 120_000):
+            async with workspace.lent(words) as memory:
+                memory.fill(7)
+            del memory
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < (1 << 20) + 40_000
 
 
 async def test_memory_comes_back_wiped_from_who_fails_or_is_cancelled() -> None:

@@ -1,12 +1,15 @@
 """The store opens once, only what it can trust, and says plainly why not."""
 
+import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from busy import busy_threads
 
 from qkd_controller.config.link import LinkFile
 from qkd_controller.keys.contract import AmplifiedBlock, Direction, Half
@@ -131,3 +134,44 @@ def test_a_full_disk_changes_nothing_and_stops_nothing_else(
             line.take_next(line.end)
         store.release(make_block(number, 20_000))
         assert store.is_released(number)
+
+
+async def test_its_thread_waits_for_no_kernel(alice: SqliteLinkStore) -> None:
+    async with busy_threads(), asyncio.timeout(20):
+        assert await alice.in_thread(alice.highest_block) == 0
+
+
+async def test_calls_are_run_one_at_a_time_as_they_were_asked(alice: SqliteLinkStore) -> None:
+    begun, go, ran = threading.Event(), threading.Event(), []
+
+    def first() -> None:
+        begun.set()
+        go.wait(20)
+        ran.append(0)
+
+    calls = [asyncio.create_task(alice.in_thread(first))]
+    calls += [
+        asyncio.create_task(alice.in_thread(lambda number=number: ran.append(number)))
+        for number in range(1, 6)
+    ]
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    calls[0].cancel()  # what has begun ends,
+    calls[3].cancel()  # and what has not never begins.
+    await asyncio.wait([calls[0], calls[3]])
+    assert ran == []
+    go.set()
+    await asyncio.wait(calls)
+    assert ran == [0, 1, 2, 4, 5]
+
+
+async def test_closing_waits_for_what_has_begun(
+    alice_store: KeyStore, alice: SqliteLinkStore, make_block: MakeBlock
+) -> None:
+    block = make_block(1)
+    release = asyncio.create_task(alice.in_thread(lambda: alice.release(block)))
+    await asyncio.sleep(0)
+    alice_store.close()
+    await release
+    with pytest.raises(StoreError, match="is closed"):
+        await alice.in_thread(alice.highest_block)

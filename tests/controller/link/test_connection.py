@@ -18,6 +18,7 @@ from qkd_controller.keys.errors import PadExhausted
 from qkd_controller.link.connection import BackOff, ConnectionState, LinkEndpoint, maintain
 from qkd_controller.link.errors import LinkError
 from qkd_controller.link.terms import LinkTerms
+from qkd_controller.link.tls_pipe import TlsPipe
 from qkd_controller.security.ledger import BlockLedger
 
 
@@ -86,7 +87,7 @@ def endpoint(bench, tls, own, address="127.0.0.1:0", link=None, store=None):
         LinkTerms.of(link or bench.link_file(), own),
         address,
         tls,
-        bench.DurableStore(store or bench.MemoryStore()),
+        bench.DurableStore(store or bench.MemoryStore(), asyncio.to_thread),
         bench.CODEC,
         bench.TIMING,
         BackOff(0.05, 2.0, 0.2),
@@ -116,6 +117,21 @@ async def pair(bench, alice_tls, bob_tls, *, alice=None, bob=None):
         other = {"own": "bob"} | (bob or {})
         async with kept(endpoint(bench, bob_tls, address=address, **other)) as connector:
             yield listener, connector
+
+
+async def test_no_small_message_waits_for_the_peer_to_acknowledge_another(bench, site, monkeypatch):
+    made = TlsPipe.connection_made
+    sockets = []
+
+    def watched(pipe, transport):
+        sockets.append(transport.get_extra_info("socket"))
+        made(pipe, transport)
+
+    monkeypatch.setattr(TlsPipe, "connection_made", watched)
+    async with pair(bench, site.alice, site.bob) as ends:
+        await asyncio.gather(*(end.session() for end in ends))
+        assert len(sockets) == 2
+        assert all(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for s in sockets)
 
 
 async def listening(observer):

@@ -44,7 +44,7 @@ async def test_a_new_lease_waits_for_the_last_write_of_the_old_one():
         go.wait(5)
         written.append(True)
 
-    store = DurableStore(object())
+    store = DurableStore(object(), asyncio.to_thread)
     old = await store.lease()
     writing = asyncio.create_task(old.call(slow))
     await asyncio.to_thread(started.wait, 5)
@@ -60,7 +60,7 @@ async def test_a_new_lease_waits_for_the_last_write_of_the_old_one():
 
 
 async def test_an_old_lease_writes_no_more():
-    store = DurableStore(object())
+    store = DurableStore(object(), asyncio.to_thread)
     old = await store.lease()
     new = await store.lease()
     with pytest.raises(LinkError, match="newer session"):

@@ -1,13 +1,14 @@
 """Two sessions over a memory pipe: what is said arrives, and the end reaches everyone."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from two_sessions import KEY, connected, until
 
 from qkd_controller.keys.contract import AmplifiedBlock, Direction
 from qkd_controller.keys.errors import PadExhausted
-from qkd_controller.link import authentication
+from qkd_controller.link import authentication, serving
 from qkd_controller.link import session as session_module
 from qkd_controller.link.errors import (
     LinkError,
@@ -27,6 +28,28 @@ async def test_blocks_are_released_at_both_ends_and_refill_the_pad(bench, stores
     assert stores[0].pads == stores[1].pads
     assert stores[0].pads[0].endswith(3 * KEY[:16])
     assert stores[0].cursors == stores[1].cursors
+
+
+async def test_the_greeting_tells_how_far_away_the_peer_is(bench, monkeypatch):
+    now_s = 0.0
+
+    def a_second_later(data):
+        nonlocal now_s
+        now_s += 1.0
+        return data
+
+    monkeypatch.setattr(serving, "time", SimpleNamespace(perf_counter=lambda: now_s))
+    pipes = bench.MemoryPipe.pair()
+    for pipe in pipes:
+        pipe.on_read = a_second_later
+    opened = await asyncio.gather(
+        *(
+            bench.open_session(name, pipe, bench.DurableStore(bench.MemoryStore(), bench.inline))
+            for name, pipe in zip(("alice", "bob"), pipes, strict=True)
+        )
+    )
+    # A hello and a proof for either end, so four chunks at most in all.
+    assert all(1.0 <= session.agreement.round_trip_s <= 4.0 for session, _ in opened)
 
 
 async def test_session_messages_arrive_in_order(bench, stores):

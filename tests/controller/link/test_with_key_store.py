@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from busy import busy_threads
 
 from qkd_controller.keys.contract import AmplifiedBlock, Half
 from qkd_controller.keys.link_store import open_link
@@ -33,7 +34,7 @@ async def release(bench, stores, numbers, cut_after=None):
     pipes = bench.MemoryPipe.pair()
     opened = await asyncio.gather(
         *(
-            bench.open_session(name, pipe, bench.DurableStore(store))
+            bench.open_session(name, pipe, bench.DurableStore(store, store.in_thread))
             for name, pipe, store in zip(("alice", "bob"), pipes, stores, strict=True)
         )
     )
@@ -77,3 +78,9 @@ async def test_pools_and_pads_stay_equal_through_a_lost_release(bench, stores):
         again = other.redeem([key.key_id for key in keys], "one", "two")
         assert [key.key for key in keys] == [key.key for key in again]
         assert own.status().own_bits == 0
+
+
+async def test_blocks_are_released_while_kernels_take_every_thread(bench, stores):
+    async with busy_threads(), asyncio.timeout(20):
+        await release(bench, stores, (1, 2))
+    assert all(store.is_released(2) for store in stores)

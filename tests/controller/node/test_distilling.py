@@ -13,12 +13,14 @@ from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.block import BlockPart, MatchedBlock
 from qkd_controller.distillation.workspace import shared_bytes, state_bytes
 from qkd_controller.link.block_messages import BLOCK_MESSAGES, ErrorCounts
-from qkd_controller.link.durable import DurableStore
+from qkd_controller.link.control import Released
+from qkd_controller.link.durable import DurableStore, Threads
 from qkd_controller.link.errors import LinkError, ProtocolError
 from qkd_controller.link.message import BlockMessage
 from qkd_controller.link.session import session_codec
 from qkd_controller.node.distilling import Distiller, window_blocks
 from qkd_controller.node.pace import Pace
+from qkd_controller.node.releases import Releases
 from qkd_controller.security.leakage import LeakageMonitor
 
 PAIRS = 24_000
@@ -43,7 +45,8 @@ class End:
     """One end with its distiller, and what it told."""
 
     session: object
-    released: list[int] = field(default_factory=list)
+    releases: Releases
+    released: list[int]
     discarded: list[int] = field(default_factory=list)
     stages: list[tuple[int, str]] = field(default_factory=list)
 
@@ -54,11 +57,12 @@ class End:
             BlockPart(leads, leads),
             PLAN,
             lambda: 0.02,
+            lambda: 0,
             LeakageMonitor(),
             Pace(PLAN, window_blocks(PLAN)),
+            self.releases,
             lambda bits: None,
             lambda *stage: self.stages.append(stage),
-            lambda block, report: self.released.append(block),
             lambda block, cause: self.discarded.append(block),
         )
 
@@ -100,19 +104,33 @@ def make_codes(seed: int, qber: float) -> tuple[np.ndarray, np.ndarray]:
     return bits | bases[0] << 1, (bits ^ noise) | bases[1] << 1
 
 
+class Site:
+    """One end's store, over all sessions; blocks that it has reported, in order."""
+
+    def __init__(self, store: MemoryStore, threads: Threads = inline) -> None:
+        self.durable = DurableStore(store, threads)
+        self.released: list[int] = []
+        self.releases = Releases(self.durable, lambda block, report: self.released.append(block))
+
+
 @contextlib.asynccontextmanager
-async def distilling(stores: tuple[MemoryStore, MemoryStore]):
+async def distilling(stores: tuple[MemoryStore | Site, MemoryStore | Site]):
     """Both distillers at work; raises nothing that ends them."""
     pipes = MemoryPipe.pair()
+    sites = [each if isinstance(each, Site) else Site(each) for each in stores]
     opened = await asyncio.gather(
         *(
-            open_session(
-                name, pipe, DurableStore(store, inline), link_file(block=PLAN), codec=CODEC
-            )
-            for name, pipe, store in zip(("alice", "bob"), pipes, stores, strict=True)
+            open_session(name, pipe, site.durable, link_file(block=PLAN), codec=CODEC)
+            for name, pipe, site in zip(("alice", "bob"), pipes, sites, strict=True)
         )
     )
-    ends = Ends([End(session) for session, _ in opened], pipes)
+    ends = Ends(
+        [
+            End(session, site.releases, site.released)
+            for (session, _), site in zip(opened, sites, strict=True)
+        ],
+        pipes,
+    )
     works = [asyncio.create_task(end.session.run()) for end in ends.ends]
     works += [asyncio.create_task(end.distiller.run()) for end in ends.ends]
     try:
@@ -195,6 +213,51 @@ async def test_a_lost_session_takes_all_blocks_in_flight_with_it(stores) -> None
     assert stores[0].released == stores[1].released
     assert list(stores[0].released) == sorted(stores[0].released)
     assert not stores[0].prepared
+
+
+@pytest.mark.parametrize("end", [0, 1], ids=["follower", "leader"])
+async def test_a_block_released_under_a_cancelled_task_is_reported(stores, end: int) -> None:
+    committed, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(call):
+        result = call()
+        if stores[end].released and not go.is_set():
+            committed.set()
+            await go.wait()
+        return result
+
+    sites = [Site(store, slow if store is stores[end] else inline) for store in stores]
+    async with distilling(sites) as (ends, works):
+        ends.put(1)
+        async with asyncio.timeout(20):
+            await committed.wait()
+        distiller = works[2 + end]
+        distiller.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.wait([distiller])
+        assert distiller.cancelled()
+    assert list(stores[end].released) == sites[end].released == [1]
+
+
+async def test_a_block_that_the_next_session_rolls_forward_is_reported_there(stores) -> None:
+    sites = [Site(store) for store in stores]
+    async with distilling(sites) as (ends, works):
+
+        def cut(data: bytes) -> bytes:
+            if isinstance(CODEC.decode(data[4:]).message, Released):
+                ends.pipes[1].close()
+                return b""
+            return data
+
+        ends.pipes[1].on_write = cut
+        ends.put(1)
+        await asyncio.wait(works)
+    assert not stores[0].released and list(stores[1].released) == [1]
+    assert [site.released for site in sites] == [[], [1]]
+    async with distilling(sites) as (ends, _):
+        await ends.until(1)
+    assert [site.released for site in sites] == [[1], [1]]
 
 
 async def test_room_is_what_the_plan_allows(stores) -> None:
