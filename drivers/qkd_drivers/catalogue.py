@@ -19,6 +19,10 @@ Driver = Callable[[str, str, Trace | None], Instrument]
 """Of an address, a name and a trace."""
 
 
+class CatalogueError(Exception):
+    """A package that adds models, and cannot be used; until it is mended no model can."""
+
+
 @dataclass(frozen=True)
 class Model:
     """A device model that can be driven."""
@@ -150,18 +154,18 @@ OWN = (
 def models() -> dict[str, Model]:
     """Every model that can be driven here, by name.
 
-    ValueError names an entry point that is no `Model` or takes a name that is taken.
+    CatalogueError names an entry point that is no `Model` or takes a name that is taken.
     """
     found = {model.name: model for model in OWN}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             model = entry.load()
         except Exception as error:
-            raise ValueError(f"entry point {entry.name} ({entry.value}): {error}") from error
+            raise CatalogueError(f"entry point {entry.name} ({entry.value}): {error}") from error
         if not isinstance(model, Model):
-            raise ValueError(f"entry point {entry.name} ({entry.value}) is no Model")
+            raise CatalogueError(f"entry point {entry.name} ({entry.value}) is no Model")
         if model.name in found:
-            raise ValueError(f"entry point {entry.name}: there is a model {model.name} already")
+            raise CatalogueError(f"entry point {entry.name}: there is a model {model.name} already")
         found[model.name] = model
     return found
 

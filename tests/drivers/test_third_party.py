@@ -97,6 +97,12 @@ def test_a_package_that_cannot_be_used_is_told_by_name(
     (described / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\nodd = odd:MODEL\n")
     done = run("-c", "from qkd_drivers.catalogue import models; models()", paths=(tmp_path,))
     assert done.returncode == 1 and told in done.stderr and "entry point odd" in done.stderr
+    qkd = Path(sys.executable).with_name("qkd")
+    for command in (("list",), ("scan", "--host", "127.0.0.1:1")):
+        listed = run(qkd, "devices", *command, paths=(tmp_path,))
+        (line,) = listed.stderr.splitlines()
+        assert listed.returncode == 1 and line.startswith("qkd: entry point odd")
+        assert told in line and line.endswith("; mend or remove that package")
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "acme_pm1.py", "tests/acme_pm1_bench.py"])

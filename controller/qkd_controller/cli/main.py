@@ -7,7 +7,8 @@ from types import ModuleType
 
 from qkd_controller.cli import audit, check, demo, devices, draw, node, pair, pki, rearm, status
 from qkd_controller.cli.crash import unexpected
-from qkd_controller.config.errors import QkdError
+from qkd_controller.config.errors import QkdError, one_line
+from qkd_drivers.catalogue import CatalogueError
 
 COMMANDS: tuple[ModuleType, ...] = (
     node,
@@ -37,6 +38,9 @@ def main(argv: list[str] | None = None) -> int:
     except QkdError as error:
         for line in str(error).splitlines():
             print(f"qkd: {line}", file=sys.stderr)
+        return 1
+    except CatalogueError as error:
+        print(f"qkd: {one_line(str(error))}; mend or remove that package", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return demo.INTERRUPTED

@@ -218,6 +218,17 @@ async def test_a_node_that_says_nothing_is_told_from_one_that_is_not_there(tmp_p
         await read_status(tmp_path / ("a" * 120))
 
 
+async def test_a_socket_of_another_user_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(asyncio, "open_unix_connection", forbidden)
+    with pytest.raises(StatusUnavailable, match="is for the user that runs the node: be that"):
+        await read_status(tmp_path / "status.sock")
+
+
 async def test_a_request_that_is_too_long_is_declined(tmp_path: Path) -> None:
     async with serve_operator(tmp_path / "status.sock", Ready()):
         with pytest.raises(RequestDeclined, match="a request has at most 4096 bytes"):

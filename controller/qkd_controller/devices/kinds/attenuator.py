@@ -24,12 +24,10 @@ class AttenuatorProcedure(Procedure[Attenuator, AttenuatorSetPoints]):
 
     async def limit_faults(self) -> list[str]:
         limits, wanted = await self._device.limits(), self._wanted
-        faults = outside("attenuation_db", wanted.attenuation_db, limits.get("attenuation_db"))
-        if wanted.wavelength_nm is None:
-            return faults
-        if "wavelength_nm" not in limits:
-            return [*faults, "wavelength_nm: the device has one calibration; leave it out"]
-        return faults + outside("wavelength_nm", wanted.wavelength_nm, limits["wavelength_nm"])
+        faults = outside(limits, wanted, "attenuation_db", "wavelength_nm")
+        if wanted.wavelength_nm is not None and "wavelength_nm" not in limits:
+            faults.append("wavelength_nm: the device has one calibration; leave it out")
+        return faults
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted

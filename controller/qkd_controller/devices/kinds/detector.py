@@ -31,12 +31,8 @@ class DetectorProcedure(Procedure[SinglePhotonDetector, DetectorSetPoints]):
     """Cools, then biases."""
 
     async def limit_faults(self) -> list[str]:
-        limits, wanted = await self._device.limits(), self._wanted
-        return [
-            *outside("bias_voltage_v", wanted.bias_voltage_v, limits.get("bias_voltage_v")),
-            *outside("threshold_v", wanted.threshold_v, limits.get("threshold_v")),
-            *outside("temperature_c", wanted.temperature_c, limits.get("temperature_c")),
-        ]
+        limits = await self._device.limits()
+        return outside(limits, self._wanted, "bias_voltage_v", "threshold_v", "temperature_c")
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted

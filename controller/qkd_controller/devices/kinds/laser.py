@@ -41,11 +41,8 @@ class LaserProcedure(Procedure[LaserDriver, LaserSetPoints]):
 
     async def limit_faults(self) -> list[str]:
         """The current lies below its wanted limit; that of now does not matter."""
-        limits, wanted = await self._device.limits(), self._wanted
-        return [
-            *outside("current_limit_a", wanted.current_limit_a, limits.get("current_limit_a")),
-            *outside("temperature_c", wanted.temperature_c, limits.get("temperature_c")),
-        ]
+        limits = await self._device.limits()
+        return outside(limits, self._wanted, "current_limit_a", "temperature_c")
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted

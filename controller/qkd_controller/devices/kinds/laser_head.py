@@ -28,8 +28,7 @@ class LaserHeadProcedure(Procedure[LaserHead, LaserHeadSetPoints]):
     """Sets the power before the light goes on."""
 
     async def limit_faults(self) -> list[str]:
-        limits = await self._device.limits()
-        return outside("power_w", self._wanted.power_w, limits.get("power_w"))
+        return outside(await self._device.limits(), self._wanted, "power_w")
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted
@@ -69,11 +68,7 @@ class PairSourceProcedure(Procedure[PairSource, PairSourceSetPoints]):
     """Crystal temperature before pump light."""
 
     async def limit_faults(self) -> list[str]:
-        limits, wanted = await self._device.limits(), self._wanted
-        return [
-            *outside("temperature_c", wanted.temperature_c, limits.get("temperature_c")),
-            *outside("current_a", wanted.current_a, limits.get("current_a")),
-        ]
+        return outside(await self._device.limits(), self._wanted, "temperature_c", "current_a")
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted

@@ -20,8 +20,7 @@ class PowerMeterProcedure(Procedure[PowerMeter, PowerMeterSetPoints]):
     """Tells the meter the wavelength."""
 
     async def limit_faults(self) -> list[str]:
-        limits = await self._device.limits()
-        return outside("wavelength_nm", self._wanted.wavelength_nm, limits.get("wavelength_nm"))
+        return outside(await self._device.limits(), self._wanted, "wavelength_nm")
 
     async def drive(self, *, rearmed: bool = False) -> None:
         await self._device.set_wavelength_nm(self._wanted.wavelength_nm)

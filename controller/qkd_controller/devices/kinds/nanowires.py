@@ -23,11 +23,8 @@ class NanowireProcedure(Procedure[NanowireDetectors, NanowireSetPoints]):
 
     async def limit_faults(self) -> list[str]:
         device, wanted = self._device, self._wanted
-        limits = await device.limits()
-        faults = [
-            *outside("bias_currents_a", wanted.bias_currents_a, limits.get("bias_current_a")),
-            *outside("triggers_v", wanted.triggers_v, limits.get("trigger_v")),
-        ]
+        named = {"bias_currents_a": "bias_current_a", "triggers_v": "trigger_v"}
+        faults = outside(await device.limits(), wanted, **named)
         if (given := len(wanted.bias_currents_a)) != device.channel_count:
             faults.append(f"{given} bias_currents_a for {device.channel_count} channels")
         return faults

@@ -30,11 +30,7 @@ class OvenProcedure(Procedure[CrystalOven, OvenSetPoints]):
     """Heats slowly."""
 
     async def limit_faults(self) -> list[str]:
-        limits, wanted = await self._device.limits(), self._wanted
-        return [
-            *outside("temperature_c", wanted.temperature_c, limits.get("temperature_c")),
-            *outside("ramp_k_per_s", wanted.ramp_k_per_s, limits.get("ramp_k_per_s")),
-        ]
+        return outside(await self._device.limits(), self._wanted, "temperature_c", "ramp_k_per_s")
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted

@@ -29,8 +29,7 @@ class PolarisationProcedure(Procedure[PolarisationController, PolarisationSetPoi
     _holding = False
 
     async def limit_faults(self) -> list[str]:
-        limits = await self._device.limits()
-        return outside("voltages_mv", self._wanted.voltages_mv, limits.get("voltage_mv"))
+        return outside(await self._device.limits(), self._wanted, voltages_mv="voltage_mv")
 
     async def drive(self, *, rearmed: bool = False) -> None:
         if not self._holding:

@@ -4,7 +4,7 @@ Driving is idempotent: it is what bring-up, reconnection and a changed set-point
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
 
@@ -82,13 +82,21 @@ class Procedure(ABC, Generic[D, S]):
         return
 
 
-def outside(name: str, values: float | Iterable[float], limits: Limits | None) -> list[str]:
-    """A line for each value that lies outside; none where the device tells no limits."""
+def outside(
+    limits: Mapping[str, Limits], wanted: msgspec.Struct, *names: str, **each_of: str
+) -> list[str]:
+    """A line for each set-point of these names that is not within the limits of its name.
+
+    each_of gives, for set-points that are several values, the name of the limits of each. There is
+    none for what is not wanted, or where the device tells no limits.
+    """
     faults = []
-    for value in values if isinstance(values, Iterable) else (values,):
-        try:
-            if limits is not None:
-                limits.check(name, value)
-        except ValueError as error:
-            faults.append(str(error))
+    for name, bounded in {**dict(zip(names, names, strict=True)), **each_of}.items():
+        value = getattr(wanted, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            try:
+                if one is not None and bounded in limits:
+                    limits[bounded].check(name, one)
+            except ValueError as error:
+                faults.append(str(error))
     return faults

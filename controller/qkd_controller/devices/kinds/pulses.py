@@ -50,13 +50,12 @@ class PulseProcedure(Procedure[PulseGenerator, PulseSetPoints]):
     async def limit_faults(self) -> list[str]:
         device, wanted = self._device, self._wanted
         limits = await device.limits(period_s=wanted.period_s)
-        faults = outside("period_s", wanted.period_s, limits.get("period_s"))
+        faults = outside(limits, wanted, "period_s")
         for pulse in wanted.pulses:
             if not 1 <= pulse.channel <= device.channel_count:
                 faults.append(f"channel {pulse.channel} is none of 1 … {device.channel_count}")
-            for name in ("width_s", "delay_s", "amplitude_v"):
-                found = outside(name, getattr(pulse, name), limits.get(name))
-                faults += [f"channel {pulse.channel}: {fault}" for fault in found]
+            found = outside(limits, pulse, "width_s", "delay_s", "amplitude_v")
+            faults += [f"channel {pulse.channel}: {fault}" for fault in found]
         return faults
 
     async def drive(self, *, rearmed: bool = False) -> None:

@@ -25,8 +25,7 @@ class RotatorProcedure(Procedure[Rotator, RotatorSetPoints]):
         return [] if axes == positions else [f"{positions} positions_deg for {axes} axes"]
 
     async def limit_faults(self) -> list[str]:
-        limits = await self._device.limits()
-        return outside("positions_deg", self._wanted.positions_deg, limits.get("position_deg"))
+        return outside(await self._device.limits(), self._wanted, positions_deg="position_deg")
 
     async def drive(self, *, rearmed: bool = False) -> None:
         device, wanted = self._device, self._wanted
