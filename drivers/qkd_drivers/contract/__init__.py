@@ -14,7 +14,7 @@ from qkd_drivers.contract.polarisation import PolarisationController
 from qkd_drivers.contract.power_meter import PowerMeter
 from qkd_drivers.contract.pulses import PulseGenerator
 from qkd_drivers.contract.rotator import Rotator
-from qkd_drivers.contract.tagger import Quality, Run, Tags, TimeTagger, Verdict
+from qkd_drivers.contract.tagger import Quality, Run, SteppedRun, Tags, TimeTagger, Verdict
 
 __all__ = [
     "Attenuator",
@@ -36,6 +36,7 @@ __all__ = [
     "Rotator",
     "Run",
     "SinglePhotonDetector",
+    "SteppedRun",
     "Tags",
     "TimeTagger",
     "Verdict",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkd_drivers.contract.instrument import Instrument
+from qkd_drivers.errors import DeviceError
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,48 @@ class Run(ABC):
         trace: TracebackType | None,
     ) -> None:
         await self.stop()
+
+
+class SteppedRun(Run):
+    """A run that goes step by step; a step that meets a fault of the device ends it as lost."""
+
+    def __init__(self) -> None:
+        self.utc_ns = 0
+        self.end_ps = 0
+        self.verdict: Verdict | None = None
+
+    def __aiter__(self) -> AsyncIterator[Tags]:
+        return self
+
+    async def __anext__(self) -> Tags:
+        while self.verdict is None:
+            try:
+                tags = await self._step()
+            except DeviceError as fault:
+                await self._end(Verdict(Quality.LOST, str(self._told(fault))), orderly=False)
+                break
+            except BaseException:
+                await self.stop()
+                raise
+            if len(tags.times_ps):
+                return tags
+        raise StopAsyncIteration
+
+    async def stop(self) -> None:
+        if self.verdict is None:
+            await self._end(Verdict(Quality.LOST, "stopped before its end"), orderly=False)
+
+    @abstractmethod
+    async def _step(self) -> Tags:
+        """The tags that come next, perhaps none; ends the run where it is over."""
+
+    @abstractmethod
+    async def _end(self, verdict: Verdict, *, orderly: bool) -> None:
+        """Sets the verdict and lets go of the device, which unless orderly may still stream."""
+
+    def _told(self, fault: DeviceError) -> DeviceError:
+        """The fault with the device's name, where it lacks that."""
+        return fault
 
 
 class TimeTagger(Instrument):

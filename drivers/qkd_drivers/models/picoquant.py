@@ -8,13 +8,23 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 
-from qkd_drivers.contract import Identity, Limits, Quality, Reading, Run, Tags, TimeTagger, Verdict
+from qkd_drivers.contract import (
+    Identity,
+    Limits,
+    Quality,
+    Reading,
+    Run,
+    SteppedRun,
+    Tags,
+    TimeTagger,
+    Verdict,
+)
 from qkd_drivers.errors import (
     DeviceBusy,
     DeviceError,
@@ -288,11 +298,9 @@ class PicoquantTimeharp(_Picoquant):
     family = TIMEHARP
 
 
-class _T2Run(Run):
+class _T2Run(SteppedRun):
     def __init__(self, owner: _Picoquant, duration_ps: int) -> None:
-        self.utc_ns = 0
-        self.end_ps = 0
-        self.verdict: Verdict | None = None
+        super().__init__()
         self._owner = owner
         self._duration_ps = duration_ps
         self._decoder = owner.decoder()
@@ -302,28 +310,7 @@ class _T2Run(Run):
         """Called when the measurement has been started: this is time 0."""
         self.utc_ns = time.time_ns()
 
-    def __aiter__(self) -> AsyncIterator[Tags]:
-        return self
-
-    async def __anext__(self) -> Tags:
-        while self.verdict is None:
-            try:
-                tags = await self._next()
-            except DeviceError as error:
-                self.verdict = Verdict(Quality.LOST, str(error))
-                break
-            except BaseException:
-                await self.stop()
-                raise
-            if len(tags.times_ps):
-                return tags
-        raise StopAsyncIteration
-
-    async def stop(self) -> None:
-        if self.verdict is None:
-            await self._end(Verdict(Quality.LOST, "stopped before its end"))
-
-    async def _next(self) -> Tags:
+    async def _step(self) -> Tags:
         def read(library: Library, device: int) -> tuple[Tags, int, bool]:
             flags = library.number("GetFlags", device)
             words = library.read(device)
@@ -338,19 +325,20 @@ class _T2Run(Run):
         family = self._owner.family
         for flag, cause in family.faults.items():
             if self._flags & flag:
-                await self._end(Verdict(Quality.LOST, f"{self._owner.name}: {cause}"))
+                cause = f"{self._owner.name}: {cause}"
+                await self._end(Verdict(Quality.LOST, cause), orderly=True)
                 return tags
         if self._flags & family.drops:
             cause = f"the device dropped tags (flags {self._flags:#06x})"
-            await self._end(Verdict(Quality.OVERFLOW, cause))
+            await self._end(Verdict(Quality.OVERFLOW, cause), orderly=True)
         elif ended:
             self.end_ps = max(self.end_ps, self._duration_ps)
-            await self._end(Verdict(Quality.CLEAN))
+            await self._end(Verdict(Quality.CLEAN), orderly=True)
         elif not len(tags.times_ps):
             await asyncio.sleep(_PACE_S)
         return tags
 
-    async def _end(self, verdict: Verdict) -> None:
+    async def _end(self, verdict: Verdict, *, orderly: bool) -> None:
         self.verdict = verdict
         try:
             await self._owner.ask(

@@ -7,14 +7,23 @@ files, since each has its own time. Whoever takes tags more slowly than the tape
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
 
-from qkd_drivers.contract import Identity, Limits, Quality, Reading, Run, Tags, TimeTagger, Verdict
-from qkd_drivers.errors import DeviceBusy, DeviceError, DeviceLost, DeviceNotFound, DeviceRefused
+from qkd_drivers.contract import (
+    Identity,
+    Limits,
+    Quality,
+    Reading,
+    Run,
+    SteppedRun,
+    Tags,
+    TimeTagger,
+    Verdict,
+)
+from qkd_drivers.errors import DeviceBusy, DeviceLost, DeviceNotFound, DeviceRefused
 from qkd_drivers.framing import Trace, TraceEntry
 from qkd_drivers.recordings import (
     FORMATS,
@@ -197,11 +206,9 @@ def _files_at(path: Path) -> list[Path]:
     return [path]
 
 
-class _ReplayRun(Run):
+class _ReplayRun(SteppedRun):
     def __init__(self, owner: Replay, tape: Tape, duration_ps: int, speed: float) -> None:
-        self.utc_ns = 0
-        self.end_ps = 0
-        self.verdict: Verdict | None = None
+        super().__init__()
         self._owner = owner
         self._tape = tape
         self._duration_ps = duration_ps
@@ -209,31 +216,13 @@ class _ReplayRun(Run):
         self._zero_ps = 0
         self._begin_s = 0.0
 
-    def __aiter__(self) -> AsyncIterator[Tags]:
-        return self
-
-    async def __anext__(self) -> Tags:
-        while self.verdict is None:
-            try:
-                tags = await self._next()
-            except (DeviceError, OSError, ValueError) as error:
-                self._end(Verdict(Quality.LOST, f"{self._owner.name}: stream: {error}"))
-                break
-            except BaseException:
-                await self.stop()
-                raise
-            if len(tags.times_ps):
-                return tags
-        raise StopAsyncIteration
-
-    async def stop(self) -> None:
-        if self.verdict is None:
-            self._end(Verdict(Quality.LOST, "stopped before its end"))
-
-    async def _next(self) -> Tags:
-        item = await self._tape.take()
+    async def _step(self) -> Tags:
+        try:
+            item = await self._tape.take()
+        except (OSError, ValueError) as error:
+            raise DeviceLost(f"{self._owner.name}: stream: {error}") from error
         if isinstance(item, Verdict):
-            self._end(item)
+            await self._end(item, orderly=True)
             return _NO_TAGS
         if not self.utc_ns:
             self._begin(item)
@@ -246,7 +235,7 @@ class _ReplayRun(Run):
             self._tape.put_back(Tags(item.times_ps[count:], item.channels[count:]))
             self.end_ps = max(self.end_ps, due_ps)
             if due_ps == self._duration_ps:
-                self._end(Verdict(Quality.CLEAN))
+                await self._end(Verdict(Quality.CLEAN), orderly=True)
             elif not count:
                 await asyncio.sleep(_PACE_S)
         tags = Tags(times_ps[:count], item.channels[:count])
@@ -260,6 +249,6 @@ class _ReplayRun(Run):
         self._begin_s = time.monotonic()
         self.utc_ns = time.time_ns()
 
-    def _end(self, verdict: Verdict) -> None:
+    async def _end(self, verdict: Verdict, *, orderly: bool) -> None:
         self.verdict = verdict
         self._owner.ended(self.end_ps, verdict)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from qkd_drivers.contract import (
     Quality,
     Reading,
     Run,
+    SteppedRun,
     Tags,
     TimeTagger,
     Verdict,
@@ -115,11 +116,9 @@ class _Tdc1Wire(S15Wire):
         await self.transport.drain(quiet_s=0.05, limit_s=2.0)
 
 
-class _Tdc1Run(Run):
+class _Tdc1Run(SteppedRun):
     def __init__(self, wire: S15Wire, duration_ps: int) -> None:
-        self.utc_ns = 0
-        self.end_ps = 0
-        self.verdict: Verdict | None = None
+        super().__init__()
         self._wire = wire
         self._duration_ps = duration_ps
         self._decoder = Tdc1Decoder()
@@ -134,31 +133,13 @@ class _Tdc1Run(Run):
             self._held = stack.pop_all()
         self._last_word_s = time.monotonic()
 
-    def __aiter__(self) -> AsyncIterator[Tags]:
-        return self
-
-    async def __anext__(self) -> Tags:
-        while self.verdict is None:
-            try:
-                tags = await self._next()
-            except DeviceError as error:
-                fault = str(error.about(self._wire.device, "stream"))
-                await self._end(Verdict(Quality.LOST, fault), orderly=False)
-                break
-            except BaseException:
-                await self.stop()
-                raise
-            if len(tags.times_ps):
-                return tags
-        raise StopAsyncIteration
-
     async def stop(self) -> None:
         if self.verdict is None:
             with contextlib.suppress(DeviceError):
                 await self._wire.transport.write(b"ABORT\r\n", timeout_s=0.5)
-            await self._end(Verdict(Quality.LOST, "stopped before its end"), orderly=False)
+        await super().stop()
 
-    async def _next(self) -> Tags:
+    async def _step(self) -> Tags:
         transport = self._wire.transport
         if self.end_ps >= self._duration_ps:
             return await self._finish(transport)
@@ -214,6 +195,9 @@ class _Tdc1Run(Run):
             verdict = Verdict(Quality.CLEAN)
         await self._end(verdict, orderly=True)
         return tags
+
+    def _told(self, fault: DeviceError) -> DeviceError:
+        return fault.about(self._wire.device, "stream")
 
     async def _end(self, verdict: Verdict, *, orderly: bool) -> None:
         self.verdict = verdict
