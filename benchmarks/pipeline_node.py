@@ -18,6 +18,7 @@ from benchmarks.pipeline_process import ignore, peak_rss_bytes, run, serve
 
 from qkd_controller.distillation.block import BlockPart, MatchedBlock
 from qkd_controller.distillation.report import BlockReport
+from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.keys.store import KeyStore
 from qkd_controller.link.block_messages import BLOCK_MESSAGES
 from qkd_controller.link.resumption import Resumption
@@ -81,6 +82,7 @@ class _Node:
         self._snapshots: list[dict[str, float]] = []
         self._kernel_s: list[float] = []
         self._enough = asyncio.Event()
+        self._workspace = Workspace(job.post.link.block.in_flight_mib << 20)
         self._pace = Pace(job.post.link.block, window_blocks(job.post.link.block))
         self._matched = meter.timed(self._made_up, "making up codes", BENCHMARK)
 
@@ -112,6 +114,7 @@ class _Node:
             lambda: self._job.qber,
             lambda: plan.pairs * self._pace.window_blocks,
             LeakageMonitor(),
+            self._workspace,
             self._pace,
             self._reported,
             ignore,

@@ -1,4 +1,4 @@
-"""Memory that the blocks of a session use one after another.
+"""Memory that the blocks of a link use one after another, over all its sessions.
 
 A fresh array costs a page fault every 4 KiB when it is first written, often more time than all
 that is then done with it.

@@ -49,6 +49,7 @@ class Distiller:
         expected_qber: Callable[[], float],
         waiting_pairs: Callable[[], int],
         monitor: LeakageMonitor,
+        workspace: Workspace,
         pace: Pace,
         releases: Releases,
         on_sifted: Callable[[int], None],
@@ -65,7 +66,7 @@ class Distiller:
         self._on_stage = on_stage
         self._on_discarded = on_discarded
         self._window = pace.window_blocks
-        self._workspace = Workspace(plan.in_flight_mib * 2**20)
+        self._workspace = workspace
         self._pace = pace
         pace.answered(session.agreement.round_trip_s)
         self._releases = releases

@@ -13,6 +13,7 @@ from qkd_controller.devices.errors import DeviceNotReady
 from qkd_controller.devices.state import State, StateChange
 from qkd_controller.devices.tagger import RunEnded
 from qkd_controller.distillation.report import BlockReport
+from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.keys.errors import StoreError, StoreFull
 from qkd_controller.keys.link_store import SqliteLinkStore
 from qkd_controller.link.acquisition_messages import ACQUISITION_MESSAGES
@@ -66,6 +67,7 @@ class LinkRuntime:
         self.instruments = Instruments(end, self._on_device)
         self.machine = StateMachine(self._on_state)
         self.monitor = LeakageMonitor()
+        self.workspace = Workspace(link.block.in_flight_mib << 20)
         self.pace = Pace(link.block, window_blocks(link.block))
         self._end = end
         self._log = log

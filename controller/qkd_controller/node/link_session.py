@@ -8,6 +8,7 @@ from typing import Protocol
 from qkd_controller.acquisition.reference import ReferenceEnd
 from qkd_controller.config.link import LinkFile
 from qkd_controller.distillation.block import BlockPart, MatchedBlock
+from qkd_controller.distillation.workspace import Workspace
 from qkd_controller.link.acquisition_messages import ACQUISITION_MESSAGES, Mode, TestResult
 from qkd_controller.link.errors import BlockDiscarded, LinkError, ProtocolError
 from qkd_controller.link.message import Message
@@ -50,6 +51,7 @@ class Owner(Protocol):
     instruments: Instruments
     matching: Matching
     monitor: LeakageMonitor
+    workspace: Workspace
     pace: Pace
     releases: Releases
 
@@ -97,6 +99,7 @@ class LinkSession:
             owner.expected_qber,
             lambda: owner.matching.engine.settled_pairs,
             owner.monitor,
+            owner.workspace,
             owner.pace,
             owner.releases,
             owner.on_sifted,

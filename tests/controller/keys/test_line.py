@@ -1,5 +1,6 @@
 """A line gives each byte once, wherever it is taken, knows what is left, and keeps nothing else."""
 
+import gc
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,3 +118,17 @@ def test_a_line_that_is_deleted_leaves_no_secret(
     with undone(alice_store) as connection:
         connection.execute("DELETE FROM link")
         assert connection.execute("SELECT count(*) FROM secret").fetchone() == (0,)
+
+
+def test_taking_leaves_nothing_in_memory(alice: SqliteLinkStore) -> None:
+    """A node takes bytes for years."""
+
+    def take(times: int) -> int:
+        for _ in range(times):
+            with alice.line("pad0", wipes=True) as line:
+                line.take_next(8)
+        gc.collect()
+        return len(gc.get_objects())
+
+    held = take(20)
+    assert take(100) < held + 20

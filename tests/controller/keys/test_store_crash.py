@@ -102,10 +102,6 @@ def failing_at(count: int, fail: Callable[[], Any]) -> type[sqlite3.Connection]:
             count_down()
             return super().executemany(*args)
 
-        def blobopen(self, *args: Any, **kwargs: Any) -> sqlite3.Blob:
-            count_down()
-            return super().blobopen(*args, **kwargs)
-
     def count_down() -> None:
         nonlocal left
         left -= 1

@@ -11,7 +11,7 @@ from link_ends import MemoryPipe, MemoryStore, inline, link_file, open_session
 
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.block import BlockPart, MatchedBlock
-from qkd_controller.distillation.workspace import shared_bytes, state_bytes
+from qkd_controller.distillation.workspace import Workspace, shared_bytes, state_bytes
 from qkd_controller.link.block_messages import BLOCK_MESSAGES, ErrorCounts
 from qkd_controller.link.control import Released
 from qkd_controller.link.durable import DurableStore, Threads
@@ -45,12 +45,12 @@ class End:
     """One end with its distiller, and what it told."""
 
     session: object
-    releases: Releases
-    released: list[int]
+    site: "Site"
     discarded: list[int] = field(default_factory=list)
     stages: list[tuple[int, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.released = self.site.released
         leads = self.session.agreement.terms.leads
         self.distiller = Distiller(
             self.session,
@@ -59,8 +59,9 @@ class End:
             lambda: 0.02,
             lambda: 0,
             LeakageMonitor(),
+            self.site.workspace,
             Pace(PLAN, window_blocks(PLAN)),
-            self.releases,
+            self.site.releases,
             lambda bits: None,
             lambda *stage: self.stages.append(stage),
             lambda block, cause: self.discarded.append(block),
@@ -105,11 +106,12 @@ def make_codes(seed: int, qber: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Site:
-    """One end's store, over all sessions; blocks that it has reported, in order."""
+    """What one end keeps over all sessions; blocks that it has reported, in order."""
 
     def __init__(self, store: MemoryStore, threads: Threads = inline) -> None:
         self.durable = DurableStore(store, threads)
         self.released: list[int] = []
+        self.workspace = Workspace(PLAN.in_flight_mib << 20)
         self.releases = Releases(self.durable, lambda block, report: self.released.append(block))
 
 
@@ -125,10 +127,7 @@ async def distilling(stores: tuple[MemoryStore | Site, MemoryStore | Site]):
         )
     )
     ends = Ends(
-        [
-            End(session, site.releases, site.released)
-            for (session, _), site in zip(opened, sites, strict=True)
-        ],
+        [End(session, site) for (session, _), site in zip(opened, sites, strict=True)],
         pipes,
     )
     works = [asyncio.create_task(end.session.run()) for end in ends.ends]
@@ -194,7 +193,8 @@ async def test_a_block_that_fails_holds_up_nobody(stores) -> None:
 
 
 async def test_a_lost_session_takes_all_blocks_in_flight_with_it(stores) -> None:
-    async with distilling(stores) as (ends, works):
+    sites = [Site(store) for store in stores]
+    async with distilling(sites) as (ends, works):
         codes = [ends.put(block) for block in range(1, 5)]
         async with asyncio.timeout(20):
             while not stores[1].released:
@@ -205,7 +205,9 @@ async def test_a_lost_session_takes_all_blocks_in_flight_with_it(stores) -> None
             failures = work.exception().exceptions
             assert all(isinstance(failure, LinkError) for failure in failures)
     assert all(not own.any() for pair in codes for own in pair)
-    async with distilling(stores) as (ends, _):
+    for site in sites:
+        assert site.workspace.used_bytes == 0 < site.workspace.spare_bytes, "for the next session"
+    async with distilling(sites) as (ends, _):
         block = ends.ends[0].session.next_block
         assert block == ends.ends[1].session.next_block
         ends.put(block)
