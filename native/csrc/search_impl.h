@@ -41,7 +41,7 @@ typedef struct {
   const int64_t *b;
   size_t b_count;
   qkd_clock clock;
-  int64_t low_ps;
+  int64_t low_ps, width_ps; /* of all columns */
   int shift;
   size_t columns;
 } search_pairing;
