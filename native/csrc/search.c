@@ -63,6 +63,7 @@ void qkd_search_lines(int tier, const float *plane, size_t rows, size_t stride, 
 void qkd_search_bins(const int64_t *restrict times, size_t count, int64_t origin_ps,
                      int64_t scale_q64, uint8_t *restrict bins, size_t bin_count) {
   for (size_t i = 0; i < count; i++) {
+    search_ask(times + i);
     const __int128 scaled = (__int128)qkd_minus(times[i], origin_ps) * scale_q64;
     const uint64_t bin = (uint64_t)(scaled >> 64);
     if (bin >= bin_count) continue;

@@ -50,6 +50,7 @@ static inline int pairs_are_rare(const search_pairing *p) {
 static inline size_t list_pairs(const search_pairing *p, int rare, int64_t a, size_t begin,
                                 search_tally *tally, size_t *listed) {
   const int64_t low = earliest(p, a);
+  search_ask(p->b + begin);
   size_t passed = AT_ONCE, found = AT_ONCE;
   while (passed == AT_ONCE && p->b_count - begin >= AT_ONCE) {
     passed = below(p->b + begin, low);
