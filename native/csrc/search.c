@@ -11,12 +11,15 @@ static inline size_t below(const int64_t *times, int64_t low) {
   return count;
 }
 
-static inline void columns_of(const int64_t *times, int64_t low, int shift, size_t columns,
-                              uint64_t *at) {
+static inline size_t columns_of(const int64_t *times, int64_t low, int shift, size_t columns,
+                                uint32_t *at) {
+  size_t count = 0;
   for (int i = 0; i < SEARCH_AT_ONCE; i++) {
     const uint64_t column = (uint64_t)qkd_minus(times[i], low) >> shift;
-    at[i] = column < columns ? column : columns;
+    at[i] = (uint32_t)(column < columns ? column : columns);
+    count += column < columns;
   }
+  return count;
 }
 
 #define LANES 4
@@ -60,6 +63,7 @@ void qkd_search_lines(int tier, const float *plane, size_t rows, size_t stride, 
 void qkd_search_bins(const int64_t *restrict times, size_t count, int64_t origin_ps,
                      int64_t scale_q64, uint8_t *restrict bins, size_t bin_count) {
   for (size_t i = 0; i < count; i++) {
+    search_ask(times + i);
     const __int128 scaled = (__int128)qkd_minus(times[i], origin_ps) * scale_q64;
     const uint64_t bin = (uint64_t)(scaled >> 64);
     if (bin >= bin_count) continue;
@@ -79,6 +83,7 @@ void qkd_search_plane(int tier, const int64_t *a, size_t a_count, const int64_t 
                       int64_t length_ps, int64_t used_ps, size_t rows, int64_t low_ps, int shift,
                       size_t columns, uint32_t *plane) {
   const qkd_clock clock = {origin_ps, offset_ps, rate_q64};
-  const search_pairing pairing = {b, b_count, clock, low_ps, shift, columns};
+  const int64_t width_ps = (int64_t)columns << shift;
+  const search_pairing pairing = {b, b_count, clock, low_ps, width_ps, shift, columns};
   loops(tier)->count_plane(&pairing, a, a_count, first_ps, length_ps, used_ps, rows, plane);
 }

@@ -12,27 +12,36 @@
 
 static inline __m256i load(const int64_t *at) { return _mm256_loadu_si256((const __m256i *)at); }
 
-static inline size_t below(const int64_t *times, int64_t low) {
-  const __m256i bound = _mm256_set1_epi64x(low);
-  const __m256i first = _mm256_cmpgt_epi64(bound, load(times));
-  const __m256i second = _mm256_cmpgt_epi64(bound, load(times + 4));
+/* How many of eight lanes are all ones. */
+static inline size_t count_set(__m256i first, __m256i second) {
   const int signs = _mm256_movemask_pd(_mm256_castsi256_pd(first)) |
                     _mm256_movemask_pd(_mm256_castsi256_pd(second)) << 4;
   return (size_t)__builtin_popcount((unsigned)signs);
 }
 
-static inline void columns_of(const int64_t *times, int64_t low, int shift, size_t columns,
-                              uint64_t *at) {
+static inline size_t below(const int64_t *times, int64_t low) {
+  const __m256i bound = _mm256_set1_epi64x(low);
+  return count_set(_mm256_cmpgt_epi64(bound, load(times)),
+                   _mm256_cmpgt_epi64(bound, load(times + 4)));
+}
+
+static inline size_t columns_of(const int64_t *times, int64_t low, int shift, size_t columns,
+                                uint32_t *at) {
   /* Unsigned order becomes signed order with the top bits turned. */
   const __m256i top = _mm256_set1_epi64x(INT64_MIN);
   const __m256i none = _mm256_set1_epi64x((int64_t)columns);
-  for (int i = 0; i < SEARCH_AT_ONCE; i += 4) {
-    const __m256i lags = _mm256_sub_epi64(load(times + i), _mm256_set1_epi64x(low));
+  __m256i has_one[2], found[2];
+  for (int i = 0; i < 2; i++) {
+    const __m256i lags = _mm256_sub_epi64(load(times + 4 * i), _mm256_set1_epi64x(low));
     const __m256i all = _mm256_srl_epi64(lags, _mm_cvtsi32_si128(shift));
-    const __m256i beyond =
-        _mm256_cmpgt_epi64(_mm256_xor_si256(all, top), _mm256_xor_si256(none, top));
-    _mm256_storeu_si256((__m256i *)(at + i), _mm256_blendv_epi8(all, none, beyond));
+    has_one[i] = _mm256_cmpgt_epi64(_mm256_xor_si256(none, top), _mm256_xor_si256(all, top));
+    found[i] = _mm256_blendv_epi8(none, all, has_one[i]);
   }
+  const __m256 woven = _mm256_shuffle_ps(_mm256_castsi256_ps(found[0]),
+                                         _mm256_castsi256_ps(found[1]), 0x88);
+  _mm256_storeu_si256((__m256i *)at,
+                      _mm256_permute4x64_epi64(_mm256_castps_si256(woven), 0xD8));
+  return count_set(has_one[0], has_one[1]);
 }
 
 #define LANES 8

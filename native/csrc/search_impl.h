@@ -13,8 +13,15 @@ enum {
   SEARCH_TURNED = 16, /* coefficients of a row that a fine turn serves before the next coarse one */
   SEARCH_BLOCK = 512,
   SEARCH_SMOOTH = 64,
-  SEARCH_AT_ONCE = 8
+  SEARCH_AT_ONCE = 8,
+  SEARCH_AHEAD_BYTES = 2048
 };
+
+/* Asks for the times that come next but some: the machine does so by itself, but begins anew with
+ * every page. There need be none. */
+static inline void search_ask(const int64_t *times) {
+  __builtin_prefetch((const void *)((uintptr_t)times + SEARCH_AHEAD_BYTES));
+}
 
 /* A transform of 2^log2_size counts: so many complex coefficients in rows and columns. The tables
  * hold the turns of each row's coefficients, those of the first few and those of every so many,
@@ -41,7 +48,7 @@ typedef struct {
   const int64_t *b;
   size_t b_count;
   qkd_clock clock;
-  int64_t low_ps;
+  int64_t low_ps, width_ps; /* of all columns */
   int shift;
   size_t columns;
 } search_pairing;

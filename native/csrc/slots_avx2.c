@@ -60,6 +60,7 @@ TARGET qkd_slot_sums qkd_slots_avx2(const qkd_slot_ruler *restrict ruler,
   __m256i residuals = zero, beyond = zero;
   size_t i = 0, accepted = 0;
   for (; count - i >= LANES; i += LANES) {
+    qkd_slots_ask(times + i, slots + accepted);
     const __m256i since =
         _mm256_sub_epi64(_mm256_loadu_si256((const __m256i *)(times + i)), centre);
     beyond = _mm256_or_si256(beyond, _mm256_add_epi64(since, reach));

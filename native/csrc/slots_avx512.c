@@ -23,6 +23,7 @@ TARGET qkd_slot_sums qkd_slots_avx512(const qkd_slot_ruler *restrict ruler,
   __m512i residuals = zero, beyond = zero;
   size_t i = 0, accepted = 0;
   for (; count - i >= LANES; i += LANES) {
+    qkd_slots_ask(times + i, slots + accepted);
     const __m512i since = _mm512_sub_epi64(_mm512_loadu_si512(times + i), centre);
     beyond = _mm512_or_si512(beyond, _mm512_add_epi64(since, reach));
     const __m512d ratio =
