@@ -20,6 +20,8 @@ class TcpPort:
         self.last_progress_s = 0.0
         self._session = session
         self._server: asyncio.Server | None = None
+        self._turn = asyncio.Lock()  # a fault may end while the port is being opened
+        self._discarded = False
         self._clients: set[_Client] = set()
         self.wire.attach(self._apply, self._inject)
 
@@ -29,34 +31,38 @@ class TcpPort:
 
     async def open(self) -> None:
         """Listens, if the wire lets; port 0 becomes the port that the system chose and stays so."""
-        if self.wire.cut or self.wire.refused:
-            return
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._client, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        async with self._turn:
+            await self._listen()
 
     async def close(self) -> None:
         """Stops listening and drops every client."""
-        await self._stop_listening()
-        self._drop_clients()
+        async with self._turn:
+            await self._stop_listening()
+            self._drop_clients()
 
     async def discard(self) -> None:
         """Closes for good: nothing that befalls the wire opens it again."""
+        self._discarded = True
         self.wire.detach(self._apply, self._inject)
         await self.close()
 
     async def _apply(self) -> None:
-        if self.wire.cut:
-            await self.close()
-        elif self.wire.refused:
-            await self._stop_listening()
-        else:
-            if self._server is None:
-                await self.open()
-            if self.wire.slams:
+        async with self._turn:
+            if self.wire.cut or self.wire.refused:
+                await self._stop_listening()
+            else:
+                await self._listen()
+            if self.wire.cut or self.wire.slams:
                 self._drop_clients()
         for client in self._clients:
             client.idle.restart()
+
+    async def _listen(self) -> None:
+        if self._server or self._discarded or self.wire.cut or self.wire.refused:
+            return
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._client, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop_listening(self) -> None:
         if self._server is not None:

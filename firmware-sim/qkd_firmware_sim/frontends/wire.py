@@ -183,7 +183,7 @@ class Wire:
         await self._tell()
 
     async def _tell(self) -> None:
-        for changed in self._changed:
+        for changed in list(self._changed):
             await changed()
 
 
