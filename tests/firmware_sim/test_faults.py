@@ -32,7 +32,7 @@ def test_every_fault_names_front_ends_and_parameters_that_exist() -> None:
         assert set(fault.parameters) <= set(actions.WireFault.__struct_fields__)
 
 
-@pytest.mark.parametrize("front", ["pty", "tcp", "hislip"])
+@pytest.mark.parametrize("front", FRONTS)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_wire_refuses_what_it_cannot_show(front: str, fault: str) -> None:
     """The error says where it does happen."""
@@ -51,6 +51,7 @@ def test_a_wire_refuses_what_it_cannot_show(front: str, fault: str) -> None:
         ("duplicate", {}, [b"1\r\n", b"2\r\n"], [b"1\r\n1\r\n", b"2\r\n"]),
         ("terminator", {"text": "\r"}, [b"1\r\n", b"2\n"], [b"1\r", b"2\r"]),
         ("terminator", {"text": "\\1"}, [b"1\n"], [b"1\\1"]),
+        ("terminator", {"text": ";"}, [b"{}\x17{}\x17"], [b"{};{};"]),
     ],
 )
 async def test_what_arrives_of_what_was_sent(

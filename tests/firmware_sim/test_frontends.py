@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,10 +14,16 @@ import serial
 
 from qkd_firmware_sim.cores.core import SerialCore
 from qkd_firmware_sim.cores.epc400 import Epc400
+from qkd_firmware_sim.cores.id900 import Id900
 from qkd_firmware_sim.cores.itc4000 import Itc4000
+from qkd_firmware_sim.cores.websq import WebSq
+from qkd_firmware_sim.frontends.faults import FAULTS
 from qkd_firmware_sim.frontends.hislip import HislipPort
 from qkd_firmware_sim.frontends.pty import PtyPort
 from qkd_firmware_sim.frontends.tcp import TcpPort
+from qkd_firmware_sim.frontends.two_ports import TwoPorts
+from qkd_firmware_sim.frontends.wire import Wire
+from qkd_firmware_sim.frontends.zmtp import ZmtpPort
 
 VOLTAGES = b"Voltage(mV): CH1 +0 CH2 +0 CH3 +0 CH4 +0\r\nDone\r\n"
 
@@ -184,6 +191,53 @@ async def test_several_tcp_clients_each_get_their_own_answers() -> None:
             line = await reader.readline()
             assert line.startswith(b"Thorlabs" if i % 2 else b"1")
             writer.close()
+
+
+SOCKETS: dict[str, tuple[Callable[[Wire], Any], bytes]] = {
+    # Each with what makes it a connection that counts.
+    "tcp": (lambda wire: TcpPort(Itc4000("M1").session, wire), b""),
+    "hislip": (lambda wire: HislipPort(Itc4000("M1"), wire), b"HS\0\0" + bytes(12)),
+    "zmtp": (lambda wire: ZmtpPort(Id900("T1"), wire), b""),
+    "two-tcp": (lambda wire: TwoPorts(WebSq().session, WebSq().counts_session, wire), b""),
+}
+
+
+def test_every_socket_is_tried_in_its_silence() -> None:
+    assert SOCKETS.keys() == set(FAULTS["idle"].fronts)
+
+
+@pytest.mark.parametrize("front", SOCKETS)
+async def test_a_connection_that_was_silent_before_the_fault_is_dropped_too(front: str) -> None:
+    """Not only one that falls silent after it."""
+    make, hello = SOCKETS[front]
+    wire = Wire()
+    async with opened(make(wire)) as port:
+        number = re.search(r"[:,](\d+)(::INSTR|\?|$)", port.address)
+        assert number is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(number[1]))
+        writer.write(hello)
+        await reader.readexactly(len(hello))
+        await wire.apply("idle", delay_s=0.01)
+        async with asyncio.timeout(10):
+            with suppress(ConnectionResetError):
+                assert await reader.read(1) == b""
+        writer.close()
+
+
+async def test_a_connection_on_which_something_passes_is_not_silent() -> None:
+    """Whichever way: lines of counts keep the connection of a client that never says a thing."""
+    core = WebSq()
+    async with opened(TcpPort(core.counts_session)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port.port)
+        await port.wire.apply("idle", delay_s=1.0)
+        for number in range(1, 13):
+            core.advance(number * 10**11)
+            assert (await reader.readline()).endswith(b"\n")
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            with suppress(ConnectionResetError):
+                assert await reader.read(1) == b""
+        writer.close()
 
 
 async def test_a_cut_socket_resets_and_a_refused_one_cannot_be_opened() -> None:

@@ -81,6 +81,53 @@ def test_two_lost_bytes_are_noticed(at: int, spacing: int) -> None:
     assert decoder.partial_bytes == 2
 
 
+PLAUSIBLE, DISORDER = 75_000_000, 1 << 16
+
+
+@given(
+    st.integers(0, WRAP - 1),
+    st.integers(0, 70_000_000),
+    st.integers(0, 70_000_000),
+    st.one_of(st.integers(0, 31).map(lambda bit: 1 << bit), st.integers(1, 2**32 - 1)),
+)
+def test_what_can_be_told_of_a_damaged_word(start: int, before: int, after: int, mask: int) -> None:
+    """A word that is neither event nor dummy, or that lies farther from its neighbours than the
+    box's own disorder. What cannot be told moves one tag, or all later ones by a whole turn."""
+    sound = [(0, 1), (before, 1), (after, 1), (1000, 1)]
+    data = bytearray(tdc1_bytes(start, sound))
+    word = struct.unpack_from("<I", data, 4)[0] ^ mask
+    struct.pack_into("<I", data, 4, word)
+    moved = ((word >> 5) - start - before) % WRAP
+    moved -= WRAP if moved > WRAP // 2 else 0
+    decoder = Tdc1Decoder()
+    times, channels = decoder.feed(bytes(data))
+
+    in_place = -(DISORDER + before) <= moved <= DISORDER + after
+    in_reach = before + moved <= PLAUSIBLE and after - moved <= PLAUSIBLE
+    turn_on = WRAP - PLAUSIBLE + after <= moved <= PLAUSIBLE - before
+    turn_back = WRAP - PLAUSIBLE + before <= -moved <= PLAUSIBLE - after
+    told = word & 31 == 0 or not ((in_place and in_reach) or turn_on or turn_back)
+    assert (decoder.implausible > 0) == told
+    if told:
+        return
+    others = times[channels == 1][[0, -2, -1]]
+    turn_ps = 2000 * WRAP * (turn_on or turn_back)
+    assert (others - 2000 * np.cumsum([0, before + after, 1000])).tolist() == [0, turn_ps, turn_ps]
+
+
+def test_of_the_bits_of_a_busy_stream_ten_tell_alone() -> None:
+    """At ten thousand words a second and more: the event's own, and those of 262 µs to 67 ms."""
+    for gap in (1, 500, 5000, 50_000):
+        told = []
+        for bit in range(32):
+            data = bytearray(tdc1_bytes(3, [(gap, 1)] * 9))
+            struct.pack_into("<I", data, 16, struct.unpack_from("<I", data, 16)[0] ^ 1 << bit)
+            decoder = Tdc1Decoder()
+            decoder.feed(bytes(data))
+            told += [bit] * (decoder.implausible > 0)
+        assert told == [0, *range(22, 31)]
+
+
 @given(
     st.lists(st.tuples(st.integers(0, (1 << 54) - 1), st.integers(0, 63)), max_size=40),
     st.booleans(),

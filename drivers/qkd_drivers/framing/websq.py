@@ -80,11 +80,14 @@ class WebsqWire(Wire):
         return [
             (each["label"], each.get("value"))
             for each in objects
-            if isinstance(each, dict) and isinstance(each.get("label"), str)
+            # What has a command in it is our own setting, which a line gives back as an echo.
+            if isinstance(each, dict)
+            and isinstance(each.get("label"), str)
+            and "command" not in each
         ]
 
     async def _take_unasked(self) -> None:
-        if unasked := self.transport.discard():
+        if unasked := await self.transport.take_unasked():
             self.note("<", unasked)
             self._take(unasked)
 

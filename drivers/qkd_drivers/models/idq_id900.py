@@ -20,7 +20,13 @@ from qkd_drivers.contract import Identity, Limits, Reading, Run, TimeTagger
 from qkd_drivers.errors import DeviceError, DeviceLost, DeviceProtocolError, DeviceRefused
 from qkd_drivers.framing import DataLinkWire, TimeControllerWire, Trace
 from qkd_drivers.identity import scpi_identity, verify_model
-from qkd_drivers.models.idq_id900_run import CHANNELS, Id900Run, Recording, StreamPlan
+from qkd_drivers.models.idq_id900_run import (
+    CHANNELS,
+    REORDER_PS,
+    Id900Run,
+    Recording,
+    StreamPlan,
+)
 from qkd_drivers.transports import make_transport, split_host, split_options
 
 LARGEST_LEVEL_V = 2.0
@@ -42,6 +48,7 @@ class _Options:
     stream_port: int = 0
     record_s: float = LEAST_RECORD_S
     resolution_ps: int = _COARSEST_PS
+    disorder_ps: int = REORDER_PS
     integration: str = "ps"
     delays_ps: tuple[int, ...] = field(default=(0, 0, 0, 0))
 
@@ -54,6 +61,8 @@ class _Options:
             raise ValueError(f"integration={self.integration}: want {' or '.join(_UNITS_PS)}")
         if len(self.delays_ps) != len(CHANNELS) or min(self.delays_ps) < 0:
             raise ValueError("delays_ps takes four delays, none below 0")
+        if not 0 <= self.disorder_ps <= REORDER_PS:
+            raise ValueError(f"disorder_ps={self.disorder_ps}: want 0 to {REORDER_PS}")
 
 
 class IdqId900(TimeTagger):
@@ -126,8 +135,9 @@ class IdqId900(TimeTagger):
             await self.configure()
         await self._verify_settings()
         await self._end_others()
-        recording = Recording.of(duration_s, self._options.record_s)
-        plan = StreamPlan(self._box, self._service_host, self._options.stream_port)
+        options = self._options
+        recording = Recording.of(duration_s, options.record_s, options.disorder_ps)
+        plan = StreamPlan(self._box, self._service_host, options.stream_port)
         run = self._run = Id900Run(self._wire, self._service, plan, recording)
         await run.begin()
         return run
@@ -210,6 +220,7 @@ _READERS = {
     "stream_port": int,
     "record_s": float,
     "resolution_ps": int,
+    "disorder_ps": int,
     "integration": str,
     "delays_ps": lambda text: tuple(int(word) for word in text.split(",")),
 }

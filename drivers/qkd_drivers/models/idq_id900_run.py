@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qkd_drivers.contract import Quality, Run, Tags, Verdict
-from qkd_drivers.errors import DeviceError, DeviceProtocolError
+from qkd_drivers.errors import DeviceError, DeviceProtocolError, DeviceTimeout
 from qkd_drivers.framing import DataLinkWire, TimeControllerWire
 from qkd_drivers.transports import ZeromqStream
 from qkd_native.merge import TagMerger, tag_order
@@ -19,8 +19,7 @@ CHANNELS = (1, 2, 3, 4)
 DEAD_PS = 40_000
 """Between two sub-recordings; the least that the box allows."""
 REORDER_PS = 100_000_000
-"""A tag at most so far before an earlier one of its channel is disorder and passed on; one further
-back means that frames were lost or torn."""
+"""The most disorder that is allowed for, unless a box is known to keep better order."""
 CHUNK_TAGS = 1 << 17
 """Tags given out at a time."""
 _SILENCE_S = 3.0
@@ -34,11 +33,15 @@ class Recording:
 
     number: int
     width_ps: int
+    disorder_ps: int
+    """A tag at most so far before an earlier one of its channel is passed on; one further back
+    means that frames were lost, torn or garbled."""
 
     @classmethod
-    def of(cls, duration_s: float, record_s: float) -> "Recording":
+    def of(cls, duration_s: float, record_s: float, disorder_ps: int) -> "Recording":
         """As few as cover duration_s."""
-        return cls(max(1, math.ceil(duration_s / record_s)), round(record_s * 1e12))
+        number = max(1, math.ceil(duration_s / record_s))
+        return cls(number, round(record_s * 1e12), disorder_ps)
 
     @property
     def period_ps(self) -> int:
@@ -203,7 +206,7 @@ class Id900Run(Run):
                 raise DeviceProtocolError(
                     f"{where}: a tag at {order.largest_ps} ps lies beyond its end"
                 )
-            if order.step_back_ps > REORDER_PS:
+            if order.step_back_ps > recording.disorder_ps:
                 raise DeviceProtocolError(
                     f"{where}: a tag lies {order.step_back_ps} ps before an earlier one"
                 )
@@ -222,7 +225,7 @@ class Id900Run(Run):
             if errors:
                 losses.append(f"RAW{stream.channel}:ERRORS? {errors}")
         if gaps:
-            verdict = Verdict(Quality.LOST, f"tags are missing: {'; '.join(gaps)}")
+            verdict = Verdict(Quality.LOST, f"tags are missing or wrong: {'; '.join(gaps)}")
         elif losses:
             verdict = Verdict(Quality.OVERFLOW, f"the device dropped tags ({', '.join(losses)})")
         else:
@@ -234,11 +237,14 @@ class Id900Run(Run):
 
     async def _close_stream(self, stream: _Stream) -> list[str]:
         """Ends an acquisition; what its status says that the frames do not bear out."""
+        gaps = []
+        with contextlib.suppress(DeviceTimeout):
+            await stream.socket.receive(timeout_s=0.0)
+            gaps.append(f"channel {stream.channel}: a frame more than sub-recordings")
         answer = await self._service.ask(f"stop --id {stream.name}")
         status: Any = answer.get("status") if isinstance(answer, dict) else None
         if not isinstance(status, dict):
             raise DeviceProtocolError(f"'stop --id {stream.name}': no status in {answer!r}")
-        gaps = []
         for error in status.get("errors") or ():
             said = error.get("description") if isinstance(error, dict) else error
             gaps.append(f"channel {stream.channel}: the service says {said!r}")

@@ -126,7 +126,7 @@ class SingleQuantumWebsq(NanowireDetectors):
                 line = await wire.read_until(rb"\n", timeout_s=period_s + _COUNTS_MARGIN_S)
                 fields = re.split(rb"\s*,\s*", line.strip())
                 if len(fields) == self.channel_count + 1:
-                    return [_number(field) for field in fields[1:]]
+                    return [_number(field) for field in fields][1:]
         finally:
             await wire.close()
         raise DeviceProtocolError(f"{line!r} is no time and {self.channel_count} counts")
@@ -190,5 +190,5 @@ def _number(field: bytes) -> float:
     except ValueError:
         value = math.nan
     if not value >= 0:
-        raise DeviceProtocolError(f"{field!r} is no count")
+        raise DeviceProtocolError(f"{field!r} is no time and no count")
     return value

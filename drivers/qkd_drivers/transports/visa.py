@@ -108,9 +108,13 @@ class VisaTransport(Transport):
         def waiting() -> bytes:
             read = bytearray()
             session.timeout = 1
-            with contextlib.suppress(pyvisa.errors.VisaIOError):
-                while len(read) < _UNASKED_BYTES:
+            for _ in range(_UNASKED_BYTES):
+                try:
                     read += session.read_raw()
+                except pyvisa.errors.VisaIOError:
+                    # A serial read that is held up between two bytes gives up before the last.
+                    if not getattr(session, "bytes_in_buffer", 0):
+                        break
             return bytes(read)
 
         self._buffer += await self._call(waiting, 0.1, "read")

@@ -17,18 +17,15 @@ from qkd_drivers.errors import (
     DeviceError,
     DeviceLost,
     DeviceProtocolError,
+    DeviceRefused,
     DeviceTimeout,
 )
 from qkd_drivers.transports.base import BufferedTransport
 from qkd_drivers.transports.tcp import OPEN_TIMEOUT_S, connect_fault
 
 _GREETED = zmq.EVENT_HANDSHAKE_SUCCEEDED
-_STRANGER = (
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)
-_GONE = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+_STRANGER = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+_GONE = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 
 
 class ZeromqSocket:
@@ -46,8 +43,9 @@ class ZeromqSocket:
     async def open(self, kind: int, on_lost: Callable[[DeviceError], None]) -> zmq.asyncio.Socket:
         """Connects a socket of a kind; on_lost is called at most once, when its peer is gone.
 
-        DeviceNotFound, DeviceRefused or DeviceTimeout as for TCP; DeviceProtocolError if what
-        listens there does not speak ZeroMQ.
+        DeviceNotFound, DeviceRefused or DeviceTimeout as for TCP; DeviceRefused too if the
+        connection is dropped before the greeting, DeviceProtocolError if the greeting is not
+        ZeroMQ's.
         """
         await self.close()
         await self._probe()
@@ -79,7 +77,11 @@ class ZeromqSocket:
             raise
         if event != _GREETED:
             await self.close()
-            raise DeviceProtocolError(f"{self.address} does not speak ZeroMQ")
+            if event & _STRANGER:
+                raise DeviceProtocolError(f"{self.address} does not speak ZeroMQ")
+            raise DeviceRefused(
+                f"{self.address} took the connection and dropped it: does ZeroMQ listen there?"
+            )
         self._watching = asyncio.create_task(self._watch(monitor, on_lost))
         return socket
 
@@ -145,12 +147,11 @@ class ZeromqTransport(BufferedTransport):
         if self._answering is not None and not self._answering.done():
             raise DeviceProtocolError(f"{self.address} still owes the answer to a question")
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._socket.send(data.removesuffix(b"\n"))
-        except TimeoutError:
-            raise DeviceTimeout(
-                f"{self.address} took no question for {timeout_s:g} s: it hangs"
-            ) from None
+            # There is room for one question as long as there is a peer.
+            await self._socket.send(data.removesuffix(b"\n"), zmq.NOBLOCK)
+        except zmq.Again:
+            self._fail(DeviceLost(f"{self.address} closed the connection"))
+            self._check()
         self._answering = asyncio.create_task(self._receive(self._socket))
 
     async def resynchronise(self) -> None:

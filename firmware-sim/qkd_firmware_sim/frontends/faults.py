@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-SOCKETS = ("tcp", "two-tcp", "hislip")
-STREAMS = ("pty", "tcp", "two-tcp")
-LINES = ("pty", "tcp", "two-tcp", "hislip")
+SOCKETS = ("tcp", "two-tcp", "hislip", "zmtp")
+BYTES = ("pty", "tcp", "two-tcp")
+STREAMS = (*BYTES, "zmtp")
+LINES = (*BYTES, "hislip")
 ALL = (*LINES, "zmtp")
 
 
@@ -35,7 +36,7 @@ FAULTS: dict[str, Fault] = {
         "connections stay open but carry nothing any more; new ones are whole", SOCKETS
     ),
     "idle": Fault(
-        "a connection on which nothing came for delay_s is dropped", SOCKETS, ("delay_s",), True
+        "a connection on which nothing passes for delay_s is dropped", SOCKETS, ("delay_s",), True
     ),
     # Answers that do not come, come late, or come in other pieces.
     "silence": Fault("the instrument hears but its answers get lost", lasts=True),
@@ -53,9 +54,9 @@ FAULTS: dict[str, Fault] = {
     "garble": Fault("the next size bytes come out wrong", parameters=("size",)),
     "noise": Fault("size bytes of noise come before the next answer", parameters=("size",)),
     "duplicate": Fault("the next answer comes twice"),
-    "terminator": Fault("lines end in text instead of CR and LF", LINES, ("text",), True),
+    "terminator": Fault("lines end in text instead of CR, LF or ETB", LINES, ("text",), True),
     # Bytes that answer nothing.
-    "echo": Fault("all that is sent to the instrument comes back", STREAMS, lasts=True),
+    "echo": Fault("all that is sent to the instrument comes back", BYTES, lasts=True),
     "unsolicited": Fault("the instrument sends text unasked", STREAMS, ("text",)),
     "complain": Fault("the next request is first met by text, an error line", STREAMS, ("text",)),
     "restore": Fault("ends every lasting fault"),

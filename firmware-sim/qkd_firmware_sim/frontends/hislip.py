@@ -5,7 +5,7 @@ import itertools
 import struct
 from dataclasses import dataclass, field
 
-from qkd_firmware_sim.frontends.wire import Wire
+from qkd_firmware_sim.frontends.wire import IdleTimer, Wire
 from qkd_firmware_sim.scpi import ScpiInstrument, ScpiSession
 
 _HEADER = struct.Struct(">2sBBIQ")
@@ -27,6 +27,7 @@ ASYNC_LOCK_INFO, ASYNC_LOCK_INFO_RESPONSE = 24, 25
 class _Client:
     session: ScpiSession
     generation: int
+    idle: IdleTimer
     message: bytearray = field(default_factory=bytearray)
     clearing: bool = False
 
@@ -85,6 +86,8 @@ class HislipPort:
                 await self.open()
             if self.wire.slams or self.wire.busy:
                 await self._drop_clients()
+        for client in self._clients.values():
+            client.idle.restart()
 
     async def _stop_listening(self) -> None:
         if self._server is not None:
@@ -106,7 +109,9 @@ class HislipPort:
                 _send(writer, FATAL_ERROR, 4, 0, b"maximum number of clients exceeded")
             elif first.kind == INITIALIZE:
                 opened = next(self._numbers) & 0xFFFF
-                client = _Client(self._instrument.session(), self.wire.generation)
+                idle = IdleTimer(self.wire, writer.transport.abort)
+                client = _Client(self._instrument.session(), self.wire.generation, idle)
+                client.idle.restart()
                 self._clients[opened] = client
                 _send(writer, INITIALIZE_RESPONSE, 0, _PROTOCOL_1_0 << 16 | opened)
                 await self._synchronous(client, reader, writer)
@@ -122,7 +127,7 @@ class HislipPort:
             pass
         finally:
             if opened is not None:
-                del self._clients[opened]
+                self._clients.pop(opened).idle.stop()
             self._connections.discard(task)
             writer.close()
 
@@ -130,8 +135,8 @@ class HislipPort:
         self, client: _Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         while True:
-            async with asyncio.timeout(self.wire.idle_s):
-                message = await _receive(reader)
+            message = await _receive(reader)
+            client.idle.restart()
             if self._dead(client):
                 continue
             if message.kind == DEVICE_CLEAR_COMPLETE:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from qkd_firmware_sim.cores.core import HangsUp, Session
-from qkd_firmware_sim.frontends.wire import Outlet, Wire
+from qkd_firmware_sim.frontends.wire import IdleTimer, Outlet, Wire
 
 _BUFFERED_BYTES = 65536
 
@@ -20,6 +20,8 @@ class TcpPort:
         self.last_progress_s = 0.0
         self._session = session
         self._server: asyncio.Server | None = None
+        self._turn = asyncio.Lock()  # a fault may end while the port is being opened
+        self._discarded = False
         self._clients: set[_Client] = set()
         self.wire.attach(self._apply, self._inject)
 
@@ -28,26 +30,39 @@ class TcpPort:
         return f"tcp:127.0.0.1:{self.port}"
 
     async def open(self) -> None:
-        """Listens; port 0 becomes the port that the system chose and stays so."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._client, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Listens, if the wire lets; port 0 becomes the port that the system chose and stays so."""
+        async with self._turn:
+            await self._listen()
 
     async def close(self) -> None:
         """Stops listening and drops every client."""
-        await self._stop_listening()
-        self._drop_clients()
+        async with self._turn:
+            await self._stop_listening()
+            self._drop_clients()
+
+    async def discard(self) -> None:
+        """Closes for good: nothing that befalls the wire opens it again."""
+        self._discarded = True
+        self.wire.detach(self._apply, self._inject)
+        await self.close()
 
     async def _apply(self) -> None:
-        if self.wire.cut:
-            await self.close()
-        elif self.wire.refused:
-            await self._stop_listening()
-        else:
-            if self._server is None:
-                await self.open()
-            if self.wire.slams:
+        async with self._turn:
+            if self.wire.cut or self.wire.refused:
+                await self._stop_listening()
+            else:
+                await self._listen()
+            if self.wire.cut or self.wire.slams:
                 self._drop_clients()
+        for client in self._clients:
+            client.idle.restart()
+
+    async def _listen(self) -> None:
+        if self._server or self._discarded or self.wire.cut or self.wire.refused:
+            return
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._client, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop_listening(self) -> None:
         if self._server is not None:
@@ -89,7 +104,7 @@ class _Client(asyncio.Protocol):
         self._outlet = Outlet(session, wire, self._send)
         self._transport: asyncio.Transport | None = None
         self._paused = False
-        self._idle: asyncio.TimerHandle | None = None
+        self.idle = IdleTimer(wire, self.drop)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -99,6 +114,7 @@ class _Client(asyncio.Protocol):
         transport.set_write_buffer_limits(high=_BUFFERED_BYTES)
         self._transport = transport
         self._clients.add(self)
+        self.idle.restart()
         self._session.on_output = self._pump
         if isinstance(self._session, HangsUp):
             self._session.on_hang_up = self.drop
@@ -106,15 +122,14 @@ class _Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._dead:
             return
-        self._expect_more()
+        self.idle.restart()
         self._outlet.hear(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._session.on_output = lambda: None
         self._outlet.close()
         self._clients.discard(self)
-        if self._idle is not None:
-            self._idle.cancel()
+        self.idle.stop()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -134,14 +149,6 @@ class _Client(asyncio.Protocol):
     def _dead(self) -> bool:
         return self._generation != self._wire.generation
 
-    def _expect_more(self) -> None:
-        """Drops the connection unless something comes in time, where the wire asks for that."""
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
-        if self._wire.idle_s is not None:
-            self._idle = asyncio.get_running_loop().call_later(self._wire.idle_s, self.drop)
-
     def _pump(self) -> None:
         self._outlet.pump()
 
@@ -151,5 +158,6 @@ class _Client(asyncio.Protocol):
         if self._dead:
             return len(data)
         self._transport.write(data)
+        self.idle.restart()
         self._progress()
         return len(data)

@@ -3,11 +3,23 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol, runtime_checkable
 
 from qkd_firmware_sim.cores.core import Session
 from qkd_firmware_sim.frontends.faults import ALL, FAULTS
 
-_LINE_END = re.compile(rb"\r\n|\r|\n")
+_LINE_END = re.compile(rb"\r\n|[\r\n\x17]")
+
+
+@runtime_checkable
+class Framed(Protocol):
+    """A session that puts messages into frames, and takes each through `Wire.deliver` before."""
+
+    def interject(self, text: bytes) -> None:
+        """Says what comes unasked, if it ever says such a thing."""
+
+    def ended(self) -> None:
+        """Its connection is gone."""
 
 
 class Wire:
@@ -33,9 +45,16 @@ class Wire:
     def attach(
         self, changed: Callable[[], Awaitable[None]], inject: Callable[[bytes], None]
     ) -> None:
-        """Registers a front-end: told when connections are cut, refused or let in again."""
+        """Registers a front-end: told when what befalls its connections has changed."""
         self._changed.append(changed)
         self._injectors.append(inject)
+
+    def detach(
+        self, changed: Callable[[], Awaitable[None]], inject: Callable[[bytes], None]
+    ) -> None:
+        """Forgets a front-end that is no more."""
+        self._changed.remove(changed)
+        self._injectors.remove(inject)
 
     async def apply(
         self, fault: str, *, size: int = 2, delay_s: float = 1.0, text: str = ""
@@ -94,7 +113,7 @@ class Wire:
             case "unsolicited":
                 for inject in self._injectors:
                     inject(text.encode() + b"\r\n")
-        if fault in ("refuse", "busy", "slam", "cut", "restore"):
+        if fault in ("refuse", "busy", "slam", "cut", "idle", "restore"):
             await self._tell()
 
     async def settle(self) -> None:
@@ -109,18 +128,21 @@ class Wire:
 
     def carry(self, data: bytes) -> bytes:
         """What arrives of one piece that the instrument sends."""
+        return b"".join(self.deliver(data)) if data else data
+
+    def deliver(self, message: bytes) -> list[bytes]:
+        """The messages that arrive of one that the instrument sends; it may be an empty one."""
+        data = message
         if self.silent or self.cut:
-            return b""
-        if not data:
-            return data
+            return []
         if self._drop:
             self._drop = False
-            return b""
+            return []
         if self._line_end is not None:
             end = self._line_end
             data = _LINE_END.sub(lambda _: end, data)
-        if self._duplicate:
-            data, self._duplicate = data + data, False
+        again = [data] if self._duplicate else []
+        self._duplicate = False
         if self._noise:
             data, self._noise = bytes(37 * i + 129 & 0xFF for i in range(self._noise)) + data, 0
         if self._slip:
@@ -135,13 +157,9 @@ class Wire:
             data, self._truncate = data[: self._truncate], None
         if self._hang_up is not None:
             data, self._hang_up = data[: self._hang_up], None
+            self.cut = True  # nothing follows on connections that are about to drop
             self._hanging_up = asyncio.ensure_future(self._drop_connections())
-        return data
-
-    @property
-    def hanging_up(self) -> bool:
-        """Whether connections are about to drop: a message begun now never ends."""
-        return self._hanging_up is not None and not self._hanging_up.done()
+        return [data, *again]
 
     def met_by(self, request: bytes) -> bytes:
         """What a request meets on its way to the instrument, before any answer."""
@@ -160,14 +178,34 @@ class Wire:
         self._complaint = b""
 
     async def _drop_connections(self) -> None:
-        self.cut = True
         await self._tell()
         self.cut = False
         await self._tell()
 
     async def _tell(self) -> None:
-        for changed in self._changed:
+        for changed in list(self._changed):
             await changed()
+
+
+class IdleTimer:
+    """Drops a connection on which nothing passes for `Wire.idle_s`."""
+
+    def __init__(self, wire: Wire, drop: Callable[[], object]) -> None:
+        self._wire = wire
+        self._drop = drop
+        self._timer: asyncio.TimerHandle | None = None
+
+    def restart(self) -> None:
+        """Something has passed, or the fault has just begun or ended."""
+        self.stop()
+        if self._wire.idle_s is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._wire.idle_s, self._drop)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class Outlet:
@@ -184,13 +222,14 @@ class Outlet:
         self._wire = wire
         self._send = send
         self._baud = baud
+        self._framed = session if isinstance(session, Framed) else None
         self._held = b""
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     def hear(self, request: bytes) -> None:
         """Takes what the client sends."""
-        if met := self._wire.met_by(request):
+        if self._framed is None and (met := self._wire.met_by(request)):
             self.inject(met)
         self._session.receive(request)
 
@@ -203,7 +242,7 @@ class Outlet:
                 taken = self._session.take(self._wire.piece_bytes or (64 if self._baud else 65536))
                 if not taken:
                     return False
-                self._held = self._wire.carry(taken)
+                self._held = self._carried(taken)
                 pause_s = self._wire.delay_s + self._wire.piece_s + self._wire.glue_s
                 if self._baud:
                     pause_s += len(taken) * 10 / self._baud
@@ -217,20 +256,28 @@ class Outlet:
 
     def inject(self, data: bytes) -> None:
         """Puts bytes on the wire that the session did not send."""
+        if self._framed is not None:
+            self._framed.interject(data)
+            return
         self._held += data
         self.pump()
 
     def close(self) -> None:
+        if self._framed is not None:
+            self._framed.ended()
         self._closed = True
         self._held = b""
         if self._timer is not None:
             self._timer.cancel()
 
+    def _carried(self, taken: bytes) -> bytes:
+        return taken if self._framed is not None else self._wire.carry(taken)
+
     def _pause(self, seconds: float) -> None:
         def resume() -> None:
             self._timer = None
             if self._wire.glue_s:
-                self._held += self._wire.carry(self._session.take(65536))
+                self._held += self._carried(self._session.take(65536))
             # The front-end's own pump, which also watches for room.
             self._session.on_output()
 

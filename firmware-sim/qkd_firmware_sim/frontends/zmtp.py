@@ -1,21 +1,17 @@
 """ZeroMQ sockets: requests to an instrument and to the service on its host, and its streams.
 
-Requests come on ROUTER sockets, which serve REQ clients as a REP socket does but may also leave
-one unanswered. Each acquisition has a PAIR socket of its own on the port that the client chose.
+Requests are answered by REP sockets. Each acquisition has a PAIR socket of its own on the port that
+the client chose. All are TCP ports, and whatever befalls those befalls these.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
-
-import zmq
-import zmq.asyncio
+from collections.abc import Callable
+from typing import Protocol
 
 from qkd_firmware_sim.cores.id900_link import Acquisition, DataLink
+from qkd_firmware_sim.frontends.tcp import TcpPort
 from qkd_firmware_sim.frontends.wire import Wire
-
-_HOST = "tcp://127.0.0.1"
-_FRAMES_QUEUED = 1
+from qkd_firmware_sim.frontends.zmtp_sessions import RepSession, StreamSession
 
 
 class Instrument(Protocol):
@@ -38,135 +34,78 @@ class ZmtpPort:
         service_port: int = 0,
     ) -> None:
         self.wire = wire or Wire()
-        self.port = port
-        self.service_port = service_port
-        self.last_progress_s = 0.0
         self._instrument = instrument
-        self._context: zmq.asyncio.Context | None = None
-        self._listening: list[tuple[zmq.asyncio.Socket, str]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._streams: dict[str, asyncio.Task[None]] = {}
-        self.wire.attach(self._apply, lambda data: None)  # a REQ client takes answers only
+        self._box = TcpPort(lambda: RepSession(self._ask, self.wire), self.wire, port=port)
+        self._service = TcpPort(
+            lambda: RepSession(self._serve, self.wire), self.wire, port=service_port
+        )
+        self._streams: dict[str, TcpPort] = {}
+        self._serving: set[asyncio.Task[None]] = set()
+        self._last_progress_s = 0.0
 
     @property
     def address(self) -> str:
-        return f"zeromq:127.0.0.1:{self.port}?service=127.0.0.1:{self.service_port}"
+        return f"zeromq:127.0.0.1:{self._box.port}?service=127.0.0.1:{self._service.port}"
+
+    @property
+    def last_progress_s(self) -> float:
+        """When a client last took tags, on the loop's clock."""
+        streams = [port.last_progress_s for port in self._streams.values()]
+        return max([self._last_progress_s, *streams])
 
     async def open(self) -> None:
         """Listens; port 0 becomes the port that the system chose and stays so."""
-        self._context = zmq.asyncio.Context()
-        self.port = await self._serve(self.port, lambda text: self._instrument.execute(text) or "")
-        self.service_port = await self._serve(self.service_port, self._instrument.link.execute)
+        await self._box.open()
+        await self._service.open()
         await self._attend()
 
     async def close(self) -> None:
         """Stops listening and drops every client."""
-        context, self._context = self._context, None
-        tasks = [*self._tasks, *self._streams.values()]
-        for task in tasks:
+        serving = list(self._serving)
+        for task in serving:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
-        self._streams.clear()
-        self._listening.clear()
-        if context is not None:
-            context.destroy(linger=0)
+        await asyncio.gather(*serving, return_exceptions=True)
+        for name in list(self._streams):
+            await self._end(name)
+        await self._service.close()
+        await self._box.close()
 
-    async def _apply(self) -> None:
-        if self.wire.cut:
-            await self.close()
-        elif self.wire.refused:
-            for socket, endpoint in self._listening:
-                socket.unbind(endpoint)
-            self._listening.clear()
-        elif self._context is None or not self._listening:
-            await self.close()
-            await self.open()
+    def _ask(self, request: str, reply: Callable[[str], None]) -> None:
+        reply(self._instrument.execute(request) or "")
 
-    async def _serve(self, port: int, execute: Callable[[str], str]) -> int:
-        """Answers requests on a port, 0 for one that is free; returns it."""
-        assert self._context is not None
-        socket: zmq.asyncio.Socket = self._context.socket(zmq.ROUTER)
-        endpoint = await _bind(socket, port)
-        self._listening.append((socket, endpoint))
-        self._keep(self._answer(socket, execute))
-        return int(endpoint.rpartition(":")[2])
+    def _serve(self, command: str, reply: Callable[[str], None]) -> None:
+        """Answers once the streams are as the command wants them."""
 
-    async def _answer(self, socket: zmq.asyncio.Socket, execute: Callable[[str], str]) -> None:
-        while True:
-            *envelope, request = await socket.recv_multipart()
-            answer = execute(request.decode("utf-8", "replace").strip())
+        async def serve() -> None:
+            answer = self._instrument.link.execute(command)
             await self._attend()
-            carried = self.wire.carry(answer.encode())
-            if self.wire.hanging_up or (answer and not carried):
-                continue
-            self._keep(self._send(socket, [*envelope, carried], self.wire.delay_s))
+            reply(answer)
 
-    async def _send(self, socket: zmq.asyncio.Socket, frames: list[bytes], delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
-        await socket.send_multipart(frames)
+        task = asyncio.create_task(serve())
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _attend(self) -> None:
-        """Gives each acquisition its socket, and takes those of ended ones away."""
+        """Gives each acquisition its port, and takes those of ended ones away."""
         link = self._instrument.link
         for name in set(self._streams) - set(link.acquisitions):
             await self._end(name)
         for name, acquisition in list(link.acquisitions.items()):
-            if name not in self._streams and self._context is not None:
-                await self._begin(self._context, acquisition)
+            if name not in self._streams:
+                await self._begin(acquisition)
 
-    async def _begin(self, context: zmq.asyncio.Context, acquisition: Acquisition) -> None:
-        socket: zmq.asyncio.Socket = context.socket(zmq.PAIR)
-        socket.setsockopt(zmq.SNDHWM, _FRAMES_QUEUED)
-        socket.setsockopt(zmq.LINGER, 0)
+    async def _begin(self, acquisition: Acquisition) -> None:
+        seat: set[StreamSession] = set()
+        port = self._streams[acquisition.name] = TcpPort(
+            lambda: StreamSession(acquisition, seat, self.wire), self.wire, port=acquisition.port
+        )
         try:
-            await _bind(socket, acquisition.port)
+            await port.open()
         except OSError:
-            socket.close()
+            await self._end(acquisition.name)
             self._instrument.link.withdraw(acquisition.name)
-            return
-        self._streams[acquisition.name] = asyncio.create_task(self._stream(socket, acquisition))
 
     async def _end(self, name: str) -> None:
-        task = self._streams.pop(name)
-        task.cancel()
-        await asyncio.wait({task})
-
-    async def _stream(self, socket: zmq.asyncio.Socket, acquisition: Acquisition) -> None:
-        """Sends frames as fast as the client takes them."""
-        loop = asyncio.get_running_loop()
-        came = asyncio.Event()
-        acquisition.on_frame = came.set
-        try:
-            while True:
-                while acquisition.queue:
-                    frame = self.wire.carry(acquisition.queue[0])
-                    if self.wire.delay_s:
-                        await asyncio.sleep(self.wire.delay_s)
-                    if frame or not acquisition.queue[0]:
-                        await socket.send(frame, copy=False)
-                    acquisition.queue.popleft()
-                    self.last_progress_s = loop.time()
-                came.clear()
-                await came.wait()
-        finally:
-            acquisition.on_frame = lambda: None
-            socket.close(linger=0)
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _bind(socket: zmq.asyncio.Socket, port: int) -> str:
-    """Binds; a port that was in use a moment ago is free again only once its last user is gone."""
-    for patience in range(100, -1, -1):
-        try:
-            socket.bind(f"{_HOST}:{port or '*'}")
-            break
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EADDRINUSE or not patience:
-                raise OSError(error.errno, error.strerror) from error
-            await asyncio.sleep(0.005)
-    return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        port = self._streams.pop(name)
+        await port.discard()
+        self._last_progress_s = max(self._last_progress_s, port.last_progress_s)

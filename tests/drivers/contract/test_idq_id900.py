@@ -283,6 +283,7 @@ async def test_the_boxs_own_delays_are_set(bench: Bench) -> None:
         ("record_s=0.1", r"0\.2 or more"),
         ("integration=us", "ps or ns"),
         ("delays_ps=1,2", "four delays"),
+        ("disorder_ps=-1", "want 0 to 100000000"),
         ("stream_port=x", "invalid literal"),
         ("service=host", "zeromq:host:port"),
     ],

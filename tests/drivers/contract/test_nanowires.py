@@ -136,7 +136,7 @@ async def test_counts_that_are_none_are_an_error_of_the_counts(
     eos, core, wire = await nanowires_on(bench)
     asking = await asked_for_rates(eos, core)
     await wire.apply("unsolicited", text="1,2,3,4,five")
-    with pytest.raises(DeviceProtocolError, match="eos: counts: b'five' is no count"):
+    with pytest.raises(DeviceProtocolError, match="eos: counts: b'five' is no time"):
         await asking
     await eos.close()
 

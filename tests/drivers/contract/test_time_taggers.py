@@ -158,6 +158,26 @@ async def test_tags_around_a_fault_are_marked(
     await tagger.close()
 
 
+@pytest.mark.parametrize(("size", "told"), [(1, False), (2, False), (3, True), (4, True)])
+async def test_a_garbled_word_is_told_or_costs_one_tag(bench: Bench, size: int, told: bool) -> None:
+    """The simulator's garbling makes a dummy of an event, which may come at any time; what moves
+    it farther than the box's own disorder is told."""
+    tagger, _, wire = await tagger_on(bench, 50_000)
+    run = await tagger.start_run(0.5)
+    chunks = []
+    async for tags in run:
+        if not chunks:
+            await wire.apply("garble", size=size)
+        chunks.append(tags.times_ps)
+    assert run.verdict is not None
+    assert run.verdict.quality is (Quality.LOST if told else Quality.CLEAN)
+    if not told:
+        steps = np.diff(np.concatenate(chunks))
+        assert np.unique(steps).tolist() == [20_000_000, 40_000_000]
+        assert np.count_nonzero(steps == 40_000_000) == 1
+    await tagger.close()
+
+
 async def test_a_cut_wire_ends_the_run_as_lost(bench: Bench) -> None:
     tagger, _, wire = await tagger_on(bench, 50_000)
     run = await tagger.start_run(5)

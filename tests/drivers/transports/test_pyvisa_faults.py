@@ -238,6 +238,40 @@ async def test_a_serial_read_looks_at_its_deadline_only_after_each_byte(bench: B
     await port.close()
 
 
+class _HeldUp:
+    """A clock of whoever gets the processor only now and then."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+
+    def time(self) -> float:
+        self._now_s += 0.5
+        return self._now_s
+
+
+async def test_a_serial_read_that_is_held_up_leaves_the_rest_of_the_line(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the next question, whose answer it becomes; ours takes the whole line away before."""
+    address, wire = await bench.plug(lab.spd())
+    monkeypatch.setattr("pyvisa_py.sessions.time", _HeldUp())
+
+    async def unasked(session: Any) -> None:
+        await wire.apply("unsolicited", text="42.0")
+        await eventually(lambda: session.bytes_in_buffer == 6)
+
+    async with pyvisa_session(serial_name(address)) as session:
+        await unasked(session)
+        with pytest.raises(pyvisa.errors.VisaIOError):
+            await in_thread(session.read_raw)
+        assert session.bytes_in_buffer == 5
+    transport: Any = await open_transport(f"visa:{serial_name(address)}")
+    await unasked(transport._session)
+    await transport.take_unasked()
+    assert transport._session.bytes_in_buffer == 0
+    await transport.close()
+
+
 async def test_unplugging_raises_the_error_of_another_library(bench: Bench) -> None:
     """The library lets pyserial's SerialException through; ours is DeviceLost."""
     address, wire = await bench.plug(lab.spd())

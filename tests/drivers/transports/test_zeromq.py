@@ -134,20 +134,36 @@ async def test_nothing_there_is_refused_and_an_unknown_host_not_found() -> None:
         await open_transport("zeromq:no-such-host.invalid:5555")
 
 
-async def test_a_peer_that_hangs_up_at_once_does_not_speak_zeromq() -> None:
+@pytest.mark.parametrize(
+    ("says", "fault", "told"),
+    [
+        (b"", DeviceRefused, "dropped it: does ZeroMQ"),
+        (
+            b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(47),
+            DeviceProtocolError,
+            "speak ZeroMQ",
+        ),
+    ],
+)
+async def test_a_peer_that_does_not_shake_hands_is_not_ours(
+    says: bytes, fault: type[Exception], told: str
+) -> None:
     """A port that takes connections is no time controller yet."""
-
     ended = 0
 
-    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal ended
+        if says:
+            writer.write(says)
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
         await close(writer)
         ended += 1
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(DeviceProtocolError, match="does not speak ZeroMQ"):
+        with pytest.raises(fault, match=told):
             await open_transport(f"zeromq:127.0.0.1:{port}")
         await eventually(lambda: ended == 2)  # the trial and the connection
 
