@@ -319,6 +319,7 @@ class ReferenceEnd(TagEnd):
         """Goes on to this slice of the current run; the events before it are of no more use."""
         assert self._next is not None
         self._next = SliceId(self._next.epoch, index)
+        self._plan.forget_before(self._next)
         own = self._streams[self._next.epoch]
         margin = 4 * self._timing.coincidence_window_ps
         low = index * self._slice_ps

@@ -70,6 +70,8 @@ class SqliteLinkStore:
         self.node = str(row[1])
         self.peer = str(row[2])
         self.own_half = Half(row[3])
+        self._summed = (0, 0.0)
+        """The last block in the sum of failure probabilities, and the sum."""
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """As KeyStore.in_thread()."""
@@ -164,12 +166,15 @@ class SqliteLinkStore:
     def accumulated_epsilon(self) -> float:
         """Sum of the failure probabilities of all released blocks of this pairing."""
         with self._store.transaction() as connection:
+            # Blocks are released in order, so that each is looked at once, however many there are.
+            last, total = self._summed
             row = connection.execute(
-                "SELECT coalesce(sum(epsilon), 0.0) FROM block"
-                " WHERE link = ? AND state = 'released'",
-                (self._id,),
+                "SELECT coalesce(max(number), ?1), coalesce(sum(epsilon), 0.0) FROM block"
+                " WHERE link = ?2 AND state = 'released' AND number > ?1",
+                (last, self._id),
             ).fetchone()
-        return float(row[0])
+            self._summed = int(row[0]), total + float(row[1])
+            return self._summed[1]
 
     @contextlib.contextmanager
     def line(self, name: str, wipes: bool = False) -> Iterator[ByteLine]:

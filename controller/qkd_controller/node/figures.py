@@ -15,6 +15,8 @@ RATE_WINDOW_S = 60.0
 SHOWN_SLICES = 20
 SHOWN_TEST_SLICES = 4
 STALE_S = 3.0
+MOST_CAUSES = 32
+OTHER_CAUSES = "other causes"
 
 
 class Rate:
@@ -79,7 +81,9 @@ class Figures:
 
     def discarded_block(self, cause: str) -> None:
         """Counts a block that made no key."""
-        self.discarded[cause] += 1
+        # Causes have figures in them, so that there is no end of different ones.
+        known = cause in self.discarded or len(self.discarded) < MOST_CAUSES
+        self.discarded[cause if known else OTHER_CAUSES] += 1
         self.discards_in_row += 1
         self.last_discard = cause
 

@@ -23,7 +23,7 @@ from qkd_controller.keys.pool import KeyPool
 from qkd_controller.keys.store import KeyStore
 from qkd_controller.node.auditing import Auditor
 from qkd_controller.node.link_end import LinkRuntime
-from qkd_controller.node.memory import forbid_core_dumps
+from qkd_controller.node.memory import forbid_core_dumps, share_free_memory
 from qkd_controller.node.operator import RequestDeclined, serve_operator
 from qkd_controller.node.snapshot import (
     StoredFigures,
@@ -47,6 +47,7 @@ VERSION = version("qkdlink")
 async def run_node(checked: Checked) -> None:
     """Runs the node until SIGINT, SIGTERM or SIGHUP; raises QkdError if it cannot run."""
     forbid_core_dumps()
+    share_free_memory()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

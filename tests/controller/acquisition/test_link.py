@@ -95,6 +95,7 @@ def test_a_mode_change_is_announced_before_its_slices_and_kept_over_runs(link_ki
         assert (mode == "test") == expected
         assert (name in ids) != expected
     assert len(link.reference.test_results) == sum(m == "test" for m in modes.values())
+    assert len(link.reference._plan.changes()) == 1, "what is over is forgotten"
 
 
 def test_a_lost_session_costs_the_untaken_slices_and_no_event_is_used_twice(link_kit):

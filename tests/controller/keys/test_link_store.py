@@ -152,6 +152,21 @@ def test_release_and_roll_forward_have_the_same_effect(
         assert half(store, 1) == b"".join(k[800:] for k in keys)
 
 
+def test_failure_probabilities_add_up_block_by_block(
+    bob: SqliteLinkStore, make_block: MakeBlock
+) -> None:
+    assert bob.accumulated_epsilon() == 0
+    bob.release(make_block(1))
+    bob.prepare(make_block(2))
+    bob.prepare(make_block(4))
+    assert bob.accumulated_epsilon() == bob.accumulated_epsilon() == pytest.approx(1e-10)
+    bob.roll_forward(2)
+    bob.discard_prepared(4)
+    assert bob.accumulated_epsilon() == pytest.approx(2e-10)
+    bob.release(make_block(5))
+    assert bob.accumulated_epsilon() == pytest.approx(3e-10)
+
+
 def test_a_prepared_block_gives_nothing_before_it_is_released(
     bob: SqliteLinkStore, make_block: MakeBlock
 ) -> None:
