@@ -1,6 +1,7 @@
 /* The common clock of two time lists: binning and pair histograms, which scatter one count at a
  * time on every machine, and the choice of version for the arithmetic. */
 #define LANES 4
+#include "clock_impl.h"
 #include "search_loops.h"
 
 size_t qkd_search_rows(int log2_size) { return (size_t)1 << ((log2_size + 1) / 2); }
@@ -43,15 +44,10 @@ void qkd_search_lines(int tier, const float *plane, size_t rows, size_t stride, 
                      scratch, best, drift);
 }
 
-/* Times out of order or range make counts without meaning, and nothing worse: sums wrap. */
-static inline int64_t plus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
-
-static inline int64_t minus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
-
 void qkd_search_bins(const int64_t *times, size_t count, int64_t origin_ps, int64_t scale_q64,
                      uint8_t *bins, size_t bin_count) {
   for (size_t i = 0; i < count; i++) {
-    const __int128 scaled = (__int128)minus(times[i], origin_ps) * scale_q64;
+    const __int128 scaled = (__int128)qkd_minus(times[i], origin_ps) * scale_q64;
     const int64_t bin = (int64_t)(scaled >> 64);
     if (bin >= 0 && (uint64_t)bin < bin_count)
       bins[bin] = (uint8_t)(bins[bin] + (bins[bin] < UINT8_MAX));
@@ -71,15 +67,10 @@ static size_t seek(const int64_t *times, size_t begin, size_t end, int64_t time_
   return begin;
 }
 
-static inline int64_t mapped(int64_t time_ps, int64_t origin_ps, int64_t offset_ps,
-                             int64_t rate_q64) {
-  const __int128 drift = (__int128)minus(time_ps, origin_ps) * rate_q64 + ((__int128)1 << 63);
-  return plus(plus(time_ps, offset_ps), (int64_t)(drift >> 64));
-}
-
 void qkd_search_map(const int64_t *times, size_t count, int64_t origin_ps, int64_t offset_ps,
                     int64_t rate_q64, int64_t *out) {
-  for (size_t i = 0; i < count; i++) out[i] = mapped(times[i], origin_ps, offset_ps, rate_q64);
+  const qkd_clock clock = {origin_ps, offset_ps, rate_q64};
+  for (size_t i = 0; i < count; i++) out[i] = qkd_clock_map(&clock, times[i]);
 }
 
 enum { AT_ONCE = 8 };
@@ -91,27 +82,28 @@ void qkd_search_plane(const int64_t *a, size_t a_count, const int64_t *b, size_t
   /* Eight pairs at once without a branch: those outside the columns count beyond them, each in a
    * place of its own, so that none waits for another. */
   uint32_t counts[QKD_SEARCH_COLUMNS + AT_ONCE];
+  const qkd_clock clock = {origin_ps, offset_ps, rate_q64};
   size_t i = 0, begin = 0;
   for (size_t row = 0; row < rows; row++, plane += columns) {
     const int64_t from_ps = first_ps + (int64_t)row * length_ps;
     i = seek(a, i, a_count, from_ps);
     const size_t end = seek(a, i, a_count, from_ps + used_ps);
     if (i == end) continue;
-    begin = seek(b, begin, b_count, plus(mapped(a[i], origin_ps, offset_ps, rate_q64), low_ps));
+    begin = seek(b, begin, b_count, qkd_plus(qkd_clock_map(&clock, a[i]), low_ps));
     memset(counts, 0, columns * sizeof *counts);
     for (; i < end; i++) {
-      const int64_t low = plus(mapped(a[i], origin_ps, offset_ps, rate_q64), low_ps);
-      const int64_t high = plus(low, (int64_t)columns << shift);
+      const int64_t low = qkd_plus(qkd_clock_map(&clock, a[i]), low_ps);
+      const int64_t high = qkd_plus(low, (int64_t)columns << shift);
       while (begin < b_count && b[begin] < low) begin++;
       size_t j = begin;
       for (; j + AT_ONCE <= b_count && b[j] < high; j += AT_ONCE) {
         for (size_t k = 0; k < AT_ONCE; k++) {
-          const uint64_t column = (uint64_t)minus(b[j + k], low) >> shift;
+          const uint64_t column = (uint64_t)qkd_minus(b[j + k], low) >> shift;
           counts[column < columns ? column : columns + k]++;
         }
       }
       for (; j < b_count && b[j] < high; j++) {
-        const uint64_t column = (uint64_t)minus(b[j], low) >> shift;
+        const uint64_t column = (uint64_t)qkd_minus(b[j], low) >> shift;
         counts[column < columns ? column : columns]++;
       }
     }

@@ -89,8 +89,9 @@ static int matching(const vector *v, int tier) {
   size_t a_bytes, b_bytes;
   uint64_t ambiguous;
   int64_t *a = given(v, "a", &a_bytes), *b = given(v, "b", &b_bytes);
-  int64_t *ia = room(a_bytes / 8, 8), *ib = room(a_bytes / 8, 8);
-  const size_t pairs = qkd_match(tier, a, a_bytes / 8, b, b_bytes / 8, number(v, "shift_ps"),
+  const size_t most = a_bytes / 8 + QKD_MATCH_SPARE;
+  int64_t *ia = room(most, 8), *ib = room(most, 8);
+  const size_t pairs = qkd_match(tier, a, a_bytes / 8, b, b_bytes / 8, 0, number(v, "shift_ps"), 0,
                                  number(v, "window_ps"), ia, ib, &ambiguous);
   const int failures = wrong_number(v, "pairs", pairs) +
                        wrong_number(v, "ambiguous", ambiguous) +
