@@ -38,16 +38,16 @@ def clicks(rate_hz: float, swath_ps: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _case(workload: str, times: np.ndarray, channels: np.ndarray, swath_ps: int) -> Case:
-    random = np.random.default_rng(2).integers(0, 256, len(times), dtype=np.uint8)
     delays = np.zeros(256, np.int64)
     delays[list(_DELAYS_PS)] = list(_DELAYS_PS.values())
     codes = np.zeros(256, np.uint8)
     codes[list(_CODES)] = list(_CODES.values())
 
     resolver = EventResolver(_WINDOW_PS, _DEAD_TIME_PS, _DELAYS_PS, _CODES, 2 * swath_ps + 5000)
+    events = np.empty(resolver.room(len(times)), np.int64), np.empty(len(times) + 1, np.uint8)
 
     def ours() -> object:
-        return resolver.feed(times, channels, random), resolver.flush()
+        return resolver.feed(times, channels, *events), resolver.flush(*events)
 
     def numpy() -> object:
         """Order and dead time; clicks of one event are not joined."""

@@ -39,7 +39,7 @@ def cases() -> Iterator[Case]:
     yield Case(
         "count coincidences",
         "20 000 + 20 000 tags of W2, ±1 ns, cache-resident",
-        lambda: count_coincidences(a, b, 0, _WINDOW_PS),
+        lambda: count_coincidences(a, b, _WINDOW_PS),
         (_numpy(a, b),),
         "tag",
         len(a) + len(b),

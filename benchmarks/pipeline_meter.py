@@ -32,7 +32,6 @@ from qkd_controller.link import codec, durable, tls_pipe
 from qkd_controller.link.authentication import Conversation
 from qkd_native.bits import BitString
 from qkd_native.clicks import EventResolver
-from qkd_native.dither import Dither
 
 NATIVE, TLS, PYTHON = "native", "TLS", "Python"
 BENCHMARK = "not the node's"
@@ -63,11 +62,10 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (decoding.SyndromeReference, "answer", "reconcile"),
     (agreement, "confirmation_tag", "confirm"),
     (agreement, "frame_checks", "confirm"),
-    (Dither, "add", "dither"),
-    (EventResolver, "feed", "clicks"),
-    (AnnouncingEnd, "add", "announce"),
+    (EventResolver, "feed", "dither and clicks"),
+    (AnnouncingEnd, "fill", "announce"),
     (AnnouncingEnd, "receive", "take matches"),
-    (ReferenceEnd, "add", "hold events"),
+    (ReferenceEnd, "fill", "hold events"),
     (ReferenceEnd, "receive", "read times"),
     (ReferenceEnd, "_match", "match"),
     (RunPair, "search", "search"),

@@ -56,6 +56,8 @@ def report(outcomes: dict[str, Outcome]) -> str:
         lines.append(f"| share in {category} | " + _cells(share, "{:.1%}"))
     busy = [totals[n] / outcomes[n].span_s for n in NODES]
     lines.append("| core busy | " + _cells(busy, "{:.0%}"))
+    faults = [outcomes[n].page_faults / megatags[n] for n in NODES]
+    lines.append("| page faults a million tags | " + _cells(faults, "{:.0f}"))
     for title, field in (("peak RSS", "peak_rss_bytes"), ("recorded tags", "tags_bytes")):
         mib = [getattr(outcomes[n], field) / 2**20 for n in NODES]
         lines.append(f"| {title}, MiB | " + _cells(mib, "{:.0f}"))

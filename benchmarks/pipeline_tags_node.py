@@ -6,6 +6,7 @@ run is one epoch, and its slices are counted once they are matched.
 """
 
 import asyncio
+import resource
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from benchmarks.pipeline_pair import Post
 from benchmarks.pipeline_process import peak_rss_bytes, run, serve
 
 from qkd_controller.acquisition.announcing import AnnouncingEnd
+from qkd_controller.acquisition.end import TagEnd
 from qkd_controller.acquisition.reference import ReferenceEnd
 from qkd_controller.config.node import Channel
 from qkd_controller.devices.tagger import RunStarted
@@ -62,6 +64,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """Pairs."""
     sent_bytes: int
     cpu_s: dict[str, float]
+    page_faults: int
     peak_rss_bytes: int
     tags_bytes: int
     """Of it, the recorded tags."""
@@ -74,7 +77,7 @@ class _Node:
         self._is_reference = job.post.link.roles.time_reference == job.post.name
         self._tags = _recorded(job)
         self._slices = self._lost = self._matched = 0
-        self._marks: list[tuple[float, int, int, int, int, dict[str, float]]] = []
+        self._marks: list[tuple[float, int, int, int, int, int, dict[str, float]]] = []
         total = job.seconds * 1000 // job.post.link.timing.slice_ms
         # By then memory that is kept has been touched, and the other end is still busy.
         self._measured = (total // 4, total * 3 // 4)
@@ -90,7 +93,9 @@ class _Node:
         first, last = self._marks
         begin, *counts, before = first
         stop, *counts_then, after = last
-        slices, lost, matched, sent = (b - a for a, b in zip(counts, counts_then, strict=True))
+        slices, lost, matched, sent, faults = (
+            b - a for a, b in zip(counts, counts_then, strict=True)
+        )
         total = self._job.seconds * 1000 // post.link.timing.slice_ms
         return Outcome(
             stop - begin,
@@ -100,6 +105,7 @@ class _Node:
             matched,
             sent,
             {key: after[key] - before.get(key, 0.0) for key in after},
+            faults,
             peak_rss_bytes(),
             self._tags.times_ps.nbytes + self._tags.channels.nbytes,
         )
@@ -132,7 +138,7 @@ class _Node:
         matching.feed(RunStarted(0, 0))
         for begin in range(0, len(tags.times_ps), TAGS_A_PIECE):
             while True:
-                if await matching.call(lambda engine: engine.bytes_held()) <= HELD_LIMIT_BYTES:
+                if await matching.call(TagEnd.bytes_held) <= HELD_LIMIT_BYTES:
                     break
                 await asyncio.sleep(PAUSE_S)
             piece = slice(begin, begin + TAGS_A_PIECE)
@@ -150,7 +156,8 @@ class _Node:
             return
         if len(self._marks) < 2 and self._slices >= self._measured[len(self._marks)]:
             counts = (self._slices, self._lost, self._matched, self._sent_bytes)
-            self._marks.append((time.monotonic(), *counts, self._meter.snapshot()))
+            faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            self._marks.append((time.monotonic(), *counts, faults, self._meter.snapshot()))
             if len(self._marks) == 2 and not self._is_reference:
                 self._enough.set()
 

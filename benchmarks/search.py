@@ -15,7 +15,7 @@ from qkd_controller.distillation.clock import ClockModel
 from qkd_controller.distillation.synchronise import find_clock
 from qkd_controller.distillation.tracking import ClockTracker
 from qkd_native import search
-from qkd_native.matching import count_coincidences, match
+from qkd_native.matching import SliceMatcher, count_coincidences
 
 _PS = 10**12
 _SPAN_S = 10
@@ -79,24 +79,23 @@ def _follow() -> Iterator[Case]:
     low, high = np.searchsorted(b, (ends[0] - 10**5, ends[1] + 10**5))
     ours = b[low:high]
 
-    mapped = model.to_reference(theirs)
-    found = match(ours, mapped, _WINDOW_PS)
-    middle_ps = int(theirs[found.ib[len(found.ib) // 2]])
-    residuals = ours[found.ia] - mapped[found.ib]
+    codes, matcher = np.zeros(len(ours), np.uint8), SliceMatcher(_WINDOW_PS)
+    whole = (model.terms, ends[0], ends[1])
+    found = matcher.match(ours, codes, theirs, *whole)
+    middle_ps = int(theirs[found.indices[len(found.indices) // 2]])
+    residuals = found.residuals.copy()
 
     def follow() -> None:
-        ClockTracker(fit, _PS // 10).update(middle_ps, residuals.copy())
+        ClockTracker(fit, _PS // 10).update(middle_ps, residuals)
 
     def slice_() -> None:
         tracker = ClockTracker(fit, _PS // 10)
-        mapped = tracker.model.to_reference(theirs)
-        found = match(ours, mapped, _WINDOW_PS)
         for shift in (10**5, -(10**5)):
-            count_coincidences(ours, mapped, shift, _WINDOW_PS)
-        tracker.update(middle_ps, ours[found.ia] - mapped[found.ib])
+            count_coincidences(ours, theirs, _WINDOW_PS, tracker.model.moved(shift, 0.0).terms)
+        tracker.update(middle_ps, matcher.match(ours, codes, theirs, *whole).residuals)
 
     yield Case("follow the clock", "100 ms of W1, matched: the update", follow, (), "slice", 1)
-    workload = "100 ms of W1: map, match, accidentals, update"
+    workload = "100 ms of W1: match on its clock, accidentals, update"
     yield Case("follow the clock", workload, slice_, (), "tag", len(theirs) + len(ours))
 
 

@@ -10,6 +10,7 @@
  */
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "clicks_impl.h"
 
@@ -18,17 +19,11 @@ enum {
   ORDERLY = 64 /* clicks in order before a late one that is not worth sorting many for */
 };
 
-void qkd_clicks_spread(const uint8_t *restrict drawn, size_t count, uint8_t *restrict random) {
-  size_t i = 0;
-  for (; count - i >= 4; i += 4)
-    for (unsigned part = 0; part < 4; part++)
-      random[i + part] = (uint8_t)(drawn[i / 4] >> 2 * part & 3);
-  for (; i < count; i++) random[i] = (uint8_t)(drawn[i / 4] >> 2 * (i % 4) & 3);
-}
+static const uint64_t multi_clicks = UINT64_C(0x0101010101010101) * MULTI_CLICK;
 
 /* Inserts some clicks; the running values stay in registers. */
 static void insert(qkd_click_order *restrict order, const int64_t *restrict times,
-                   const uint8_t *restrict channels, const uint8_t *restrict random, size_t count,
+                   const uint8_t *restrict channels, size_t count,
                    const int64_t delays_ps[restrict 256], const uint8_t codes[restrict 256],
                    int64_t *restrict held_times, uint8_t *restrict held_codes) {
   size_t held = order->held;
@@ -38,14 +33,13 @@ static void insert(qkd_click_order *restrict order, const int64_t *restrict time
     const uint8_t known = codes[channels[i]];
     const uint8_t code = known < MAPPED_CODES ? known : HELD_UNMAPPED;
     const int64_t time = since(delays_ps[channels[i]], times[i]);
-    const uint8_t held_code = (uint8_t)(code | (random[i] & 3) << RANDOM_SHIFT);
     if (times[i] > time_limit_ps || times[i] < -time_limit_ps) {
       order->non_monotone++;
     } else if (!started || time >= newest_ps) {
       started = 1;
       newest_ps = time;
       held_times[held] = time;
-      held_codes[held] = held_code;
+      held_codes[held] = code;
       held++;
     } else if (time < newest_ps - order->reorder_ps) {
       order->non_monotone++;
@@ -56,7 +50,7 @@ static void insert(qkd_click_order *restrict order, const int64_t *restrict time
         held_codes[place] = held_codes[place - 1];
       }
       held_times[place] = time;
-      held_codes[place] = held_code;
+      held_codes[place] = code;
     }
   }
   order->held = held;
@@ -84,9 +78,9 @@ static size_t tally(const uint8_t *restrict channels, size_t count,
 }
 
 void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
-                      const uint8_t *channels, const uint8_t *random, size_t count,
-                      const int64_t delays_ps[256], const uint8_t codes[256], int64_t *held_times,
-                      uint8_t *held_codes, uint64_t per_channel[256]) {
+                      const uint8_t *channels, size_t count, const int64_t delays_ps[256],
+                      const uint8_t codes[256], int64_t *held_times, uint8_t *held_codes,
+                      uint64_t per_channel[256]) {
 #if defined(__x86_64__)
   int fast = tier > 0;
   for (size_t i = LOOKED_UP; i < 256; i++) fast &= codes[i] >= MAPPED_CODES;
@@ -100,10 +94,10 @@ void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
     if (fast) {
       const size_t begin = at;
       at = (tier > 1 ? qkd_clicks_order_avx512 : qkd_clicks_order_avx2)(
-          order, times, channels, random, at, count, delays_ps, codes, held_times, held_codes);
+          order, times, channels, at, count, delays_ps, codes, held_times, held_codes);
       if (at - begin < ORDERLY) {
         const size_t mingled = (tier > 1 ? qkd_clicks_mingle_avx512 : qkd_clicks_mingle_avx2)(
-            order, times, channels, random, at, count, delays_ps, codes, held_times, held_codes);
+            order, times, channels, at, count, delays_ps, codes, held_times, held_codes);
         if (mingled > at) {
           at = mingled;
           continue;
@@ -112,8 +106,7 @@ void qkd_clicks_order(int tier, qkd_click_order *order, const int64_t *times,
       if (count - at > BLOCK) stop = at + BLOCK;
     }
 #endif
-    insert(order, times + at, channels + at, random + at, stop - at, delays_ps, codes, held_times,
-           held_codes);
+    insert(order, times + at, channels + at, stop - at, delays_ps, codes, held_times, held_codes);
     at = stop;
   }
 #if defined(__x86_64__)
@@ -143,12 +136,11 @@ static size_t resolve(qkd_click_resolver *state, const int64_t *restrict times,
   qkd_click_resolver *resolver = &copy;
   size_t written = 0;
   for (size_t i = 0; i < count; i++) {
-    const uint8_t code = codes[i] & 3;
-    const uint8_t basis = (uint8_t)(1u << (code >> 1));
-    if (codes[i] & HELD_UNMAPPED) {
+    const uint8_t code = codes[i];
+    const uint8_t basis = (uint8_t)(1u << (code >> 1 & 1));
+    if (code & HELD_UNMAPPED) {
       /* Only the end's newest click, below. */
     } else if (resolver->open && since(resolver->first_ps, times[i]) <= resolver->window_ps) {
-      if (resolver->members == 1) resolver->random = codes[i] >> RANDOM_SHIFT;
       resolver->members++;
       resolver->bases |= basis;
     } else if (resolver->started && since(resolver->last_ps, times[i]) < resolver->dead_time_ps) {
@@ -190,4 +182,19 @@ size_t qkd_clicks_resolve(int tier, qkd_click_resolver *resolver, const int64_t 
     at = stop;
   }
   return written;
+}
+
+void qkd_clicks_draw(uint8_t *event_codes, size_t count, const uint8_t *drawn) {
+  size_t several = 0;
+  for (size_t i = 0; i < count; i++) {
+    /* Most events are of one click. */
+    uint64_t eight;
+    while (count - i > 8 && (memcpy(&eight, event_codes + i, 8), !(eight & multi_clicks))) i += 8;
+    const unsigned code = event_codes[i];
+    if (!(code & MULTI_CLICK)) continue;
+    const unsigned bits = (unsigned)drawn[several / 4] >> 2 * (several % 4) & 3u;
+    const unsigned kept = code & BOTH_BASES ? bits : (code & BASIS) | (bits & 1u);
+    event_codes[i] = (uint8_t)(MULTI_CLICK | kept);
+    several++;
+  }
 }

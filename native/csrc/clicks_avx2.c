@@ -26,8 +26,7 @@ INLINE __m256i predecessors(__m256i x, __m256i before) {
 }
 
 TARGET size_t qkd_clicks_order_avx2(qkd_click_order *restrict order, const int64_t *restrict times,
-                                    const uint8_t *restrict channels,
-                                    const uint8_t *restrict random, size_t at, size_t count,
+                                    const uint8_t *restrict channels, size_t at, size_t count,
                                     const int64_t delays_ps[restrict 256],
                                     const uint8_t codes[restrict 256],
                                     int64_t *restrict held_times, uint8_t *restrict held_codes) {
@@ -54,9 +53,7 @@ TARGET size_t qkd_clicks_order_avx2(qkd_click_order *restrict order, const int64
     if (strange | signs(_mm256_or_si256(beyond, late))) break;
     before = time;
     _mm256_storeu_si256((__m256i *)(held_times + held), time);
-    const uint32_t drawn = (load32(random + at) & 0x03030303) << RANDOM_SHIFT;
-    const uint32_t held_code = four_codes | drawn;
-    memcpy(held_codes + held, &held_code, sizeof held_code);
+    memcpy(held_codes + held, &four_codes, sizeof four_codes);
   }
   order->held = held;
   order->newest_ps = _mm256_extract_epi64(before, 3);
@@ -104,17 +101,16 @@ TARGET size_t qkd_clicks_resolve_avx2(qkd_click_resolver *restrict resolver,
       dropped += LANES;
       continue;
     }
-    const uint32_t code = held_code & 0x03030303;
     events += close_event(resolver, event_times + events, event_codes + events);
     size_t opened = LANES;
     if (dead == 0) {
       _mm256_storeu_si256((__m256i *)(event_times + events), now);
-      memcpy(event_codes + events, &code, sizeof code);
+      memcpy(event_codes + events, &held_code, sizeof held_code);
     } else {
       opened = 0;
       for (uint32_t lane = 0; lane < LANES; lane++) {
         event_times[events + opened] = times[at + lane];
-        event_codes[events + opened] = (uint8_t)(code >> 8 * lane);
+        event_codes[events + opened] = (uint8_t)(held_code >> 8 * lane);
         opened += (dead >> lane & 1) ^ 1;
       }
       dropped += (int64_t)(LANES - opened);

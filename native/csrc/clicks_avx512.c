@@ -12,8 +12,7 @@ enum { LANES = 8 };
 
 TARGET size_t qkd_clicks_order_avx512(qkd_click_order *restrict order,
                                       const int64_t *restrict times,
-                                      const uint8_t *restrict channels,
-                                      const uint8_t *restrict random, size_t at, size_t count,
+                                      const uint8_t *restrict channels, size_t at, size_t count,
                                       const int64_t delays_ps[restrict 256],
                                       const uint8_t codes[restrict 256],
                                       int64_t *restrict held_times,
@@ -41,11 +40,8 @@ TARGET size_t qkd_clicks_order_avx512(qkd_click_order *restrict order,
     const __mmask8 late = _mm512_cmplt_epi64_mask(time, _mm512_alignr_epi64(time, before, 7));
     if ((strange & 0xFF) | beyond | late) break;
     before = time;
-    const __m128i drawn = _mm_and_si128(_mm_loadl_epi64((const __m128i *)(random + at)),
-                                        _mm_set1_epi8(3));
     _mm512_storeu_si512(held_times + held, time);
-    _mm_storel_epi64((__m128i *)(held_codes + held),
-                     _mm_or_si128(code, _mm_slli_epi16(drawn, RANDOM_SHIFT)));
+    _mm_storel_epi64((__m128i *)(held_codes + held), code);
   }
   order->held = held;
   order->newest_ps = _mm_extract_epi64(_mm512_extracti64x2_epi64(before, 3), 1);
@@ -94,11 +90,10 @@ TARGET size_t qkd_clicks_resolve_avx512(qkd_click_resolver *restrict resolver,
     const size_t opened = (size_t)__builtin_popcount(opens);
     dropped += (int64_t)(LANES - opened);
     if (opened == 0) continue;
-    const __m128i code = _mm_and_si128(held_code, _mm_set1_epi8(3));
     events += close_event(resolver, event_times + events, event_codes + events);
     _mm512_storeu_si512(event_times + events, _mm512_maskz_compress_epi64(opens, now));
     _mm_storel_epi64((__m128i *)(event_codes + events),
-                     _mm_maskz_compress_epi8(opens, code));
+                     _mm_maskz_compress_epi8(opens, held_code));
     events += opened - 1; /* the last one stays open */
     resolver->open = 1;
     resolver->members = 1;

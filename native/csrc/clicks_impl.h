@@ -8,7 +8,7 @@
 
 #include "clicks.h"
 
-enum { MAPPED_CODES = 4, BASIS = 2, MULTI_CLICK = 4, RANDOM_SHIFT = 4, LOOKED_UP = 16 };
+enum { MAPPED_CODES = 4, BASIS = 2, MULTI_CLICK = 4, BOTH_BASES = 8, LOOKED_UP = 16 };
 
 /* A held click of an unmapped channel: it makes no event, but the dead time counts from it. */
 enum { HELD_UNMAPPED = 4 };
@@ -27,10 +27,7 @@ static inline size_t close_event(qkd_click_resolver *resolver, int64_t *event_ti
   uint8_t code = resolver->code;
   if (resolver->members > 1) {
     resolver->multi++;
-    /* One basis: it stays and the bit is drawn. Both: basis and bit are drawn. */
-    const unsigned drawn = resolver->bases == 3 ? resolver->random
-                                                : (code & BASIS) | (resolver->random & 1u);
-    code = (uint8_t)(drawn | MULTI_CLICK);
+    code = (uint8_t)(MULTI_CLICK | (resolver->bases == 3 ? BOTH_BASES : code & BASIS));
   }
   *event_times = resolver->first_ps;
   *event_codes = code;
@@ -46,26 +43,23 @@ static inline int appends(const qkd_click_order *order, const int64_t *held_time
 /* From click at on: takes as many blocks of mapped clicks in order as there are, and returns the
  * click at which it stopped. Only channels below LOOKED_UP are mapped; clicks are not counted. */
 size_t qkd_clicks_order_avx512(qkd_click_order *order, const int64_t *times,
-                               const uint8_t *channels, const uint8_t *random, size_t at,
-                               size_t count, const int64_t delays_ps[256],
-                               const uint8_t codes[256], int64_t *held_times,
-                               uint8_t *held_codes);
+                               const uint8_t *channels, size_t at, size_t count,
+                               const int64_t delays_ps[256], const uint8_t codes[256],
+                               int64_t *held_times, uint8_t *held_codes);
 size_t qkd_clicks_order_avx2(qkd_click_order *order, const int64_t *times,
-                               const uint8_t *channels, const uint8_t *random, size_t at,
-                               size_t count, const int64_t delays_ps[256],
-                               const uint8_t codes[256], int64_t *held_times,
-                               uint8_t *held_codes);
+                               const uint8_t *channels, size_t at, size_t count,
+                               const int64_t delays_ps[256], const uint8_t codes[256],
+                               int64_t *held_times, uint8_t *held_codes);
 
 /* The same for blocks in disorder that has nothing too late in it. */
 size_t qkd_clicks_mingle_avx512(qkd_click_order *order, const int64_t *times,
-                                const uint8_t *channels, const uint8_t *random, size_t at,
-                                size_t count, const int64_t delays_ps[256],
-                                const uint8_t codes[256], int64_t *held_times,
-                                uint8_t *held_codes);
+                                const uint8_t *channels, size_t at, size_t count,
+                                const int64_t delays_ps[256], const uint8_t codes[256],
+                                int64_t *held_times, uint8_t *held_codes);
 size_t qkd_clicks_mingle_avx2(qkd_click_order *order, const int64_t *times,
-                              const uint8_t *channels, const uint8_t *random, size_t at,
-                              size_t count, const int64_t delays_ps[256],
-                              const uint8_t codes[256], int64_t *held_times, uint8_t *held_codes);
+                              const uint8_t *channels, size_t at, size_t count,
+                              const int64_t delays_ps[256], const uint8_t codes[256],
+                              int64_t *held_times, uint8_t *held_codes);
 
 /* Adds up the clicks on the mapped channels, all below LOOKED_UP; returns how many they are. */
 size_t qkd_clicks_count_avx512(const uint8_t *channels, size_t count, const uint8_t codes[256],

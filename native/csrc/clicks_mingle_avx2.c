@@ -18,7 +18,7 @@ enum {
   ROW = 8,
   MOST_NEW = 256,
   ORDINAL_BITS = 12, /* new and held clicks together */
-  CODE_BITS = 6,
+  CODE_BITS = 3,
   TIME_SHIFT = ORDINAL_BITS + CODE_BITS
 };
 
@@ -129,8 +129,8 @@ INLINE void sort_rows(int64_t *keys, size_t count) {
 }
 
 size_t qkd_clicks_mingle_avx2(qkd_click_order *restrict order, const int64_t *restrict times,
-                              const uint8_t *restrict channels, const uint8_t *restrict random,
-                              size_t at, size_t count, const int64_t delays_ps[restrict 256],
+                              const uint8_t *restrict channels, size_t at, size_t count,
+                              const int64_t delays_ps[restrict 256],
                               const uint8_t codes[restrict 256], int64_t *restrict held_times,
                               uint8_t *restrict held_codes) {
   if (!appends(order, held_times)) return at;
@@ -163,8 +163,7 @@ size_t qkd_clicks_mingle_avx2(qkd_click_order *restrict order, const int64_t *re
     newest = latest;
     earliest = smaller(earliest, time);
     store(held_times + held + taken, time);
-    const uint32_t held_code = four_codes | (load32(random + i) & 0x03030303) << RANDOM_SHIFT;
-    memcpy(held_codes + held + taken, &held_code, sizeof held_code);
+    memcpy(held_codes + held + taken, &four_codes, sizeof four_codes);
   }
   taken -= taken % ROW; /* what is beyond is written again */
   if (taken == 0) return at;

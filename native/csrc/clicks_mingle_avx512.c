@@ -15,7 +15,7 @@ enum {
   LANES = 8,
   MOST_NEW = 256,
   ORDINAL_BITS = 12, /* new and held clicks together */
-  CODE_BITS = 6,
+  CODE_BITS = 3,
   TIME_SHIFT = ORDINAL_BITS + CODE_BITS
 };
 
@@ -82,8 +82,7 @@ INLINE void sort_rows(int64_t *keys, size_t count) {
 
 TARGET size_t qkd_clicks_mingle_avx512(qkd_click_order *restrict order,
                                        const int64_t *restrict times,
-                                       const uint8_t *restrict channels,
-                                       const uint8_t *restrict random, size_t at, size_t count,
+                                       const uint8_t *restrict channels, size_t at, size_t count,
                                        const int64_t delays_ps[restrict 256],
                                        const uint8_t codes[restrict 256],
                                        int64_t *restrict held_times,
@@ -115,11 +114,8 @@ TARGET size_t qkd_clicks_mingle_avx512(qkd_click_order *restrict order,
     if ((strange & 0xFF) | beyond | late) break;
     newest = latest;
     earliest = _mm512_min_epi64(earliest, time);
-    const __m128i drawn =
-        _mm_and_si128(_mm_loadl_epi64((const __m128i *)(random + i)), _mm_set1_epi8(3));
     _mm512_storeu_si512(held_times + held + taken, time);
-    _mm_storel_epi64((__m128i *)(held_codes + held + taken),
-                     _mm_or_si128(code, _mm_slli_epi16(drawn, RANDOM_SHIFT)));
+    _mm_storel_epi64((__m128i *)(held_codes + held + taken), code);
   }
   if (taken == 0) return at;
 

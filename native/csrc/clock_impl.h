@@ -29,4 +29,25 @@ static inline int64_t qkd_clock_map(const qkd_clock *clock, int64_t time_ps) {
   return qkd_plus(qkd_plus(time_ps, clock->offset_ps), drift_ps);
 }
 
+/* A clock about a base, in numbers of 32 bits that vectors can multiply: for d = time - base below
+ * 2^31, the time is mapped to
+ *   time + ahead + floor((d rate_high + high + floor((d rate_low + low) / 2^32)) / 2^32). */
+typedef struct {
+  int64_t base_ps, ahead_ps, rate_high;
+  uint64_t rate_low, high, low;
+} qkd_clock_near;
+
+static inline qkd_clock_near qkd_clock_at(const qkd_clock *clock, int64_t base_ps) {
+  const __int128 drift = qkd_clock_drift(clock, base_ps);
+  const uint64_t fraction = (uint64_t)drift;
+  return (qkd_clock_near){
+      .base_ps = base_ps,
+      .ahead_ps = qkd_plus(clock->offset_ps, (int64_t)(drift >> 64)),
+      .rate_high = clock->rate_q64 >> 32,
+      .rate_low = (uint32_t)clock->rate_q64,
+      .high = fraction >> 32,
+      .low = (uint32_t)fraction,
+  };
+}
+
 #endif

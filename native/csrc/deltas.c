@@ -12,37 +12,13 @@
 
 size_t qkd_deltas_room(size_t count) { return 9 * count + 3 * (count / BLOCK + 1) + SPARE; }
 
-static void store_word(uint8_t *bytes, uint64_t word) {
-  for (unsigned i = 0; i < 8; i++) bytes[i] = (uint8_t)(word >> 8 * i);
-}
-
 static uint64_t load_word(const uint8_t *bytes) {
   uint64_t word = 0;
   for (unsigned i = 0; i < 8; i++) word |= (uint64_t)bytes[i] << 8 * i;
   return word;
 }
 
-/* Bits that follow the bytes before at. */
-typedef struct {
-  uint8_t *at;
-  uint64_t bits;
-  unsigned count;
-} bit_writer;
-
-/* Appends at most 63 bits; those above them are 0. */
-static void put(bit_writer *out, uint64_t bits, unsigned width) {
-  const unsigned count = out->count + width;
-  store_word(out->at, out->bits | bits << out->count);
-  if (count < 64) {
-    out->bits = (out->bits | bits << out->count) >> (count & ~7u);
-  } else {
-    out->bits = bits >> (64 - out->count) >> ((count - 64) & ~7u);
-  }
-  out->at += count / 8;
-  out->count = count % 8;
-}
-
-static uint8_t *end(const bit_writer *out) {
+static uint8_t *end(const qkd_bit_writer *out) {
   if (out->count) *out->at = (uint8_t)out->bits;
   return out->at + (out->count > 0);
 }
@@ -58,14 +34,20 @@ static uint8_t *encode_block(const int64_t *restrict values, size_t count, int64
   }
   const unsigned k = qkd_deltas_parameter(before - *last, count);
   *bytes = (uint8_t)k;
-  bit_writer low = {bytes + 1, 0, 0};
+  qkd_bit_writer low = {bytes + 1, 0, 0};
   before = *last;
   for (size_t i = 0; i < count; i++) {
     const uint64_t value = (uint64_t)values[i] - (uint64_t)start;
-    put(&low, (value - before) & ((UINT64_C(1) << k) - 1), k);
+    const uint64_t bits = (value - before) & ((UINT64_C(1) << k) - 1);
+    if (k <= MOST_PUT) {
+      put(&low, bits, k);
+    } else {
+      put(&low, bits & UINT32_MAX, 32);
+      put(&low, bits >> 32, k - 32);
+    }
     before = value;
   }
-  bit_writer high = {end(&low), 0, 0};
+  qkd_bit_writer high = {end(&low), 0, 0};
   before = *last;
   for (size_t i = 0; i < count; i++) {
     const uint64_t value = (uint64_t)values[i] - (uint64_t)start;
@@ -86,7 +68,9 @@ int64_t qkd_deltas_encode(int tier, const int64_t *values, size_t count, int64_t
 #endif
   for (;;) {
 #if defined(__x86_64__)
-    if (tier > 1) at = qkd_deltas_encode_avx512(values, count, start, at, bytes);
+    if (tier)
+      at = (tier > 1 ? qkd_deltas_encode_avx512 : qkd_deltas_encode_avx2)(values, count, start, at,
+                                                                          bytes);
 #endif
     if (at.values == count) return (int64_t)at.bytes;
     const size_t left = count - at.values, taken = left < BLOCK ? left : BLOCK;
@@ -149,8 +133,8 @@ static int decode_block(const uint8_t *restrict bytes, size_t length, size_t cou
   return 1;
 }
 
-int qkd_deltas_decode(int tier, const uint8_t *bytes, size_t length, size_t count, int64_t start,
-                      int64_t *values) {
+int64_t qkd_deltas_read(int tier, const uint8_t *bytes, size_t length, size_t count,
+                        int64_t start, int64_t *values) {
   qkd_deltas_place at = {0, 0, 0};
   const uint64_t limit = (uint64_t)INT64_MAX - (start > 0 ? (uint64_t)start : 0);
 #if !defined(__x86_64__)
@@ -158,10 +142,18 @@ int qkd_deltas_decode(int tier, const uint8_t *bytes, size_t length, size_t coun
 #endif
   for (;;) {
 #if defined(__x86_64__)
-    if (tier > 1) at = qkd_deltas_decode_avx512(bytes, length, count, start, limit, at, values);
+    if (tier)
+      at = (tier > 1 ? qkd_deltas_decode_avx512 : qkd_deltas_decode_avx2)(bytes, length, count,
+                                                                          start, limit, at, values);
 #endif
-    if (at.values == count) return at.bytes == length ? 0 : -1;
+    if (at.values == count) return (int64_t)at.bytes;
     const size_t left = count - at.values, taken = left < BLOCK ? left : BLOCK;
     if (!decode_block(bytes, length, taken, start, limit, &at, values)) return -1;
   }
+}
+
+int qkd_deltas_decode(int tier, const uint8_t *bytes, size_t length, size_t count, int64_t start,
+                      int64_t *values) {
+  const int64_t read = qkd_deltas_read(tier, bytes, length, count, start, values);
+  return read >= 0 && (uint64_t)read == length ? 0 : -1;
 }

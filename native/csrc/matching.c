@@ -10,135 +10,88 @@
 
 #include "matching_impl.h"
 
-typedef struct {
-  int64_t *ia, *ib;
-  size_t count;
-} pairs_out;
-
-static void write_pair(pairs_out *pairs, int64_t i, int64_t j) {
-  if (pairs->ia) {
-    pairs->ia[pairs->count] = i;
-    pairs->ib[pairs->count] = j;
+static void write_pair(qkd_match_out *out, const qkd_match_streams *s, size_t i, size_t j,
+                       int64_t time_b) {
+  if (out->residuals) {
+    const int64_t counted = out->first_b + (int64_t)j, time_a = s->a[i];
+    if (time_a >= out->low_ps && time_a < out->high_ps && counted >= out->least_b) {
+      out->ib[out->kept_pairs] = counted;
+      out->kept[out->kept_pairs++] = out->codes[i];
+      out->residuals[time_a - time_b + s->window_ps]++;
+    }
+  } else if (out->ia) {
+    out->ia[out->pairs] = (int64_t)i;
+    out->ib[out->pairs] = (int64_t)j;
   }
-  pairs->count++;
+  out->pairs++;
 }
 
-static size_t match_portable(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
-                             int64_t shift_ps, int64_t window_ps, pairs_out pairs,
-                             uint64_t *ambiguous) {
+static void match_portable(const qkd_match_streams *s, qkd_match_out *out) {
+  const int64_t *a = s->a, *b = s->b;
+  const int64_t window_ps = s->window_ps;
   size_t j = 0;
-  uint64_t undecided = 0;
-  for (size_t i = 0; i < a_count; i++) {
-    const int64_t low = a[i] - shift_ps - window_ps;
-    const int64_t high = a[i] - shift_ps + window_ps;
-    while (j < b_count && b[j] < low) j++;
-    if (j == b_count) break;
-    if (b[j] > high) continue;
-    const int64_t mirrored = b[j] + shift_ps;
-    const int second_b = j + 1 < b_count && b[j + 1] <= high;
-    const int earlier_a = i > 0 && mirrored - a[i - 1] <= window_ps;
-    const int later_a = i + 1 < a_count && a[i + 1] - mirrored <= window_ps;
+  int64_t time_b = s->b_count > 0 ? qkd_clock_map(&s->clock, b[0]) : 0;
+  for (size_t i = 0; i < s->a_count; i++) {
+    while (j < s->b_count && time_b < a[i] - window_ps)
+      if (++j < s->b_count) time_b = qkd_clock_map(&s->clock, b[j]);
+    if (j == s->b_count) break;
+    if (time_b > a[i] + window_ps) continue;
+    const int second_b =
+        j + 1 < s->b_count && qkd_clock_map(&s->clock, b[j + 1]) <= a[i] + window_ps;
+    const int earlier_a = i > 0 && time_b - a[i - 1] <= window_ps;
+    const int later_a = i + 1 < s->a_count && a[i + 1] - time_b <= window_ps;
     if (second_b || earlier_a || later_a) {
-      undecided++;
+      out->ambiguous++;
     } else {
-      write_pair(&pairs, (int64_t)i, (int64_t)j);
+      write_pair(out, s, i, j, time_b);
     }
   }
-  *ambiguous = undecided;
-  return pairs.count;
 }
 
+static void match(int tier, const qkd_match_streams *s, qkd_match_out *out) {
+  const size_t counts = out->residuals ? 2 * (size_t)s->window_ps + 1 : 0;
+  if (counts) memset(out->residuals, 0, counts * sizeof *out->residuals);
 #if defined(__x86_64__)
-/* Moves what is left of a list to its front, with the last entry decided, and returns its place. */
-static size_t keep(int64_t *list, size_t *listed, size_t undecided) {
-  const size_t from = undecided > 0 ? undecided - 1 : 0;
-  *listed -= from;
-  memmove(list, list + from, *listed * sizeof *list);
-  return undecided - from;
-}
-
-/* The rule, on the detections that have some partner. Takes the earlier of the two at hand, or
- * both where they are a pair. */
-static size_t match_sieved(int tier, const int64_t *a, size_t a_count, const int64_t *b,
-                           size_t b_count, int64_t shift_ps, int64_t window_ps, pairs_out pairs,
-                           uint64_t *ambiguous) {
-  qkd_sieve sieve; /* its lists are left as they are */
-  sieve.a = a;
-  sieve.b = b;
-  sieve.a_count = a_count;
-  sieve.b_count = b_count;
-  sieve.shift_ps = shift_ps;
-  sieve.window_ps = window_ps;
-  sieve.at = (qkd_sieve_place){0};
-  const pairs_out untouched = pairs;
-  uint64_t candidates = 0;
-  size_t i = 0, j = 0;
-  for (;;) {
-    const size_t before = sieve.at.listed_a;
-    (tier > 1 ? qkd_sieve_avx512 : qkd_sieve_avx2)(&sieve);
-    candidates += sieve.at.listed_a - before;
-    const int ended = qkd_sieve_ended(&sieve);
-    const size_t count_a = sieve.at.listed_a, count_b = sieve.at.listed_b;
-    /* Only at the end is there nobody after the last one listed. */
-    while (ended ? i < count_a && j < count_b : i + 1 < count_a && j + 1 < count_b) {
-      const int64_t time_a = a[sieve.list_a[i]];
-      const int64_t time_b = b[sieve.list_b[j]] + shift_ps;
-      const int64_t lag = time_b - time_a;
-      if (lag > window_ps) {
-        i++;
-      } else if (lag < -window_ps) {
-        j++;
-      } else {
-        const int alone =
-            (i + 1 >= count_a || a[sieve.list_a[i + 1]] - time_b > window_ps) &&
-            (j + 1 >= count_b || b[sieve.list_b[j + 1]] + shift_ps - time_a > window_ps) &&
-            (i == 0 || time_b - a[sieve.list_a[i - 1]] > window_ps) &&
-            (j == 0 || time_a - shift_ps - b[sieve.list_b[j - 1]] > window_ps);
-        if (alone) write_pair(&pairs, sieve.list_a[i], sieve.list_b[j]);
-        const int a_first = lag >= 0;
-        i += (size_t)(alone | a_first);
-        j += (size_t)(alone | !a_first);
-      }
-    }
-    if (ended) break;
-    i = keep(sieve.list_a, &sieve.at.listed_a, i);
-    j = keep(sieve.list_b, &sieve.at.listed_b, j);
-    /* So crowded that one detection has partners beyond the lists: not worth a sieve. */
-    if (sieve.at.listed_a >= SIEVE_ROOM || sieve.at.listed_b >= SIEVE_ROOM)
-      return match_portable(a, a_count, b, b_count, shift_ps, window_ps, untouched, ambiguous);
+  if (tier) {
+    const qkd_match_out empty = *out;
+    if ((tier > 1 ? qkd_match_avx512 : qkd_match_avx2)(s, out)) return;
+    *out = empty;
+    if (counts) memset(out->residuals, 0, counts * sizeof *out->residuals);
   }
-  *ambiguous = candidates - (pairs.count - untouched.count);
-  return pairs.count;
-}
-#endif
-
-size_t qkd_match(int tier, const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
-                 int64_t shift_ps, int64_t window_ps, int64_t *ia, int64_t *ib,
-                 uint64_t *ambiguous) {
-  const pairs_out pairs = {ia, ib, 0};
-#if defined(__x86_64__)
-  if (tier)
-    return match_sieved(tier, a, a_count, b, b_count, shift_ps, window_ps, pairs, ambiguous);
 #else
   (void)tier;
 #endif
-  return match_portable(a, a_count, b, b_count, shift_ps, window_ps, pairs, ambiguous);
+  match_portable(s, out);
 }
 
-size_t qkd_match_inside(const int64_t *restrict a, const uint8_t *restrict codes,
-                        const int64_t *restrict b, const int64_t *restrict ia,
-                        int64_t *restrict ib, size_t count, int64_t low_ps, int64_t high_ps,
-                        int64_t first_b, int64_t least_b, uint8_t *restrict kept,
-                        int64_t *restrict residuals_ps) {
-  size_t written = 0;
-  for (size_t k = 0; k < count; k++) {
-    const int64_t time_a = a[ia[k]], time_b = b[ib[k]], counted = first_b + ib[k];
-    ib[written] = counted;
-    kept[written] = codes[ia[k]];
-    residuals_ps[written] = time_a - time_b;
-    written += time_a >= low_ps && time_a < high_ps && counted >= least_b;
-  }
-  return written;
+size_t qkd_match(int tier, const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
+                 int64_t origin_ps, int64_t offset_ps, int64_t rate_q64, int64_t window_ps,
+                 int64_t *ia, int64_t *ib, uint64_t *ambiguous) {
+  const qkd_match_streams s = {
+      a, b, a_count, b_count, {origin_ps, offset_ps, rate_q64}, window_ps};
+  qkd_match_out out = {.ia = ia, .ib = ib};
+  match(tier, &s, &out);
+  *ambiguous = out.ambiguous;
+  return out.pairs;
+}
+
+size_t qkd_match_slice(int tier, const int64_t *a, const uint8_t *codes, size_t a_count,
+                       const int64_t *b, size_t b_count, int64_t origin_ps, int64_t offset_ps,
+                       int64_t rate_q64, int64_t window_ps, int64_t low_ps, int64_t high_ps,
+                       int64_t first_b, int64_t least_b, int64_t *indices, uint8_t *kept,
+                       uint32_t *residuals) {
+  const qkd_match_streams s = {
+      a, b, a_count, b_count, {origin_ps, offset_ps, rate_q64}, window_ps};
+  qkd_match_out out = {.ib = indices,
+                       .codes = codes,
+                       .low_ps = low_ps,
+                       .high_ps = high_ps,
+                       .first_b = first_b,
+                       .least_b = least_b,
+                       .kept = kept,
+                       .residuals = residuals};
+  match(tier, &s, &out);
+  return out.kept_pairs;
 }
 
 size_t qkd_pair_differences(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,

@@ -13,7 +13,7 @@ typedef struct {
 
 typedef struct {
   const int64_t *times;
-  const uint8_t *channels, *random;
+  const uint8_t *channels;
   size_t count;
 } clicks;
 
@@ -36,8 +36,8 @@ static void feed(int tier, const end_settings *s, events *e, const clicks *all, 
     memcpy(times, *held_times, 8 * held);
     memcpy(codes, *held_codes, held);
   }
-  qkd_clicks_order(tier, &e->order, all->times + begin, all->channels + begin, all->random + begin,
-                   count, s->delays_ps, s->codes, times, codes, e->per_channel);
+  qkd_clicks_order(tier, &e->order, all->times + begin, all->channels + begin, count, s->delays_ps,
+                   s->codes, times, codes, e->per_channel);
   require(e->order.held <= held + count);
   const size_t ready = last ? e->order.held : qkd_clicks_ready(&e->order, times);
   int64_t *event_times = room(ready + 1, 8);
@@ -103,19 +103,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (delay > most) most = delay;
   }
   s.order.reorder_ps = (int64_t)(take(&in, 2) << scale / 2) + most - least;
-  const size_t count = in.left / (kind % 4 == 0 ? 10 : 4), cut = take(&in, 2) % (count + 1);
+  const size_t count = in.left / (kind % 4 == 0 ? 9 : 3), cut = take(&in, 2) % (count + 1);
   int64_t *times = room(count, 8);
-  uint8_t *channels = room(count, 1), *random = room(count, 1);
+  uint8_t *channels = room(count, 1);
   int64_t now = 0;
   for (size_t i = 0; i < count; i++) {
     /* Whatever a broken file holds, or steps of which some lead back. */
     now += (int64_t)(take(&in, 2) << scale / 2) - (kind % 4 == 1 ? INT64_C(2000) << scale / 2 : 0);
     times[i] = kind % 4 == 0 ? (int64_t)take(&in, 8) : now;
-    const uint64_t more = take(&in, 2);
-    channels[i] = (uint8_t)(first + more % (mapped + (kind % 4 == 3)));
-    random[i] = (uint8_t)(more >> 8);
+    channels[i] = (uint8_t)(first + take(&in, 1) % (mapped + (kind % 4 == 3)));
   }
-  const clicks all = {times, channels, random, count};
+  const clicks all = {times, channels, count};
   const events portable = resolve(0, &s, &all, 0);
   for (int tier = 0; tier <= qkd_tier_best(); tier++) {
     const events e = resolve(tier, &s, &all, cut);
@@ -125,7 +123,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   free(portable.codes);
   free(portable.times);
-  free(random);
   free(channels);
   free(times);
   return 0;

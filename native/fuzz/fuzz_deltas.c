@@ -2,6 +2,7 @@
 #include "fuzz.h"
 
 #include "deltas.h"
+#include "ticks.h"
 #include "tier.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -22,6 +23,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     require(qkd_deltas_encode(0, portable, count, start, again) == (int64_t)in.left);
     require(in.left == 0 || memcmp(again, bytes, in.left) == 0);
     free(again);
+  }
+  /* The same bytes as ticks, of which none may begin too far away. */
+  const int64_t resolution = 1 + start % 1000, limit = INT64_C(1) << 40;
+  const int late = verdict != 0 || (count > 0 && portable[count - 1] > limit / resolution);
+  for (int tier = 0; tier <= qkd_tier_best(); tier++) {
+    int64_t *times = room(count, sizeof *times);
+    require((qkd_ticks_decode(tier, bytes, in.left, count, start, resolution, limit, times) != 0) ==
+            late);
+    for (size_t i = 0; !late && i < count; i++) require(times[i] == portable[i] * resolution);
+    free(times);
   }
   free(portable);
   free(bytes);

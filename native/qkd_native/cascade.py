@@ -221,6 +221,7 @@ def encode(questions: Questions) -> memoryview:
         return memoryview(b"")
     buffer = np.empty(lib.qkd_questions_room(questions.size), np.uint8)
     length = lib.qkd_questions_encode(
+        current(),
         ffi.from_buffer("uint32_t[]", np.ascontiguousarray(questions)),
         questions.size,
         ffi.from_buffer("uint8_t[]", buffer),
@@ -237,6 +238,7 @@ def decode(data: bytes | memoryview, count: int) -> Questions:
         raise ValueError(f"{len(data)} bytes cannot hold {count} questions")
     questions = np.empty(count, np.uint32)
     if lib.qkd_questions_decode(
+        current(),
         ffi.from_buffer("uint8_t[]", data),
         len(data),
         count,

@@ -33,6 +33,11 @@ class Dither:
         self._state = ffi.new("qkd_dither_state *")
         ffi.memmove(self._state.key, key, len(key))
 
+    @property
+    def state(self) -> tuple[object, int]:
+        """The state and the step, as a kernel takes them that dithers and does more."""
+        return self._state, self._step_ps
+
     def add(self, times: Times, out: Times | None = None) -> Times:
         """The int64 times in ps, dithered; into out where it is given, which may be times itself.
 

@@ -16,6 +16,8 @@ from qkd_native._kernels import ffi, lib
 from qkd_native.tier import current
 
 Times = npt.NDArray[np.int64]
+Clock = tuple[int, int, float]
+"""Origin and offset in ps, and rate."""
 Bins = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
@@ -45,32 +47,36 @@ def bin_times(times: Times, origin_ps: int, bin_ps: float, count: int) -> Bins:
     return bins
 
 
-def map_times(times: Times, clock: tuple[int, int, float], out: Times | None = None) -> Times:
-    """times + offset + rate (times - origin), for the clock (origin, offset, rate), as `map_time`.
+def map_times(times: Times, clock: Clock) -> Times:
+    """times + offset + rate (times - origin), as `map_time`.
 
-    times is sorted int64; the result stands in out if that is given, which is as long. Raises
-    ValueError for other arrays or |rate| >= 0.1.
+    times is sorted int64. Raises ValueError for other arrays or |rate| >= 0.1.
     """
     origin_ps, offset_ps, rate = clock
     _check_times(times, origin_ps)
-    mapped = np.empty(len(times), np.int64) if out is None else out
-    if mapped.dtype != np.int64 or mapped.shape != times.shape:
-        raise ValueError("mapped times are int64, and as many")
+    mapped = np.empty(len(times), np.int64)
     lib.qkd_search_map(
         _int64(times),
         len(times),
         origin_ps,
         offset_ps,
-        _q64(rate),
+        rate_q64(rate),
         ffi.from_buffer("int64_t[]", mapped),
     )
     return mapped
 
 
-def map_time(time_ps: int, clock: tuple[int, int, float]) -> int:
+def map_time(time_ps: int, clock: Clock) -> int:
     """One mapped time: exact but for a last rounding, to the nearest, a half upwards."""
     origin_ps, offset_ps, rate = clock
-    return time_ps + offset_ps + (((time_ps - origin_ps) * _q64(rate) + (1 << 63)) >> 64)
+    return time_ps + offset_ps + (((time_ps - origin_ps) * rate_q64(rate) + (1 << 63)) >> 64)
+
+
+def rate_q64(rate: float) -> int:
+    """A clock's rate in units of 2^-64, as the kernels take it; ValueError unless |rate| < 0.1."""
+    if not abs(rate) < 0.1:
+        raise ValueError("the rate is below a tenth")
+    return round(rate * 2**64)
 
 
 class Correlator:
@@ -187,7 +193,7 @@ def margin(rows: int, steepest: float) -> int:
 def plane(
     a: Times,
     b: Times,
-    clock: tuple[int, int, float],
+    clock: Clock,
     begin_ps: int,
     row_ps: int,
     used_ps: int,
@@ -224,7 +230,7 @@ def plane(
         len(b),
         origin_ps,
         offset_ps,
-        _q64(rate),
+        rate_q64(rate),
         begin_ps,
         row_ps,
         used_ps,
@@ -252,12 +258,6 @@ def _aligned(count: int) -> Floats:
     room = np.empty(4 * count + _ALIGNMENT, np.uint8)
     start = -room.ctypes.data % _ALIGNMENT
     return room[start : start + 4 * count].view(np.float32)
-
-
-def _q64(rate: float) -> int:
-    if not abs(rate) < 0.1:
-        raise ValueError("the rate is below a tenth")
-    return round(rate * 2**64)
 
 
 def _check_times(times: Times, origin_ps: int) -> None:

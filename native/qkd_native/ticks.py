@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from qkd_native import deltas
 from qkd_native._kernels import ffi, lib
+from qkd_native.tier import current
 
 Times = npt.NDArray[np.int64]
 
@@ -21,55 +22,63 @@ class TickCoder:
         if resolution_ps < 1:
             raise ValueError("a tick is at least 1 ps")
         self._resolution_ps = resolution_ps
-        self._ticks: Times = np.empty(0, np.int64)
         self._bytes: npt.NDArray[np.uint8] = np.empty(deltas.room(0), np.uint8)
 
     def encode(self, times: Times) -> tuple[int, bytes]:
         """The first tick (0 of no times) and the coding from it on; ValueError unless sorted."""
         if times.dtype != np.int64 or times.ndim != 1:
             raise ValueError("times are flat int64 arrays")
-        count = len(times)
-        ticks = self._room(count)
-        lib.qkd_ticks_of(
+        if len(self._bytes) < deltas.room(len(times)):
+            self._bytes = np.empty(deltas.room(len(times)), np.uint8)
+        first = ffi.new("int64_t *")
+        length = lib.qkd_ticks_encode(
+            current(),
             ffi.from_buffer("int64_t[]", np.ascontiguousarray(times)),
-            count,
+            len(times),
             self._resolution_ps,
-            ffi.from_buffer("int64_t[]", ticks),
+            first,
+            ffi.from_buffer("uint8_t[]", self._bytes),
         )
-        first = int(ticks[0]) if count else 0
-        return first, deltas.encode(ticks, first, self._bytes)
+        if length < 0:
+            raise ValueError("times must not decrease, nor rise by 2^63 ticks")
+        return int(first[0]), self._bytes[:length].tobytes()
 
-    def decode(self, data: bytes, count: int, first_tick: int) -> Times:
-        """The beginnings of count ticks in ps, as a view good until the next call.
+    def decode(self, data: bytes, first_tick: int, out: Times) -> None:
+        """The beginnings in ps of as many ticks as fit into out, the first not before first_tick.
 
-        Raises ValueError for bytes that encode never makes, or times beyond ±2^61 ps.
+        Raises ValueError for bytes that encode never makes, or times beyond ±2^61 ps; out is of no
+        use then.
         """
-        deltas.check_count(data, count)
-        ticks = deltas.decode(data, count, first_tick, self._room(count))
-        for tick in (ticks[:1], ticks[-1:]):
-            if len(tick) and abs(int(tick[0])) * self._resolution_ps > _TIME_LIMIT_PS:
-                raise ValueError("a time beyond ±2^61 ps")
-        lib.qkd_ticks_times(ffi.from_buffer("int64_t[]", ticks), len(ticks), self._resolution_ps)
-        return ticks
+        if out.dtype != np.int64 or out.ndim != 1 or not out.flags.c_contiguous:
+            raise ValueError("times are flat int64 arrays")
+        if not -_TIME_LIMIT_PS <= first_tick * self._resolution_ps <= _TIME_LIMIT_PS:
+            raise ValueError("a time beyond ±2^61 ps")
+        if lib.qkd_ticks_decode(
+            current(),
+            ffi.from_buffer("uint8_t[]", data),
+            len(data),
+            len(out),
+            first_tick,
+            self._resolution_ps,
+            _TIME_LIMIT_PS,
+            ffi.from_buffer("int64_t[]", out),
+        ):
+            raise ValueError(
+                f"these {len(data)} bytes are not a coding of {len(out)} times within ±2^61 ps"
+            )
 
-    def _room(self, count: int) -> Times:
-        if len(self._ticks) < count:
-            self._ticks = np.empty(count, np.int64)
-            self._bytes = np.empty(deltas.room(count), np.uint8)
-        return self._ticks[:count]
 
-
-def append(times: Times, earliest_ps: int, held: Times) -> None:
-    """Copies sorted times, the first not below earliest_ps, into held, which is as long.
+def copy(times: Times, held: Times) -> None:
+    """Copies sorted times into held, which is as long.
 
     Raises ValueError for times that fall; held is of no use then.
     """
     if times.dtype != np.int64 or held.dtype != np.int64 or times.shape != held.shape:
         raise ValueError("times are int64, and as many as are held")
-    if lib.qkd_ticks_append(
+    if lib.qkd_ticks_copy(
+        current(),
         ffi.from_buffer("int64_t[]", np.ascontiguousarray(times)),
         len(times),
-        earliest_ps,
         ffi.from_buffer("int64_t[]", held),
     ):
         raise ValueError("times are out of order")

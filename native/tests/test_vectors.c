@@ -89,8 +89,9 @@ static int matching(const vector *v, int tier) {
   size_t a_bytes, b_bytes;
   uint64_t ambiguous;
   int64_t *a = given(v, "a", &a_bytes), *b = given(v, "b", &b_bytes);
-  int64_t *ia = room(a_bytes / 8, 8), *ib = room(a_bytes / 8, 8);
-  const size_t pairs = qkd_match(tier, a, a_bytes / 8, b, b_bytes / 8, number(v, "shift_ps"),
+  const size_t most = a_bytes / 8 + QKD_MATCH_SPARE;
+  int64_t *ia = room(most, 8), *ib = room(most, 8);
+  const size_t pairs = qkd_match(tier, a, a_bytes / 8, b, b_bytes / 8, 0, number(v, "shift_ps"), 0,
                                  number(v, "window_ps"), ia, ib, &ambiguous);
   const int failures = wrong_number(v, "pairs", pairs) +
                        wrong_number(v, "ambiguous", ambiguous) +
@@ -123,7 +124,7 @@ static int deltas(const vector *v, int tier) {
 static int clicks(const vector *v, int tier) {
   size_t size, ignored;
   int64_t *times = given(v, "times", &size), delays[256] = {0};
-  uint8_t *channels = given(v, "channels", &ignored), *random = given(v, "random", &ignored);
+  uint8_t *channels = given(v, "channels", &ignored);
   const size_t count = size / 8;
   int64_t *held_times = room(count, 8), *event_times = room(count + 1, 8);
   uint8_t *held_codes = room(count, 1), *event_codes = room(count + 1, 1), codes[256];
@@ -137,11 +138,14 @@ static int clicks(const vector *v, int tier) {
   order.reorder_ps = number(v, "reorder_ps") + delays[2];
   resolver.window_ps = number(v, "window_ps");
   resolver.dead_time_ps = number(v, "dead_time_ps");
-  qkd_clicks_order(tier, &order, times, channels, random, count, delays, codes, held_times,
-                   held_codes, per_channel);
+  qkd_clicks_order(tier, &order, times, channels, count, delays, codes, held_times, held_codes,
+                   per_channel);
   size_t events = qkd_clicks_resolve(tier, &resolver, held_times, held_codes, order.held,
                                      event_times, event_codes);
   events += qkd_clicks_close(&resolver, event_times + events, event_codes + events);
+  uint8_t *drawn = room(events / 4 + 1, 1);
+  memset(drawn, (int)(0x55 * number(v, "drawn_bits")), events / 4 + 1);
+  qkd_clicks_draw(event_codes, events, drawn);
   const int failures = wrong_number(v, "events", events) +
                        wrong_number(v, "multi", resolver.multi) +
                        wrong_bytes(v, "event_times", event_times, 8 * events) +
@@ -150,7 +154,7 @@ static int clicks(const vector *v, int tier) {
   free(held_codes);
   free(event_times);
   free(held_times);
-  free(random);
+  free(drawn);
   free(channels);
   free(times);
   return failures;

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qkd_native.matching import PairRoom, count_coincidences, match, pair_differences
+from qkd_native.matching import SliceMatcher, count_coincidences, match, pair_differences
+from qkd_native.search import map_times
 from qkd_native.tier import Tier, forced, supported
 
 times = st.lists(st.integers(-300, 300), max_size=40).map(lambda t: np.array(sorted(t), np.int64))
@@ -25,7 +26,7 @@ def test_each_is_the_others_only_partner(a, b, window, shift):
     for tier in supported():
         with forced(tier):
             found = match(a, b, window)
-            moved = count_coincidences(a, b, shift, window)
+            moved = count_coincidences(a, b, window, (0, shift, 0.0))
         assert np.array_equal(found.ia, ia)
         assert np.array_equal(found.ib, ib)
         assert found.ambiguous == ambiguous
@@ -35,7 +36,9 @@ def test_each_is_the_others_only_partner(a, b, window, shift):
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_every_tier_is_the_portable_one(data):
-    """Streams of all densities, lengths and alignments, and times at the ends of the range."""
+    """Streams of all densities, lengths and alignments, and times at the ends of the range.
+
+    And the b's on a clock are matched as if they had been mapped before."""
     draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     streams = []
     for _ in range(2):
@@ -43,6 +46,8 @@ def test_every_tier_is_the_portable_one(data):
         mean = data.draw(st.sampled_from([1, 10, 1000]))
         crowded = draw.random(size) < data.draw(st.sampled_from([0, 0.1, 0.9]))
         steps = np.where(crowded, draw.integers(0, 2, size), draw.integers(0, 2 * mean, size))
+        # Gaps that no vector version maps across in one piece, once or between any two.
+        steps[draw.random(size) < data.draw(st.sampled_from([0, 0.001, 1]))] += 2**31 + mean
         stream = np.cumsum(steps, dtype=np.int64)
         if data.draw(st.booleans()) and size:
             stream += 2**61 - 1 - stream[-1]
@@ -50,15 +55,21 @@ def test_every_tier_is_the_portable_one(data):
     a, b = streams
     window = data.draw(st.sampled_from([0, 1, 20, 5000, 2**61 - 1]))
     shift = data.draw(st.sampled_from([0, -7, 2**61 - 1, 1 - 2**61]))
+    rate = data.draw(st.sampled_from([0.0, 1e-3, -2e-5, 0.09, -0.09]))
+    clock = (data.draw(st.sampled_from([0, 5000, -(2**61) + 1])), shift, rate)
     with forced(Tier.PORTABLE):
-        wanted, count = match(a, b, window), count_coincidences(a, b, shift, window)
+        wanted = match(a, b, window, clock)
+        count = count_coincidences(a, b, window, clock)
+    mapped = map_times(b, clock)
+    if not len(b) or -(2**61) < mapped[0] <= mapped[-1] < 2**61:
+        assert all(map(np.array_equal, match(a, mapped, window)[:2], wanted[:2]))
     for tier in supported():
         with forced(tier):
-            found = match(a, b, window)
+            found = match(a, b, window, clock)
             assert np.array_equal(found.ia, wanted.ia)
             assert np.array_equal(found.ib, wanted.ib)
             assert found.ambiguous == wanted.ambiguous
-            assert count_coincidences(a, b, shift, window) == count
+            assert count_coincidences(a, b, window, clock) == count
 
 
 @settings(max_examples=200, deadline=None)
@@ -79,37 +90,57 @@ def test_wrong_arrays_are_refused():
         match(good, good, -1)
     with pytest.raises(ValueError, match="2\\^61"):
         match(good, np.array([0, 2**62], np.int64), 1)
+    with pytest.raises(ValueError, match="rate"):
+        match(good, good, 1, (0, 0, 0.1))
+    with pytest.raises(ValueError, match="clock"):
+        match(good, good, 1, (0, 2**61, 0.0))
     with pytest.raises(ValueError, match="low to high"):
         pair_differences(good, good, 5, 1, 10)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_pairs_inside_a_slice_are_those_that_indexing_would_pick(data):
-    """The fused pass against its NumPy definition, room used again from slice to slice."""
+def test_pairs_of_a_slice_are_those_that_indexing_would_pick(data):
+    """The fused pass against its NumPy definition, memory used again from slice to slice."""
     draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    room = PairRoom()
+    matcher = SliceMatcher(10)
     for _ in range(3):
         a = np.cumsum(draw.integers(0, 60, data.draw(st.integers(0, 300))))
         b = np.sort(a[draw.random(len(a)) < 0.7] + draw.integers(-9, 10))
         codes = draw.integers(0, 8, len(a), dtype=np.uint8)
         low, high = sorted(draw.integers(0, 9000, 2).tolist())
         first, least = draw.integers(0, 200, 2).tolist()
-        wanted = match(a, b, 10)
+        clock = (int(draw.integers(0, 9000)), int(draw.integers(-5, 6)), 1e-4)
+        mapped = map_times(b, clock)
+        wanted = match(a, mapped, 10)
         kept = (a[wanted.ia] >= low) & (a[wanted.ia] < high) & (wanted.ib + first >= least)
         ia, ib = wanted.ia[kept], wanted.ib[kept]
-        found = room.match(a, b, 10)
-        inside = room.inside(a, codes, b, found, low, high, first, least)
-        assert np.array_equal(inside.indices, ib + first)
-        assert np.array_equal(inside.codes, codes[ia])
-        assert np.array_equal(inside.residuals_ps, a[ia] - b[ib])
+        for tier in supported():
+            with forced(tier):
+                found = matcher.match(a, codes, b, clock, low, high, first, least)
+            assert np.array_equal(found.indices, ib + first)
+            assert np.array_equal(found.codes, codes[ia])
+            residuals = a[ia] - mapped[ib]
+            assert np.array_equal(found.residuals, np.bincount(residuals + 10, minlength=21))
 
 
-def test_pairs_of_another_match_or_codes_of_another_form_are_refused():
+@pytest.mark.parametrize("ends", [(2000, 40), (40, 2000), (3000, 3000), (1, 5000), (5000, 1)])
+def test_ends_of_very_different_rates_match_alike_in_every_tier(ends):
+    """Blocks of one end that span more of the other's than are mapped at a time."""
+    draw = np.random.default_rng(5)
+    a, b = (np.sort(draw.integers(0, 10**9, 4 * size)) for size in ends)
+    for window in (1, 1000, 10**6, 10**8):
+        with forced(Tier.PORTABLE):
+            wanted = match(a, b, window)
+        for tier in supported():
+            with forced(tier):
+                found = match(a, b, window)
+            assert all(map(np.array_equal, found, wanted))
+
+
+def test_codes_of_another_form_and_windows_too_wide_are_refused():
     times, codes = np.arange(5, dtype=np.int64) * 100, np.zeros(5, np.uint8)
-    room = PairRoom()
-    found = room.match(times, times, 10)
     with pytest.raises(ValueError, match="codes"):
-        room.inside(times, codes[:4], times, found, 0, 1000)
-    with pytest.raises(ValueError, match="last match"):
-        room.inside(times, codes, times, match(times, times, 10), 0, 1000)
+        SliceMatcher(10).match(times, codes[:4], times, (0, 0, 0.0), 0, 1000)
+    with pytest.raises(ValueError, match="window"):
+        SliceMatcher(2**25)

@@ -130,16 +130,17 @@ def _clicks(case: Case) -> Answers:
         {2: case["delay_ps"]},
         {channel: channel - 1 for channel in (1, 2, 3, 4)},
         case["reorder_ps"],
+        draw=lambda count: bytes([0x55 * case["drawn_bits"]]) * count,
     )
-    channels = flat_bytes(case["channels"]) % 6
-    times, codes = resolver.feed(int64s(case["times"]), channels, flat_bytes(case["random"]))
-    event_times, event_codes = times.tobytes(), codes.tobytes()
-    times, codes = resolver.flush()
+    clicks, channels = int64s(case["times"]), flat_bytes(case["channels"]) % 6
+    times, codes = np.empty(len(clicks) + 1, np.int64), np.empty(len(clicks) + 1, np.uint8)
+    count = resolver.feed(clicks, channels, times, codes)
+    count += resolver.flush(times[count:], codes[count:])
     return {
         "events": resolver.events,
         "multi": resolver.multi,
-        "event_times": answer(event_times + times.tobytes()),
-        "event_codes": answer(event_codes + codes.tobytes()),
+        "event_times": answer(times[:count].tobytes()),
+        "event_codes": answer(codes[:count].tobytes()),
     }
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qkd_controller.acquisition.end import TagEnd, refuse, slice_ids
-from qkd_controller.acquisition.matched import matched_indices, matched_record
+from qkd_controller.acquisition.matched import MatchedEvents, matched_record
 from qkd_controller.acquisition.slices import (
     ModePlan,
     SliceId,
 )
-from qkd_controller.acquisition.stream import Events, EventStream
+from qkd_controller.acquisition.stream import Events, EventStream, Writer
 from qkd_controller.config.link import Timing
 from qkd_controller.link.acquisition_messages import (
     EVENTS_A_MESSAGE,
@@ -29,6 +29,7 @@ from qkd_controller.link.acquisition_messages import (
 )
 from qkd_controller.link.errors import BlockDiscarded
 from qkd_controller.link.message import Message
+from qkd_native.sifting import take
 from qkd_native.ticks import TickCoder
 
 Times = npt.NDArray[np.int64]
@@ -52,6 +53,7 @@ class AnnouncingEnd(TagEnd):
     def __init__(self, timing: Timing, bytes_limit: int = 256 << 20) -> None:
         super().__init__(timing, bytes_limit)
         self._coder = TickCoder(timing.announce_resolution_ps)
+        self._events = MatchedEvents()
         self._consumed: dict[int, int] = {}
         self._reference_epochs: dict[int, bool | None] = {}
         self._decided: SliceId | None = None
@@ -83,16 +85,11 @@ class AnnouncingEnd(TagEnd):
                 del self._streams[epoch]
                 self._consumed.pop(epoch, None)
 
-    def add(
-        self, epoch: int, times: Times, codes: Codes, complete_until_ps: int | None = None
-    ) -> list[Message]:
-        """Takes the next events of the run; none before complete_until_ps is still to come.
-
-        Raises ValueError for an epoch that is not running or events out of order.
-        """
+    def fill(self, epoch: int, most: int, write: Writer) -> list[Message]:
+        """Takes the next events of the run and announces them; see TagEnd."""
         stream = self._run(epoch)
         new = stream.next_index
-        self._take(stream, times, codes, complete_until_ps)
+        stream.fill(most, write)
         messages = self._announcements(stream, stream.since(new)) if self._open else []
         return messages + self._shed()
 
@@ -154,7 +151,7 @@ class AnnouncingEnd(TagEnd):
         if message.mode != self._plan.mode(slice_id):
             raise refuse(f"slice {tuple(slice_id)} was not announced for {message.mode}")
         self._decide(message.epoch, message.index, 1)
-        indices = matched_indices(message, self.bytes_limit // 8)
+        indices = self._events.indices(message, self.bytes_limit // 8)
         stream = self._streams.get(message.peer_epoch)
         if stream is None:
             if message.peer_epoch > self._newest_epoch:
@@ -173,7 +170,8 @@ class AnnouncingEnd(TagEnd):
                 stream.drop_below(int(indices[-1]) + 1)
                 return self._refuse_slice(slice_id, "its events are gone")
         held = stream.since(0)
-        codes = held.codes[indices - held.first_index]
+        indices -= held.first_index
+        codes = take(held.codes, indices)
         stream.drop_below(self._consumed.get(stream.epoch, 0))
         self.counts.matched += 1
         self._last_match = message

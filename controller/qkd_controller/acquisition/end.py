@@ -1,5 +1,6 @@
 """What both ends of a link do alike with their own tag stream and with matched slices."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 
 import numpy as np
@@ -13,7 +14,7 @@ from qkd_controller.acquisition.slices import (
     SliceQueue,
     SliceRecord,
 )
-from qkd_controller.acquisition.stream import EventStream
+from qkd_controller.acquisition.stream import EventStream, Writer, copier
 from qkd_controller.config.link import Timing
 from qkd_controller.link.acquisition_messages import EpochBegun, RunEnded, TestResult
 from qkd_controller.link.errors import ProtocolError
@@ -25,7 +26,7 @@ Codes = npt.NDArray[np.uint8]
 _RECORDS = 2048
 
 
-class TagEnd:
+class TagEnd(ABC):
     """Own runs, matched slices and test results of one end; base of both kinds of end.
 
     Everything is fed in and everything to be sent is returned, in order; nothing is returned while
@@ -99,20 +100,32 @@ class TagEnd:
             stream.drop_below(stream.next_index)
         return self._say(self._ended(stream))
 
+    def add(
+        self, epoch: int, times: Times, codes: Codes, complete_until_ps: int | None = None
+    ) -> list[Message]:
+        """Takes the next events of the run; none before complete_until_ps is still to come.
+
+        Raises ValueError for an epoch that is not running or events out of order.
+        """
+        stream = self._run(epoch)
+        if stream.next_index == 0 and len(times) and int(times[0]) < stream.first_ps:
+            # A channel delay has moved them before the stream's own beginning.
+            begun = int(np.searchsorted(times, stream.first_ps))
+            times, codes = times[begun:], codes[begun:]
+        return self.fill(epoch, len(times), copier(times, codes, complete_until_ps))
+
+    @abstractmethod
+    def fill(self, epoch: int, most: int, write: Writer) -> list[Message]:
+        """Takes the next events of the run, most or fewer, written into the memory that keeps them.
+
+        Raises ValueError for an epoch that is not running or events out of order.
+        """
+
     def _run(self, epoch: int) -> EventStream:
         stream = self._streams.get(epoch)
         if stream is None or stream.ended:
             raise ValueError(f"epoch {epoch} is not running")
         return stream
-
-    def _take(
-        self, stream: EventStream, times: Times, codes: Codes, complete_until_ps: int | None
-    ) -> None:
-        if stream.next_index == 0 and len(times) and int(times[0]) < stream.first_ps:
-            # A channel delay has moved them before the stream's own beginning.
-            begun = int(np.searchsorted(times, stream.first_ps))
-            times, codes = times[begun:], codes[begun:]
-        stream.add(times, codes, complete_until_ps)
 
     def _say(self, *messages: Message) -> list[Message]:
         return list(messages) if self._open else []

@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from qkd_controller.acquisition.disclosure import TestSlices
 from qkd_controller.acquisition.end import TagEnd, refuse, slice_ids
-from qkd_controller.acquisition.matched import matched_message
+from qkd_controller.acquisition.matched import MatchedEvents
 from qkd_controller.acquisition.pairing import Covered, Lost, Passed, RunPair, Search
 from qkd_controller.acquisition.slice_match import SliceMatcher
 from qkd_controller.acquisition.slices import SliceId, SliceRecord
-from qkd_controller.acquisition.stream import EventStream
+from qkd_controller.acquisition.stream import EventStream, Writer
 from qkd_controller.config.link import Timing
 from qkd_controller.link.acquisition_messages import (
     EVENTS_A_MESSAGE,
@@ -66,6 +66,7 @@ class ReferenceEnd(TagEnd):
         self._released: dict[int, int] = {}
         self._tests = TestSlices()
         self._matcher = SliceMatcher(timing)
+        self._matched = MatchedEvents()
         self._coder = TickCoder(timing.announce_resolution_ps)
 
     @property
@@ -100,14 +101,9 @@ class ReferenceEnd(TagEnd):
         self._released.clear()
         self._tests.clear()
 
-    def add(
-        self, epoch: int, times: Times, codes: Codes, complete_until_ps: int | None = None
-    ) -> list[Message]:
-        """Takes the next events of the run; none before complete_until_ps is still to come.
-
-        Raises ValueError for an epoch that is not running or events out of order.
-        """
-        self._take(self._run(epoch), times, codes, complete_until_ps)
+    def fill(self, epoch: int, most: int, write: Writer) -> list[Message]:
+        """Takes the next events of the run; see TagEnd."""
+        self._run(epoch).fill(most, write)
         return self._shed()
 
     def set_mode(self, mode: Mode, guard_ps: int, host_utc_ns: int | None = None) -> ModeChange:
@@ -151,7 +147,11 @@ class ReferenceEnd(TagEnd):
                 _check_times(message.first_ps, message.complete_from_ps)
                 self._newest_peer = message.epoch
                 self._peers[message.epoch] = EventStream(
-                    message.epoch, message.utc_ns, message.first_ps, message.complete_from_ps
+                    message.epoch,
+                    message.utc_ns,
+                    message.first_ps,
+                    message.complete_from_ps,
+                    coded=False,
                 )
             case RunEnded():
                 _check_times(message.end_ps)
@@ -268,7 +268,7 @@ class ReferenceEnd(TagEnd):
             middle.offset_ps,
             middle.rate * 1e6,
         )
-        messages.append(matched_message(record, indices))
+        messages.append(self._matched.message(record, indices))
         self.records.append(record)
         self.counts.matched += 1
         if record.mode == "test":
@@ -285,20 +285,23 @@ class ReferenceEnd(TagEnd):
             if message.epoch > self._newest_peer:
                 raise refuse(f"times of epoch {message.epoch}, which has not begun")
             return
-        if message.count > EVENTS_A_MESSAGE:
+        if not 0 <= message.count <= EVENTS_A_MESSAGE:
             raise refuse(f"{message.count} events in one message")
-        try:
-            _check_times(message.complete_until_ps)
-            times = self._coder.decode(message.deltas, message.count, message.first_tick)
+
+        def read(times: Times, _: Codes) -> tuple[int, int]:
+            self._coder.decode(message.deltas, message.first_tick, times)
             if len(times):
                 _check_times(int(times[0]), int(times[-1]))
+            return len(times), message.complete_until_ps
+
+        try:
+            _check_times(message.complete_until_ps)
             if stream.next_index == 0:
                 stream.start_at(message.first_index)
             if message.first_index != stream.next_index:
                 raise ValueError("events are missing between two announcements")
-            none = np.zeros(len(times), np.uint8)
-            stream.add(times, none, message.complete_until_ps)
-        except (ValueError, OverflowError) as error:
+            stream.fill(message.count, read)
+        except ValueError as error:
             raise refuse(str(error)) from None
 
     def _current(self) -> EventStream | None:

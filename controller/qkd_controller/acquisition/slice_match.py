@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qkd_controller.acquisition.stream import EventStream
+from qkd_controller.acquisition.stream import Events, EventStream
 from qkd_controller.config.link import Timing
 from qkd_controller.distillation.clock import ClockModel
-from qkd_native.matching import Inside, PairRoom, count_coincidences
+from qkd_native import matching
+from qkd_native.matching import SlicePairs, count_coincidences
 
 Times = npt.NDArray[np.int64]
 
@@ -19,8 +20,8 @@ _SAMPLE = 1 << 16
 class SliceMatch(NamedTuple):
     """A slice's pairs, in order, and what was counted around them."""
 
-    pairs: Inside
-    """Announced events by their index in the epoch, own codes, residuals in ps."""
+    pairs: SlicePairs
+    """Announced events by their index in the epoch, own codes, residuals."""
     middle_ps: int
     """Announced time of the middle pair; 0 if there is none."""
     reference_events: int
@@ -38,8 +39,7 @@ class SliceMatcher:
         self._window_ps = timing.coincidence_window_ps
         # Far enough not to see the true pairs nor the gap that the dead time leaves around them.
         self._shift_ps = 2 * timing.dead_time_ps + 4 * self._window_ps
-        self._mapped: Times = np.empty(0, np.int64)
-        self._room = PairRoom()
+        self._matcher = matching.SliceMatcher(self._window_ps)
 
     def match(
         self,
@@ -57,18 +57,12 @@ class SliceMatcher:
         """
         window = self._window_ps
         mine = own.between(low_ps - 2 * window, high_ps + 2 * window)
-        theirs = peer.between(
-            model.to_announced_ps(low_ps - 3 * window), model.to_announced_ps(high_ps + 3 * window)
-        )
-        if len(self._mapped) < len(theirs.times):
-            self._mapped = np.empty(len(theirs.times) * 5 // 4, np.int64)
-        mapped = model.to_reference(theirs.times, self._mapped[: len(theirs.times)])
-        found = self._room.match(mine.times, mapped, window)
-        pairs = self._room.inside(
+        theirs = _announced(peer, model, low_ps - 3 * window, high_ps + 3 * window)
+        pairs = self._matcher.match(
             mine.times,
             mine.codes,
-            mapped,
-            found,
+            theirs.times,
+            model.terms,
             low_ps,
             high_ps,
             theirs.first_index,
@@ -79,25 +73,25 @@ class SliceMatcher:
         return SliceMatch(
             pairs,
             0 if middle is None else int(theirs.times[middle]),
-            _between(mine.times, low_ps, high_ps),
-            _between(mapped, low_ps, high_ps),
-            self._accidentals(mine.times, mapped),
+            len(own.between(low_ps, high_ps).times),
+            len(_announced(peer, model, low_ps, high_ps).times),
+            self._accidentals(mine.times, peer, model),
         )
 
-    def _accidentals(self, mine: Times, mapped: Times) -> float:
+    def _accidentals(self, mine: Times, peer: EventStream, model: ClockModel) -> float:
         """Pairs by chance, estimated where there can be no others: at shifts both ways."""
         sample = mine[:_SAMPLE]
         if not len(sample):
             return 0.0
-        reach = self._shift_ps + self._window_ps
-        others = mapped[: int(np.searchsorted(mapped, int(sample[-1]) + reach, "right"))]
+        reach = self._shift_ps + 2 * self._window_ps
+        theirs = _announced(peer, model, int(sample[0]) - reach, int(sample[-1]) + reach).times
         counted = sum(
-            count_coincidences(sample, others, shift, self._window_ps)
+            count_coincidences(sample, theirs, self._window_ps, model.moved(shift, 0.0).terms)
             for shift in (self._shift_ps, -self._shift_ps)
         )
         return 0.5 * counted * len(mine) / len(sample)
 
 
-def _between(times: Times, low_ps: int, high_ps: int) -> int:
-    low, high = np.searchsorted(times, (low_ps, high_ps))
-    return int(high - low)
+def _announced(peer: EventStream, model: ClockModel, low_ps: int, high_ps: int) -> Events:
+    """The announced events between two times of this end."""
+    return peer.between(model.to_announced_ps(low_ps), model.to_announced_ps(high_ps))

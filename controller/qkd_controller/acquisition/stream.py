@@ -1,17 +1,23 @@
 """The events of one stream epoch: sorted, indexed from its start, cut off at the old end."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from qkd_native.ticks import append
+from qkd_native.ticks import copy
 
 Times = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 
-_BYTES_AN_EVENT = 9
 _LEAST_CAPACITY = 4096
+
+
+Writer = Callable[[Times, Codes], tuple[int, int | None]]
+"""Writes events, in order, to the beginning of two arrays. Returns how many, and the time before
+which none is still to come (None: that of the last). A stream without codes has no room for them.
+"""
 
 
 class Events(NamedTuple):
@@ -26,12 +32,19 @@ class EventStream:
     """Events of one epoch, in time order; a run that is going on or has ended with a verdict.
 
     utc_ns is the host's time at first_ps. Events keep their index when older ones are dropped;
-    before complete_from_ps some may be missing. Views are good until the next add. Codes are raw
-    key: those of dropped events are wiped, also in views handed out.
+    before complete_from_ps some may be missing. Views are good until the next are added. Codes are
+    raw key: those of dropped events are wiped, also in views handed out. The other end's events
+    have none.
     """
 
     def __init__(
-        self, epoch: int, utc_ns: int, first_ps: int, complete_from_ps: int | None = None
+        self,
+        epoch: int,
+        utc_ns: int,
+        first_ps: int,
+        complete_from_ps: int | None = None,
+        *,
+        coded: bool = True,
     ) -> None:
         self.epoch = epoch
         self.utc_ns = utc_ns
@@ -42,8 +55,8 @@ class EventStream:
         self.clean = False
         self.cause = ""
         self.first_index = 0
-        self._times: Times = np.empty(_LEAST_CAPACITY, np.int64)
-        self._codes: Codes = np.empty(_LEAST_CAPACITY, np.uint8)
+        self._coded = coded
+        self._times, self._codes = self._room(_LEAST_CAPACITY)
         self._begin = 0
         self._end = 0
 
@@ -55,7 +68,7 @@ class EventStream:
     @property
     def bytes_held(self) -> int:
         """Memory that the events take."""
-        return _BYTES_AN_EVENT * (self._end - self._begin)
+        return (8 + self._coded) * (self._end - self._begin)
 
     @property
     def ended(self) -> bool:
@@ -67,19 +80,25 @@ class EventStream:
 
         Raises ValueError for events out of order, after the end, or arrays that do not fit.
         """
+        self.fill(len(times), copier(times, codes, complete_until_ps))
+
+    def fill(self, most: int, write: Writer) -> None:
+        """Appends what is written into the room for most events; otherwise as add.
+
+        What write raises leaves the stream as it was.
+        """
         if self.ended:
             raise ValueError(f"epoch {self.epoch} has ended; nothing can be added")
-        if times.dtype != np.int64 or codes.dtype != np.uint8 or times.shape != codes.shape:
-            raise ValueError("times are int64, codes uint8, and as many")
-        self._reserve(len(times))
-        latest, room = self.complete_until_ps, slice(self._end, self._end + len(times))
-        try:
-            append(times, latest, self._times[room])
-        except ValueError:
-            raise ValueError(f"events of epoch {self.epoch} are out of order") from None
-        self._codes[room] = codes
-        self._end += len(times)
-        latest = int(times[-1]) if len(times) else latest
+        self._reserve(most)
+        room, latest = slice(self._end, self._end + most), self.complete_until_ps
+        times = self._times[room]
+        count, complete_until_ps = write(times, self._codes[room])
+        if count:
+            if int(times[0]) < latest:
+                self._codes[room] = 0
+                raise ValueError(f"events of epoch {self.epoch} are out of order")
+            latest = int(times[count - 1])
+        self._end += count
         self.complete_until_ps = max(latest, complete_until_ps or latest)
 
     def end(self, end_ps: int, clean: bool, cause: str) -> None:
@@ -141,10 +160,26 @@ class EventStream:
         # half of the old would be in use. What moves within the old moves beyond itself, therefore.
         if 2 * (held + count) > len(times):
             capacity = 2 * max(_LEAST_CAPACITY, 2 * (held + count))
-            times, codes = np.empty(capacity, np.int64), np.empty(capacity, np.uint8)
+            times, codes = self._room(capacity)
         times[:held] = self._times[begin:end]
         codes[:held] = self._codes[begin:end]
         # Those before begin are wiped already; elsewhere the old codes stand twice now.
         self._codes[begin:end] = 0
         self._times, self._codes = times, codes
         self._begin, self._end = 0, held
+
+    def _room(self, capacity: int) -> tuple[Times, Codes]:
+        return np.empty(capacity, np.int64), np.empty(capacity * self._coded, np.uint8)
+
+
+def copier(times: Times, codes: Codes, complete_until_ps: int | None) -> Writer:
+    """Writes these; raises ValueError for times that fall, or arrays that do not fit."""
+    if times.dtype != np.int64 or codes.dtype != np.uint8 or times.shape != codes.shape:
+        raise ValueError("times are int64, codes uint8, and as many")
+
+    def write(room_times: Times, room_codes: Codes) -> tuple[int, int | None]:
+        copy(times, room_times)
+        room_codes[:] = codes
+        return len(times), complete_until_ps
+
+    return write

@@ -28,12 +28,9 @@ class ClockModel:
         """As the kernels take it."""
         return self.t0_ps, self.offset_ps, self.rate
 
-    def to_reference(self, times: Times, out: Times | None = None) -> Times:
-        """Reference times, exact to 1 ps over days: the drift is taken in integers.
-
-        They stand in out if that is given, which is as long.
-        """
-        return map_times(times, self.terms, out)
+    def to_reference(self, times: Times) -> Times:
+        """Reference times, exact to 1 ps over days: the drift is taken in integers."""
+        return map_times(times, self.terms)
 
     def to_reference_ps(self, time_ps: int) -> int:
         """One reference time."""

@@ -1,11 +1,16 @@
 """A clock followed from the residuals of matched pairs."""
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
-from qkd_controller.distillation.clock import ClockFit, Times, significance
+from qkd_controller.distillation.clock import ClockFit, significance
+
+Counts = npt.NDArray[np.uint32]
 
 _HALF_SIGMA = 3.0
 
@@ -32,21 +37,20 @@ class ClockTracker:
         self._expected = fit.pairs * slice_ps / fit.span_ps
         self._doubtful = (0.0, 0.0, 0.0)
 
-    def update(self, announced_ps: int, residuals_ps: Times) -> None:
+    def update(self, announced_ps: int, residuals: Counts) -> None:
         """Takes the residuals (reference time minus mapped time) of a slice's matched pairs.
 
-        announced_ps is the announced time of the middle pair. The residuals, int64, are used up.
+        announced_ps is the announced time of the middle pair; residuals[i] counts the pairs with
+        i - len(residuals) // 2 ps.
         """
-        count = len(residuals_ps)
+        counted = _Sorted(residuals)
+        count = counted.count
         if count < 3:
             return
         self._move_to(announced_ps)
-        twice_median = _twice_median(residuals_ps)
-        np.multiply(residuals_ps, 2, out=residuals_ps)
-        np.subtract(residuals_ps, twice_median, out=residuals_ps)
-        np.abs(residuals_ps, out=residuals_ps)
+        twice_median = counted.twice_median()
         median = twice_median / 2
-        spread = 1.4826 * _twice_median(residuals_ps) / 4
+        spread = 1.4826 * counted.twice_median_distance(twice_median) / 4
         self.residual_rms_ps = max(spread, 1.0)
         # The median of n normal deviates has variance (π/2) σ²/n; never trust it beyond 1 ps.
         noise = math.pi / 2 * self.residual_rms_ps**2 / count + 1.0
@@ -85,10 +89,29 @@ class ClockTracker:
         self._covariance = step @ self._covariance @ step.T + noise
 
 
-def _twice_median(values: Times) -> int:
-    """Twice the median, exactly; the values change places."""
-    # Not np.median: it takes memory, and touching that costs more than the selection.
-    middle = len(values) // 2
-    values.partition(middle)
-    lower = values[:middle].max() if len(values) % 2 == 0 else values[middle]
-    return int(values[middle]) + int(lower)
+class _Sorted:
+    """Values from -n to n in order, of which there are so many each; its results are exact."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._most = len(counts) // 2
+        self._below = np.zeros(len(counts) + 1, np.int64)
+        np.cumsum(counts, out=self._below[1:])
+        self.count = int(self._below[-1])
+
+    def twice_median(self) -> int:
+        """Twice the median of the values."""
+        middle = ((self.count - 1) // 2, self.count // 2)
+        places = np.searchsorted(self._below[1:], middle, "right")
+        return int(places.sum()) - 2 * self._most
+
+    def twice_median_distance(self, centre: int) -> int:
+        """Twice the median of |2 value - centre|, where |centre| <= 2 n."""
+        distances = range(4 * self._most + 1)
+        middle = ((self.count - 1) // 2, self.count // 2)
+        return sum(bisect_right(distances, m, key=partial(self._within, centre)) for m in middle)
+
+    def _within(self, centre: int, distance: int) -> int:
+        """How many values have |2 value - centre| <= distance."""
+        first = self._most - (distance - centre) // 2
+        last = self._most + (distance + centre) // 2
+        return int(self._below[min(last + 1, 2 * self._most + 1)] - self._below[max(first, 0)])

@@ -20,19 +20,19 @@ from qkd_controller.config.errors import QkdError
 from qkd_controller.config.link import Timing
 from qkd_controller.config.node import Channel
 from qkd_controller.devices.tagger import RunEnded, RunEvent, RunStarted
+from qkd_controller.link.acquisition_messages import EVENTS_A_MESSAGE
 from qkd_controller.link.errors import LinkError
 from qkd_controller.link.message import Message
 from qkd_controller.node.outbox import Outbox, size_bytes
 from qkd_drivers.contract import Tags
 from qkd_native.clicks import EventResolver
-from qkd_native.dither import Dither
 
 BATCH_S = 0.05
 AMPLE_BYTES = 1 << 20
 """With so much at hand, the engine is visited at once."""
 INBOX_LIMIT_BYTES = 64 << 20
-_PIECE = 1 << 16
-"""Tags that go through all stages at a time: what they pass through stays in the cache."""
+_PIECE = EVENTS_A_MESSAGE
+"""Tags that go through all stages at a time: about what a message holds."""
 
 Engine = ReferenceEnd | AnnouncingEnd
 Work = Callable[[Engine], Iterable[Message]]
@@ -63,39 +63,40 @@ class EventSource:
         self._quiet_until_ps = timing.dead_time_ps - min(0, *self._delays_ps.values())
         self._epoch = 0
         self._clicks = self._resolver()
-        self._dither = Dither(resolution_ps)
-        self._dithered = np.empty(_PIECE, np.int64)
 
     def apply(self, item: RunEvent, engine: Engine) -> list[Message]:
         """Feeds one item of the stream to the engine; for the worker thread."""
         if isinstance(item, RunStarted):
             self._epoch, self._clicks = item.epoch, self._resolver()
-            self._dither = Dither(self._resolution_ps)
             return engine.begin_epoch(item.epoch, item.utc_ns)
         if isinstance(item, Tags):
             messages = []
             for begin in range(0, len(item.times_ps), _PIECE):
                 piece = slice(begin, begin + _PIECE)
-                messages += self._clicked(engine, item.times_ps[piece], item.channels[piece])
+                click = partial(self._clicks.feed, item.times_ps[piece], item.channels[piece])
+                messages += self._fill(engine, len(item.times_ps[piece]), click)
             return messages
-        messages = self._add(engine, *self._clicks.flush(), None)
+        messages = self._fill(engine, 0, self._clicks.flush)
         clean, cause = item.clean, item.cause
         if clean and self._clicks.non_monotone:
             clean, cause = False, f"{self._clicks.non_monotone} clicks came too late to be ordered"
         return messages + engine.end_epoch(item.epoch, item.end_ps, clean, cause)
 
-    def _add(
-        self, engine: Engine, times: Times, codes: Codes, complete_until_ps: int | None
+    def _fill(
+        self, engine: Engine, clicks: int, resolve: Callable[[Times, Codes], int]
     ) -> list[Message]:
-        begun = int(np.searchsorted(times, self._quiet_until_ps))
-        messages = engine.add(self._epoch, times[begun:], codes[begun:], complete_until_ps)
-        codes.fill(0)
-        return messages
+        """Has so many clicks resolved to events where the engine keeps them."""
 
-    def _clicked(self, engine: Engine, times: Times, channels: Codes) -> list[Message]:
-        dithered = self._dither.add(times, self._dithered[: len(times)])
-        events = self._clicks.feed(dithered, channels)
-        return self._add(engine, *events, self._clicks.complete_until_ps)
+        def write(times: Times, codes: Codes) -> tuple[int, int | None]:
+            count = resolve(times, codes)
+            early = int(np.searchsorted(times[:count], self._quiet_until_ps))
+            if early:
+                count -= early
+                times[:count], codes[:count] = times[early:][:count], codes[early:][:count]
+                codes[count : count + early] = 0
+            return count, self._clicks.complete_until_ps if clicks else None
+
+        return engine.fill(self._epoch, self._clicks.room(clicks), write)
 
     def _resolver(self) -> EventResolver:
         return EventResolver(
@@ -103,6 +104,7 @@ class EventSource:
             self._timing.dead_time_ps,
             self._delays_ps,
             self._codes,
+            step_ps=self._resolution_ps,
         )
 
 

@@ -87,6 +87,38 @@ def test_disorder_wrong_arrays_and_late_events_are_refused():
         stream.end(500, True, "")
 
 
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=50), st.integers(1, 50), st.booleans())
+def test_what_is_written_into_a_stream_is_as_if_added(steps, count, coded):
+    """Also of the other end's events, which have no codes; and a writer that fails adds nothing."""
+    count = min(count, len(steps))
+    times = 10 + np.cumsum(np.array(steps, np.int64))
+    added, filled = EventStream(3, 0, 10), EventStream(3, 0, 10, coded=coded)
+    rooms = []
+
+    def write(room, codes):
+        assert room.shape == times.shape and len(codes) == coded * len(times)
+        room[:] = times
+        codes[:] = times[: len(codes)] % 7
+        rooms.append(codes)
+        return count, 1000
+
+    def fail(room, codes):
+        room[:] = -1
+        raise ValueError("no such bytes")
+
+    with pytest.raises(ValueError, match="no such"):
+        filled.fill(len(times), fail)
+    added.add(times[:count], (times[:count] % 7).astype(np.uint8), 1000)
+    filled.fill(len(times), write)
+    assert np.array_equal(filled.since(0).times, added.since(0).times)
+    assert np.array_equal(filled.since(0).codes, added.since(0).codes[: coded * count])
+    assert filled.complete_until_ps == added.complete_until_ps == 1000
+    assert filled.bytes_held == (8 + coded) * count
+    with pytest.raises(ValueError, match="order"):
+        filled.fill(len(times), write)
+    assert filled.next_index == count and not rooms[-1].any()
+
+
 def test_codes_of_dropped_and_moved_events_are_wiped():
     stream = EventStream(1, 0, 0)
     stream.add(np.arange(4000, dtype=np.int64), np.full(4000, 3, np.uint8))

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qkd_controller.distillation.clock import ClockFit, ClockModel
 from qkd_controller.distillation.tracking import ClockTracker
@@ -13,6 +15,26 @@ WINDOW_PS = 3000
 def tracker(jitter=700.0):
     fit = ClockFit(ClockModel(0, 0, 0.0), 50.0, 4000, jitter, PS // 2)
     return ClockTracker(fit, PS // 10)
+
+
+def counted(residuals):
+    """How many of them each value within the window has; pairs are never further apart."""
+    residuals = residuals[np.abs(residuals) <= WINDOW_PS]
+    return np.bincount(residuals + WINDOW_PS, minlength=2 * WINDOW_PS + 1).astype(np.uint32)
+
+
+@given(st.lists(st.integers(-40, 40), min_size=3, max_size=60))
+def test_an_update_rests_on_the_exact_median_and_its_median_distance(values):
+    """As NumPy would find them in the residuals themselves."""
+    counts = np.bincount(np.array(values) + 40, minlength=81).astype(np.uint32)
+    follower = tracker()
+    follower.update(0, counts)
+    median = np.median(values)
+    spread = 1.4826 * np.median(np.abs(values - median))
+    assert follower.residual_rms_ps == pytest.approx(max(spread, 1.0))
+    trusted = ClockTracker(ClockFit(ClockModel(0, 0, 0.0), 50.0, 1, 1e9, PS // 2), PS // 10)
+    trusted.update(0, counts)
+    assert trusted.model.offset_ps == pytest.approx(median, abs=0.51)
 
 
 @pytest.mark.parametrize(("swing", "period_s"), [(5e-9, 12.0), (1e-7, 40.0)])
@@ -30,7 +52,7 @@ def test_a_frequency_that_wanders_is_followed(swing, period_s):
         residuals[accidental] = rng.integers(-WINDOW_PS, WINDOW_PS, accidental.sum())
         if index > 5:
             worst = max(worst, abs(float(np.median(residuals))))
-        follower.update(int(times[250]), residuals)
+        follower.update(int(times[250]), counted(residuals))
         assert follower.judge(500, 50.0) is None
     assert worst < 500
     assert 500 < follower.residual_rms_ps < 1000

@@ -65,9 +65,13 @@ class _Kept(AnnouncingEnd):
         super().__init__(timing)
         self.codes: list[np.ndarray] = []
 
-    def add(self, epoch, times, codes, complete_until_ps=None):
-        self.codes.append(codes.copy())
-        return super().add(epoch, times, codes, complete_until_ps)
+    def fill(self, epoch, most, write):
+        def noted(times, codes):
+            count, until_ps = write(times, codes)
+            self.codes.append(codes[:count].copy())
+            return count, until_ps
+
+        return super().fill(epoch, most, noted)
 
 
 @pytest.mark.parametrize("delays_ps", [(0, 700, 1300, 300), (137, 842, -311, 1503)])
@@ -135,13 +139,28 @@ def test_the_first_dead_time_of_a_run_gives_no_event() -> None:
     assert sum(map(len, engine.codes)) == 2
 
 
-def test_the_codes_handed_to_the_engine_are_wiped_afterwards(monkeypatch) -> None:
-    handed = []
-    monkeypatch.setattr(
-        _Kept, "add", lambda _, epoch, times, codes, until=None: handed.append(codes) or []
-    )
-    source, engine = EventSource(TIMING, (Channel(1, "x", 1),), 2000), _Kept(TIMING)
+class _Rooms(AnnouncingEnd):
+    """Has events written into memory that it shows."""
+
+    def __init__(self, timing: Timing) -> None:
+        super().__init__(timing)
+        self.rooms: list[np.ndarray] = []
+        self.events = 0
+
+    def fill(self, epoch, most, write):
+        times, codes = np.zeros(most, np.int64), np.zeros(most, np.uint8)
+        count, _ = write(times, codes)
+        self.rooms.append(codes[count:])
+        self.events += count
+        return []
+
+
+def test_no_code_lies_beyond_the_events_of_the_engine() -> None:
+    """Not of clicks that fell to the dead time, nor of the events that came too early."""
+    source, engine = EventSource(TIMING, (Channel(1, "x", 1),), 2000), _Rooms(TIMING)
     source.apply(RunStarted(1, 10**18), engine)
-    source.apply(Tags(np.arange(1, 9, dtype=np.int64) * 10**9, np.ones(8, np.uint8)), engine)
+    times = np.array([10, 2 * 10**5, 2 * 10**5 + 20_000, *np.arange(1, 9) * 10**9], np.int64)
+    source.apply(Tags(times, np.ones(11, np.uint8)), engine)
     source.apply(RunEnded(1, 10**12, True, "", 0.0), engine)
-    assert sum(map(len, handed)) == 8 and not any(codes.any() for codes in handed)
+    assert engine.events == 9 and len(engine.rooms) == 2
+    assert not any(codes.any() for codes in engine.rooms)
