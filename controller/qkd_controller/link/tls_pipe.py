@@ -25,6 +25,7 @@ class TlsPipe(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._buffer = memoryview(bytearray(_CHUNK_BYTES))
+        self._plain = memoryview(bytearray(_CHUNK_BYTES))
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
@@ -177,18 +178,23 @@ class TlsPipe(asyncio.BufferedProtocol):
 
     def _records(self) -> bytes:
         """The records that have come in whole; TLS hands them out one at a time."""
-        records = []
+        parts, plain, filled = [], self._plain, 0
         try:
             while self._incoming.pending or self._tls.pending():
-                record = self._tls.read(_CHUNK_BYTES)
-                if not record:
+                if filled == _CHUNK_BYTES:
+                    parts.append(bytes(plain))
+                    filled = 0
+                # Into a buffer: so much new memory a record would cost as much as decrypting it.
+                length = cast("int", self._tls.read(_CHUNK_BYTES - filled, plain[filled:]))
+                if not length:
                     # The peer has said goodbye; what comes after it is nobody's.
                     self._ended = True
                     self._incoming.read()
-                records.append(record)
+                filled += length
         except ssl.SSLWantReadError:
             pass
-        return b"".join(records)
+        parts.append(bytes(plain[:filled]))
+        return b"".join(parts)
 
     async def _more(self, timeout_s: float = math.inf) -> bool:
         """Waits until more has come in; False at the end. Raises OSError if it broke off."""
