@@ -39,7 +39,7 @@ RATE_ERROR = 3e-6
 """Of the second node's clock."""
 TAGS_A_PIECE = 1 << 20
 HELD_LIMIT_BYTES = 48 << 20
-PAUSE_S = 0.005
+PAUSE_S = 0.01
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -50,6 +50,7 @@ class SliceMatcher:
             raise ValueError("the window of slices is 0 to 2^24 ps")
         self._window_ps = window_ps
         self._indices = np.empty(0, np.int64)
+        self._codes: Codes = np.empty(0, np.uint8)
         self._residuals = np.empty(2 * window_ps + 1, np.uint32)
 
     def match(
@@ -74,7 +75,7 @@ class SliceMatcher:
         most = min(len(a), len(b)) + lib.QKD_MATCH_SPARE
         if len(self._indices) < most:
             self._indices = np.empty(most + most // 4, np.int64)
-        kept = np.empty(most, np.uint8)
+            self._codes = np.empty(most + most // 4, np.uint8)
         count = lib.qkd_match_slice(
             current(),
             ffi.from_buffer("int64_t[]", np.ascontiguousarray(a)),
@@ -89,12 +90,11 @@ class SliceMatcher:
             first_b,
             least_b,
             ffi.from_buffer("int64_t[]", self._indices),
-            ffi.from_buffer("uint8_t[]", kept),
+            ffi.from_buffer("uint8_t[]", self._codes),
             ffi.from_buffer("uint32_t[]", self._residuals),
         )
-        kept[count:] = 0
-        # The memory that was not needed goes back without a copy; nobody else knows this array.
-        kept.resize(count, refcheck=False)
+        kept = self._codes[:count].copy()
+        self._codes[: count + lib.QKD_MATCH_SPARE] = 0
         return SlicePairs(self._indices[:count], kept, self._residuals)
 
 

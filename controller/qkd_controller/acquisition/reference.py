@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from qkd_controller.acquisition.announced import AnnouncedRuns
 from qkd_controller.acquisition.disclosure import TestSlices
 from qkd_controller.acquisition.end import TagEnd, refuse, slice_ids
 from qkd_controller.acquisition.matched import MatchedEvents
@@ -14,7 +15,6 @@ from qkd_controller.acquisition.slices import SliceId, SliceRecord
 from qkd_controller.acquisition.stream import EventStream, Writer
 from qkd_controller.config.link import Timing
 from qkd_controller.link.acquisition_messages import (
-    EVENTS_A_MESSAGE,
     DropSlices,
     EpochBegun,
     Mode,
@@ -23,16 +23,13 @@ from qkd_controller.link.acquisition_messages import (
     SlicesLost,
     TestDisclosure,
     TimesAnnounced,
-    TimesReleased,
 )
 from qkd_controller.link.message import Message
-from qkd_native.ticks import TickCoder
 
 Times = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 
 _SLICES_A_STEP = 8
-_TIME_LIMIT_PS = 1 << 60
 _PS_A_NS = 1000
 
 
@@ -57,17 +54,13 @@ class ReferenceEnd(TagEnd):
         super().__init__(timing, bytes_limit)
         self.pending = False
         """Whether the last step may have left work that needs no new data."""
-        self._peers: dict[int, EventStream] = {}
-        self._newest_peer = -1
+        self._peers = AnnouncedRuns(timing.announce_resolution_ps)
         self._pairs: dict[tuple[int, int], RunPair] = {}
         self._rate: float | None = None
         self._next: SliceId | None = None
-        self._used: dict[int, int] = {}
-        self._released: dict[int, int] = {}
         self._tests = TestSlices()
         self._matcher = SliceMatcher(timing)
         self._matched = MatchedEvents()
-        self._coder = TickCoder(timing.announce_resolution_ps)
 
     @property
     def locked(self) -> bool:
@@ -76,8 +69,7 @@ class ReferenceEnd(TagEnd):
 
     def bytes_held(self) -> int:
         """Memory that events of both ends and slices take, which the byte limit bounds."""
-        streams = sum(stream.bytes_held for stream in self._peers.values())
-        return super().bytes_held() + streams + self._tests.bytes_held
+        return super().bytes_held() + self._peers.bytes_held + self._tests.bytes_held
 
     def begin_session(self) -> list[Message]:
         """A session has begun: what to tell the peer first."""
@@ -95,10 +87,7 @@ class ReferenceEnd(TagEnd):
         """The session is lost: forgets the peer's streams and all that it may not have heard of."""
         self._forget_peer()
         self._peers.clear()
-        self._newest_peer = -1
         self._pairs.clear()
-        self._used.clear()
-        self._released.clear()
         self._tests.clear()
 
     def fill(self, epoch: int, most: int, write: Writer) -> list[Message]:
@@ -139,29 +128,13 @@ class ReferenceEnd(TagEnd):
         """Takes a message of the announcing end; raises ProtocolError for one it must not send."""
         match message:
             case TimesAnnounced():
-                self._announced(message)
+                self._peers.add(message)
                 return self._shed()
             case EpochBegun():
-                if message.epoch <= self._newest_peer:
-                    raise refuse(f"epoch {message.epoch} begins after {self._newest_peer}")
-                _check_times(message.first_ps, message.complete_from_ps)
-                self._newest_peer = message.epoch
-                self._peers[message.epoch] = EventStream(
-                    message.epoch,
-                    message.utc_ns,
-                    message.first_ps,
-                    message.complete_from_ps,
-                    coded=False,
-                )
+                self._peers.begin(message)
             case RunEnded():
-                _check_times(message.end_ps)
+                self._peers.end(message)
                 self._queue.verdict("announcing", message.epoch, message.clean)
-                stream = self._peers.get(message.epoch)
-                if stream is not None:
-                    try:
-                        stream.end(message.end_ps, message.clean, message.cause)
-                    except ValueError as error:
-                        raise refuse(str(error)) from None
             case TestDisclosure():
                 result = self._tests.judge(message)
                 self.test_results.append(result)
@@ -189,8 +162,7 @@ class ReferenceEnd(TagEnd):
             self.pending = self._advance(messages)
             if not self.pending:
                 break
-        self._release(messages)
-        return messages
+        return messages + self._peers.releases()
 
     def take_block(self, pairs: int) -> Block | None:
         """Removes the oldest settled slices, just enough for this many pairs; None if too few."""
@@ -219,7 +191,7 @@ class ReferenceEnd(TagEnd):
             return True
         if not own.ended and own.complete_until_ps < high + 3 * self._timing.coincidence_window_ps:
             return False
-        for peer in list(self._peers.values()):
+        for peer in self._peers:
             pair = self._pairs.setdefault((own.epoch, peer.epoch), RunPair(self._timing, own, peer))
             place = pair.place(low, high, self._rate)
             if isinstance(place, Passed):
@@ -243,7 +215,7 @@ class ReferenceEnd(TagEnd):
         assert self._next is not None and pair.tracker is not None
         slice_id, own, peer = self._next, pair.own, pair.peer
         model = pair.tracker.model
-        match = self._matcher.match(own, peer, model, low, high, self._used.get(peer.epoch, 0))
+        match = self._matcher.match(own, peer, model, low, high, self._peers.used(peer))
         indices, codes, residuals = match.pairs
         loss = pair.tracker.judge(len(indices), match.accidentals)
         if loss is not None:
@@ -254,7 +226,7 @@ class ReferenceEnd(TagEnd):
         pair.tracker.update(match.middle_ps, residuals)
         self._rate = pair.tracker.model.rate
         if len(indices):
-            self._used[peer.epoch] = int(indices[-1]) + 1
+            self._peers.use(peer, int(indices[-1]))
         middle = pair.tracker.model.at(model.to_announced_ps((low + high) // 2))
         record = SliceRecord(
             slice_id,
@@ -277,32 +249,6 @@ class ReferenceEnd(TagEnd):
         else:
             self._queue.append(slice_id, peer.epoch, codes)
         self._proceed(slice_id.index + 1)
-
-    def _announced(self, message: TimesAnnounced) -> None:
-        stream = self._peers.get(message.epoch)
-        if stream is None:
-            # A run that is passed already, as far as slices go: its tail is of no use.
-            if message.epoch > self._newest_peer:
-                raise refuse(f"times of epoch {message.epoch}, which has not begun")
-            return
-        if not 0 <= message.count <= EVENTS_A_MESSAGE:
-            raise refuse(f"{message.count} events in one message")
-
-        def read(times: Times, _: Codes) -> tuple[int, int]:
-            self._coder.decode(message.deltas, message.first_tick, times)
-            if len(times):
-                _check_times(int(times[0]), int(times[-1]))
-            return len(times), message.complete_until_ps
-
-        try:
-            _check_times(message.complete_until_ps)
-            if stream.next_index == 0:
-                stream.start_at(message.first_index)
-            if message.first_index != stream.next_index:
-                raise ValueError("events are missing between two announcements")
-            stream.fill(message.count, read)
-        except ValueError as error:
-            raise refuse(str(error)) from None
 
     def _current(self) -> EventStream | None:
         """The oldest own run with slices to decide; sets the next slice where a run is new."""
@@ -327,7 +273,7 @@ class ReferenceEnd(TagEnd):
         margin = 4 * self._timing.coincidence_window_ps
         low = index * self._slice_ps
         own.drop_before(low - margin)
-        for peer in self._peers.values():
+        for peer in self._peers:
             pair = self._pairs.get((own.epoch, peer.epoch))
             if pair is not None:
                 peer.drop_before(pair.passed_ps(low - margin))
@@ -352,18 +298,9 @@ class ReferenceEnd(TagEnd):
         self._proceed(index + count)
 
     def _forget(self, peer: EventStream, messages: list[Message]) -> None:
-        del self._peers[peer.epoch]
-        self._used.pop(peer.epoch, None)
-        self._released.pop(peer.epoch, None)
         for key in [key for key in self._pairs if key[1] == peer.epoch]:
             del self._pairs[key]
-        messages.append(TimesReleased(peer.epoch, peer.next_index))
-
-    def _release(self, messages: list[Message]) -> None:
-        for peer in self._peers.values():
-            if peer.first_index > self._released.get(peer.epoch, 0):
-                self._released[peer.epoch] = peer.first_index
-                messages.append(TimesReleased(peer.epoch, peer.first_index))
+        messages.append(self._peers.forget(peer))
 
     def _shed(self) -> list[Message]:
         """Keeps within the byte limit: whole slices go, the oldest first."""
@@ -389,14 +326,4 @@ class ReferenceEnd(TagEnd):
         ):
             self._lose(messages, "memory is full")
             return True
-        for peer in self._peers.values():
-            if peer.bytes_held:
-                held = peer.since(0).times
-                peer.drop_before(int(held[len(held) // 2]) + 1)
-                return True
-        return False
-
-
-def _check_times(*times_ps: int) -> None:
-    if any(abs(time) > _TIME_LIMIT_PS for time in times_ps):
-        raise refuse("a time of more than a week")
+        return self._peers.drop_half()
