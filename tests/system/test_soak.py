@@ -29,7 +29,7 @@ SEED = int(os.environ.get("QKD_SOAK_SEED", "1"))
 RECOVERY_S = 120.0
 """From the end of a fault to the next block that both ends release."""
 WARM_UP_ROUNDS = 3
-MEMORY_MARGIN_KIB = 64 << 10
+MARGINS = {"descriptors": 4, "threads": 4, "tasks": 4, "KiB": 64 << 10}
 
 DETECTORS = tuple(f"{end}-spd-{i}" for end in ("alice", "bob") for i in (1, 2, 3, 4))
 TAGGERS = ("alice-tagger", "bob-tagger")
@@ -51,7 +51,7 @@ class Figures:
     longest_stall_s: float = 0.0
     longest_after: str = ""
     held: dict[str, list[dict[str, int]]] = field(default_factory=dict)
-    """By node, a sample a round: descriptors, threads, tasks, KiB in memory."""
+    """By process, a sample a round: descriptors, threads, KiB in memory, tasks of a node."""
 
     def lines(self, bed: Testbed) -> list[str]:
         """The summary."""
@@ -63,10 +63,10 @@ class Figures:
             f"recoveries: {self.recoveries}, of which re-armed {self.rearmed}",
             f"longest stall {self.longest_stall_s:.1f} s after {self.longest_after}",
         ]
-        for node, samples in self.held.items():
+        for name, samples in self.held.items():
             first, last = samples[min(WARM_UP_ROUNDS, len(samples) - 1)], samples[-1]
-            told = ", ".join(f"{name} {first[name]} to {last[name]}" for name in last)
-            lines.append(f"{node}: {told}")
+            told = ", ".join(f"{what} {first[what]} to {last[what]}" for what in last)
+            lines.append(f"{name}: {told}")
         return lines
 
 
@@ -105,8 +105,8 @@ def soak(bed: Testbed, for_s: float, seed: int, capsys: pytest.CaptureFixture[st
     assert_same_pools(*bed.stores())
     with capsys.disabled():
         print("", *figures.lines(bed), sep="\n")
-    for node, samples in figures.held.items():
-        assert_bounded(node, samples)
+    for name, samples in figures.held.items():
+        assert_bounded(name, samples)
 
 
 def keying_or_rearmed(bed: Testbed, figures: Figures) -> bool:
@@ -198,27 +198,32 @@ def close_interlock(bed: Testbed) -> None:
 
 
 def sample(bed: Testbed, figures: Figures) -> None:
-    """Notes what each node's process holds."""
+    """Notes what each process holds."""
+    assert bed.simulator is not None
+    held = {"simulator": held_by(bed.simulator.pid)}
     for node in bed.nodes.values():
         status = until(node.status, f"{node.name} answers")
-        process = Path("/proc", str(status.process_id))
-        told = dict(
-            line.split(":", 1) for line in (process / "status").read_text().splitlines() if line
-        )
-        figures.held.setdefault(node.name, []).append(
-            {
-                "descriptors": len(list((process / "fd").iterdir())),
-                "threads": int(told["Threads"]),
-                "tasks": status.tasks,
-                "KiB": int(told["VmRSS"].split()[0]),
-            }
-        )
+        held[node.name] = {**held_by(status.process_id), "tasks": status.tasks}
+    for name, sampled in held.items():
+        figures.held.setdefault(name, []).append(sampled)
 
 
-def assert_bounded(node: str, samples: list[dict[str, int]]) -> None:
+def held_by(process_id: int) -> dict[str, int]:
+    process = Path("/proc", str(process_id))
+    told = dict(
+        line.split(":", 1) for line in (process / "status").read_text().splitlines() if line
+    )
+    return {
+        "descriptors": len(list((process / "fd").iterdir())),
+        "threads": int(told["Threads"]),
+        "KiB": int(told["VmRSS"].split()[0]),
+    }
+
+
+def assert_bounded(name: str, samples: list[dict[str, int]]) -> None:
     """Nothing grows from round to round: the last rounds hold no more than the first ones did."""
     early, late = samples[WARM_UP_ROUNDS - 1 : 2 * WARM_UP_ROUNDS], samples[-WARM_UP_ROUNDS:]
-    margins = {"descriptors": 4, "threads": 4, "tasks": 4, "KiB": MEMORY_MARGIN_KIB}
-    for name, margin in margins.items():
-        before, after = max(s[name] for s in early), min(s[name] for s in late)
-        assert after <= before + margin, f"{node} holds {after} {name}, and held {before}"
+    for what in samples[0]:
+        before, after = max(s[what] for s in early), min(s[what] for s in late)
+        margin = MARGINS[what]
+        assert after <= before + margin, f"{name} holds {after} {what}, and held {before}"

@@ -289,6 +289,16 @@ def _close_left_open(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
+def _close(session: Any) -> None:
+    """Closes a session and strikes it off the library's lists, which would keep it for good."""
+    library, handle = session.visalib, session.session
+    with contextlib.suppress(Exception):  # closing a broken session may fail in any way
+        session.close()
+    for listed in vars(library).values():
+        if isinstance(listed, dict):
+            listed.pop(handle, None)
+
+
 class _Worker:
     """A daemon thread that runs calls in order; an abandoned call does not hold up the exit.
 
@@ -334,5 +344,4 @@ class _Worker:
         while (job := self._jobs.get()) is not None:
             job()
         if self.session is not None:
-            with contextlib.suppress(Exception):  # closing a broken session may fail in any way
-                self.session.close()
+            _close(self.session)

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from levels import assert_levels_off
 
 from qkd_controller.delivery.server import (
     KeysDelivered,
@@ -336,3 +337,17 @@ async def test_a_number_below_one_is_refused_in_plain_words(alice: Any, number: 
     answer = await alice.ask("app-a", "POST", "app-b/enc_keys", {"number": number})
     assert answer.status == 400
     assert answer.body["message"] == f"number shall be at least 1, not {number}"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_requests_leave_nothing_behind(alice: Any, bob: Any) -> None:
+    async def ask() -> None:
+        if not alice.pool.status().own_bits:
+            pytest.fail("the pool is too small for so many keys")
+        keys = await draw(alice, number=1, size=64)
+        assert (await bob.ask("app-b", "POST", "app-a/dec_keys", ids(*keys))).status == 200
+        alice.events.clear()
+        bob.events.clear()
+
+    await assert_levels_off(ask)

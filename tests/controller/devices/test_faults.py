@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from actors import CASES, actor_for, running, until
 from bench import Bench, eventually
+from levels import assert_levels_off
 
 from qkd_controller.devices import State, StateChange, TaggerActor
 from qkd_drivers.framing import Wire
@@ -92,3 +93,24 @@ async def fail_and_mend(bench: Bench, fault: str, case: Case) -> None:
         await eventually(lambda: not actor.differences)
         assert actor.state is State.READY
     assert not any(change.state is State.TRIPPED for change in changes), "a wire trips nothing"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("case", [c for c in CASES if representative(c)], ids=lambda c: c[3])
+async def test_lost_connections_leave_nothing_behind(bench: Bench, case: Case) -> None:
+    kind, model, make, front, set_points, _ = case
+    address, wire = await bench.plug(make(), front=front)
+    actor = actor_for(address, kind, model, set_points)
+    async with running(actor):
+        await until(actor, State.READY)
+
+        async def lose() -> None:
+            await wire.apply("cut")
+            await eventually(lambda: actor.state is not State.READY)
+            await wire.apply("restore")
+            await eventually(lambda: actor.state is State.READY)
+
+        await assert_levels_off(lose, steps=60)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from levels import assert_levels_off
 
 from qkd_controller.cli.pki import make_authority, make_certificate
 from qkd_controller.config.errors import ConfigError
@@ -339,3 +340,23 @@ async def test_an_own_certificate_that_is_not_its_own_is_a_configuration_error(b
 def test_pauses_grow_to_their_limit():
     back_off = BackOff(0.5, 2.0, 30.0)
     assert [back_off.pause_s(n) for n in (1, 2, 3, 7, 10_000)] == [0.5, 1.0, 2.0, 30.0, 30.0]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_lost_sessions_leave_nothing_behind(bench, site):
+    stores = [bench.MemoryStore(pads=[bytes(1 << 20)] * 2) for _ in range(2)]
+    async with pair(
+        bench, site.alice, site.bob, alice={"store": stores[0]}, bob={"store": stores[1]}
+    ) as ends:
+
+        async def lose() -> None:
+            for end, store in zip(ends, stores, strict=True):
+                await end.session()
+                end.events.clear()
+                end.states.clear()
+                store.taken.clear()
+            for end in ends:
+                end.sessions.pop(0).close()
+
+        await assert_levels_off(lose)

@@ -7,11 +7,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+from levels import assert_levels_off
 from link_ends import MemoryPipe, MemoryStore, inline, link_file, open_session
 
 from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.block import BlockPart, MatchedBlock
 from qkd_controller.distillation.workspace import Workspace, shared_bytes, state_bytes
+from qkd_controller.keys.contract import Direction
 from qkd_controller.link.block_messages import BLOCK_MESSAGES, ErrorCounts
 from qkd_controller.link.control import Released
 from qkd_controller.link.durable import DurableStore, Threads
@@ -283,3 +285,59 @@ async def test_a_peer_that_cuts_too_many_blocks_is_refused(stores) -> None:
             ends.ends[0].distiller.put(MatchedBlock(block, np.zeros(PAIRS, np.uint8)))
         with pytest.raises(ProtocolError, match="faster than they are distilled"):
             ends.ends[0].distiller.put(MatchedBlock(block + 1, np.zeros(PAIRS, np.uint8)))
+
+
+class EndlessStore(MemoryStore):
+    """Keeps its pads and the latest block only."""
+
+    def __init__(self) -> None:
+        super().__init__(pads=[bytes(1 << 22)] * 2)
+
+    def take_pad(self, direction: Direction, length_bytes: int) -> tuple[int, bytearray]:
+        self.taken.clear()
+        return super().take_pad(direction, length_bytes)
+
+    def _extend(self, block: int, key: bytes, refill_bytes: int) -> None:
+        self.released = {block: b""}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_blocks_leave_nothing_behind() -> None:
+    codes = make_codes(1, 0.02)
+    async with distilling((EndlessStore(), EndlessStore())) as (ends, _):
+
+        async def distil() -> None:
+            block = ends.ends[0].session.next_block
+            for end, own in zip(ends.ends, codes, strict=True):
+                end.distiller.put(MatchedBlock(block, own.copy()))
+            await ends.until(1)
+            for end in ends.ends:
+                assert end.released.pop() == block
+                end.stages.clear()
+            ends.blocks_spoken_of.clear()
+
+        await assert_levels_off(distil, steps=100)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_blocks_of_lost_sessions_leave_nothing_behind() -> None:
+    codes = make_codes(1, 0.02)
+    sites = [Site(EndlessStore()) for _ in range(2)]
+
+    async def lose() -> None:
+        async with distilling(sites) as (ends, works):
+            first = ends.ends[0].session.next_block
+            for block in range(first, first + 4):
+                for end, own in zip(ends.ends, codes, strict=True):
+                    end.distiller.put(MatchedBlock(block, own.copy()))
+            async with asyncio.timeout(20):
+                while not ends.ends[0].released:
+                    await asyncio.sleep(0.001)
+            ends.pipes[0].close()
+            await asyncio.wait(works)
+        for site in sites:
+            site.released.clear()
+
+    await assert_levels_off(lose, steps=60)

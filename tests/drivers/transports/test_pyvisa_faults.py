@@ -344,3 +344,20 @@ async def test_a_call_cannot_be_cancelled(bench: Bench) -> None:
             await transport.read_until(b"\n", timeout_s=0.5)
     assert at_work()
     await eventually(lambda: not at_work())
+
+
+async def test_closed_sessions_stay_listed(bench: Bench) -> None:
+    """The library remembers each session that it ever opened; ours is forgotten."""
+    address, _ = await bench.plug(lab.itc(), front="hislip")
+    library: Any = pyvisa.ResourceManager("@py").visalib
+    before = set(library.sessions)
+    async with pyvisa_session(hislip_name(address)) as session:
+        handle = session.session
+    assert set(library.sessions) - before == {handle}
+    for _ in range(3):
+        transport = await open_transport(address)
+        opened = set(library.sessions) - before - {handle}
+        assert len(opened) == 1
+        await transport.close()
+        await eventually(lambda opened=opened: not opened & set(library.sessions))
+    assert not opened & (set(library._last_status_in_session) | set(library.handlers))
