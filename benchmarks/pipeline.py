@@ -13,6 +13,7 @@ from benchmarks import harness, pipeline_tags
 from benchmarks.pipeline_meter import BENCHMARK, NATIVE, TLS
 from benchmarks.pipeline_node import Job, Outcome
 from benchmarks.pipeline_pair import NODES, Post, run_pair
+from benchmarks.pipeline_table import cells, spent_in
 
 from qkd_controller.config.link import BlockPlan, LinkFile, Roles
 from qkd_controller.node.distilling import window_blocks
@@ -130,29 +131,29 @@ def report(run: Run) -> str:
     for key in keys:
         costs = [1e3 * run.outcomes[n].cpu_s.get(key, 0.0) / run.secret_mbit(n) for n in NODES]
         if max(costs) >= 0.005:
-            lines.append(f"| {key.replace('/', ', ')} | " + _cells(costs, "{:.2f}"))
+            lines.append(f"| {key.replace('/', ', ')} | " + cells(costs, "{:.2f}"))
     totals = {
-        name: sum(run.outcomes[name].cpu_s.values()) - _spent_in(run.outcomes[name], BENCHMARK)
+        name: sum(run.outcomes[name].cpu_s.values()) - spent_in(run.outcomes[name].cpu_s, BENCHMARK)
         for name in NODES
     }
     whole = [1e3 * totals[name] / run.secret_mbit(name) for name in NODES]
-    lines.append("| all of the node | " + _cells(whole, "{:.2f}"))
+    lines.append("| all of the node | " + cells(whole, "{:.2f}"))
     shares = {
-        category: [_spent_in(run.outcomes[name], category) / totals[name] for name in NODES]
+        category: [spent_in(run.outcomes[name].cpu_s, category) / totals[name] for name in NODES]
         for category in (NATIVE, TLS)
     }
     shares["neither"] = [1 - native - tls for native, tls in zip(*shares.values(), strict=True)]
-    lines += [f"| share in {title} | " + _cells(part, "{:.1%}") for title, part in shares.items()]
+    lines += [f"| share in {title} | " + cells(part, "{:.1%}") for title, part in shares.items()]
     kernel = [run.outcomes[n].kernel_s / totals[n] for n in NODES]
-    lines.append("| of all, in the system's kernel | " + _cells(kernel, "{:.1%}"))
+    lines.append("| of all, in the system's kernel | " + cells(kernel, "{:.1%}"))
     busy = [sum(run.outcomes[n].cpu_s.values()) / run.span_s for n in NODES]
-    lines.append("| core busy | " + _cells(busy, "{:.0%}"))
+    lines.append("| core busy | " + cells(busy, "{:.0%}"))
     rss = [run.outcomes[n].peak_rss_bytes / 2**20 for n in NODES]
-    lines.append("| peak RSS, MiB | " + _cells(rss, "{:.0f}"))
+    lines.append("| peak RSS, MiB | " + cells(rss, "{:.0f}"))
     codes = [run.outcomes[n].codes_bytes / 2**20 for n in NODES]
-    lines.append("| of it the benchmark's codes, MiB | " + _cells(codes, "{:.0f}"))
+    lines.append("| of it the benchmark's codes, MiB | " + cells(codes, "{:.0f}"))
     discarded = [len(run.outcomes[n].discarded) for n in NODES]
-    lines.append("| blocks discarded | " + _cells(discarded, "{}"))
+    lines.append("| blocks discarded | " + cells(discarded, "{}"))
     return "\n".join(lines)
 
 
@@ -178,14 +179,6 @@ def draw(runs: list[Run], path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)
-
-
-def _spent_in(outcome: Outcome, category: str) -> float:
-    return sum(spent for key, spent in outcome.cpu_s.items() if key.endswith("/" + category))
-
-
-def _cells(values: list[float], form: str) -> str:
-    return " | ".join(form.format(value) for value in values) + " |"
 
 
 if __name__ == "__main__":

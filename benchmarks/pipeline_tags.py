@@ -4,6 +4,7 @@ import argparse
 
 from benchmarks.pipeline_meter import NATIVE, TLS
 from benchmarks.pipeline_pair import NODES, Post, run_pair
+from benchmarks.pipeline_table import cells, spent_in
 from benchmarks.pipeline_tags_node import Job, Outcome
 
 from qkd_controller.config.link import BlockPlan, LinkFile, Roles, Timing
@@ -31,7 +32,7 @@ def report(outcomes: dict[str, Outcome]) -> str:
     first = outcomes[NODES[0]]
     megatags = {name: outcome.tags / 1e6 for name, outcome in outcomes.items()}
     every_byte = sum(outcome.sent_bytes for outcome in outcomes.values())
-    tls_s = sum(_spent_in(outcome, TLS) for outcome in outcomes.values())
+    tls_s = sum(spent_in(outcome.cpu_s, TLS) for outcome in outcomes.values())
     lines = [
         f"{megatags[NODES[0]] / first.span_s:.1f} M tags/s a side over {first.span_s:.1f} s, "
         f"{first.slices} slices, {first.lost} of them lost; "
@@ -47,20 +48,20 @@ def report(outcomes: dict[str, Outcome]) -> str:
     for key in sorted({key for outcome in outcomes.values() for key in outcome.cpu_s}):
         costs = [1e3 * outcomes[n].cpu_s.get(key, 0.0) / megatags[n] for n in NODES]
         if max(costs) >= 0.05:
-            lines.append(f"| {key.replace('/', ', ')} | " + _cells(costs, "{:.1f}"))
+            lines.append(f"| {key.replace('/', ', ')} | " + cells(costs, "{:.1f}"))
     totals = {name: sum(outcomes[name].cpu_s.values()) for name in NODES}
     whole = [1e3 * totals[n] / megatags[n] for n in NODES]
-    lines.append("| all | " + _cells(whole, "{:.1f}"))
+    lines.append("| all | " + cells(whole, "{:.1f}"))
     for category in (NATIVE, TLS):
-        share = [_spent_in(outcomes[n], category) / totals[n] for n in NODES]
-        lines.append(f"| share in {category} | " + _cells(share, "{:.1%}"))
+        share = [spent_in(outcomes[n].cpu_s, category) / totals[n] for n in NODES]
+        lines.append(f"| share in {category} | " + cells(share, "{:.1%}"))
     busy = [totals[n] / outcomes[n].span_s for n in NODES]
-    lines.append("| core busy | " + _cells(busy, "{:.0%}"))
+    lines.append("| core busy | " + cells(busy, "{:.0%}"))
     faults = [outcomes[n].page_faults / megatags[n] for n in NODES]
-    lines.append("| page faults a million tags | " + _cells(faults, "{:.0f}"))
+    lines.append("| page faults a million tags | " + cells(faults, "{:.0f}"))
     for title, field in (("peak RSS", "peak_rss_bytes"), ("recorded tags", "tags_bytes")):
         mib = [getattr(outcomes[n], field) / 2**20 for n in NODES]
-        lines.append(f"| {title}, MiB | " + _cells(mib, "{:.0f}"))
+        lines.append(f"| {title}, MiB | " + cells(mib, "{:.0f}"))
     return "\n".join(lines)
 
 
@@ -75,11 +76,3 @@ def _table(pair_rate_hz: float, qber: float) -> PhotonTable:
         jitter_ps=(150.0,) * 8,
         dead_time_ps=(20_000,) * 8,
     )
-
-
-def _spent_in(outcome: Outcome, category: str) -> float:
-    return sum(spent for key, spent in outcome.cpu_s.items() if key.endswith("/" + category))
-
-
-def _cells(values: list[float], form: str) -> str:
-    return " | ".join(form.format(value) for value in values) + " |"

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from qkd_controller.link.durable import finish
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -26,14 +28,4 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     A cancelled caller goes on only once the thread has ended, so that buffers it then wipes are
     not written again.
     """
-    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
-    cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait({work})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        work.cancelled() or work.exception()
-        raise cancelled
-    return work.result()
+    return await finish(asyncio.to_thread(function, *args, **kwargs))
