@@ -133,13 +133,17 @@ class IdqId900(TimeTagger):
             raise ValueError(f"duration_s = {duration_s} is not positive")
         if self._threshold_v is None:
             await self.configure()
-        await self._verify_settings()
         await self._end_others()
         options = self._options
         recording = Recording.of(duration_s, options.record_s, options.disorder_ps)
         plan = StreamPlan(self._box, self._service_host, options.stream_port)
         run = self._run = Id900Run(self._wire, self._service, plan, recording)
         await run.begin()
+        try:
+            await self._verify_settings()  # a restart from now on ends the recording
+        except BaseException:
+            await run.stop()
+            raise
         return run
 
     async def counts(self, gate_s: float) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qkd_drivers.contract import Quality, Run, Tags, Verdict
-from qkd_drivers.errors import DeviceError, DeviceProtocolError, DeviceTimeout
+from qkd_drivers.errors import DeviceError, DeviceLost, DeviceProtocolError, DeviceTimeout
 from qkd_drivers.framing import DataLinkWire, TimeControllerWire
 from qkd_drivers.transports import ZeromqStream
 from qkd_native.merge import TagMerger, tag_order
@@ -104,6 +104,8 @@ class Id900Run(Run):
             for channel in CHANNELS:
                 self._streams.append(await self._open_stream(channel))
                 await self._wire.set(f"RAW{channel}:SEND", True)
+                if self.verdict is not None:
+                    raise DeviceLost(f"{self._wire.device}: {self.verdict.cause}")
             asked_ns = time.time_ns()
             await self._wire.order("REC:PLAY")
             self.utc_ns = (asked_ns + time.time_ns()) // 2
@@ -182,8 +184,12 @@ class Id900Run(Run):
             self.end_ps = self._done * self._recording.period_ps
             if self._coming is None:
                 return await self._finish()
-            frames = await self._coming
+            coming = self._coming
+            await asyncio.wait({coming})
+            if coming.cancelled():
+                raise DeviceLost("the connection was closed")
             self._coming = None
+            frames = coming.result()
             await _off_loop(sum(len(frame) for frame in frames) // 8, self._admit, frames)
             if self._done < self._recording.number:
                 self._coming = asyncio.create_task(self._receive())
@@ -257,12 +263,15 @@ class Id900Run(Run):
         return gaps
 
     async def _end(self, verdict: Verdict, *, orderly: bool) -> None:
-        self.verdict = verdict
-        if not orderly:
-            with contextlib.suppress(DeviceError, TimeoutError):
-                async with asyncio.timeout(_STOP_S):
-                    await self._stop_all()
-        await self._let_go()
+        abandoned = self.verdict is not None  # its wires are somebody else's by now
+        self.verdict = self.verdict or verdict
+        try:
+            if not orderly and not abandoned:
+                with contextlib.suppress(DeviceError, TimeoutError):
+                    async with asyncio.timeout(_STOP_S):
+                        await self._stop_all()
+        finally:
+            await self._let_go()
 
     async def _stop_all(self) -> None:
         await self._wire.order("REC:STOP")
@@ -273,13 +282,14 @@ class Id900Run(Run):
 
     async def _let_go(self) -> None:
         coming, self._coming = self._coming, None
-        if coming is not None:
-            coming.cancel()
-            await asyncio.wait({coming})
-            if not coming.cancelled():
-                coming.exception()  # it is in the verdict already, or nobody's business any more
-        for stream in self._streams:
-            await stream.socket.close()
+        try:
+            if coming is not None:
+                coming.cancel()
+                await asyncio.wait({coming})
+                if not coming.cancelled():
+                    coming.exception()  # in the verdict already, or nobody's business any more
+        finally:
+            await asyncio.gather(*(stream.socket.close() for stream in self._streams))
 
 
 async def _off_loop(tags: int, work: Any, *args: Any) -> Any:

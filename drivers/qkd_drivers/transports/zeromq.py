@@ -6,7 +6,7 @@ port is tried first, the handshake is awaited, and the socket's own monitor tell
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import zmq
@@ -38,7 +38,8 @@ class ZeromqSocket:
         self._queue = queue
         self._context: zmq.asyncio.Context | None = None
         self._socket: zmq.asyncio.Socket | None = None  # a context holds its sockets weakly
-        self._watching: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._opening: object | None = None
 
     async def open(self, kind: int, on_lost: Callable[[DeviceError], None]) -> zmq.asyncio.Socket:
         """Connects a socket of a kind; on_lost is called at most once, when its peer is gone.
@@ -47,11 +48,49 @@ class ZeromqSocket:
         connection is dropped before the greeting, DeviceProtocolError if the greeting is not
         ZeroMQ's.
         """
-        await self.close()
+        opening = self._opening = object()
+        await self._let_go()
         await self._probe()
-        context = self._context = zmq.asyncio.Context()
+        context = zmq.asyncio.Context()
+        try:
+            socket, monitor = await self._greeted(context, kind)
+            if self._opening is not opening:
+                raise DeviceLost(f"{self.address} was closed while it was being opened")
+        except BaseException:
+            context.destroy(linger=0)
+            raise
+        self._context, self._socket = context, socket
+        self.keep(self._watch(monitor, on_lost))
+        return socket
+
+    async def close(self) -> None:
+        """Always works, more than once, also while another user opens it."""
+        self._opening = None
+        await self._let_go()
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that ends with the connection."""
+        task = asyncio.create_task(work)
+        self._tasks = [other for other in self._tasks if not other.done()] + [task]
+        return task
+
+    async def _let_go(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        context, self._context = self._context, None
+        try:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            if context is not None:
+                context.destroy(linger=0)
+
+    async def _greeted(
+        self, context: zmq.asyncio.Context, kind: int
+    ) -> tuple[zmq.asyncio.Socket, Any]:
+        """A socket that has shaken hands with the peer, and its monitor."""
         socket: zmq.asyncio.Socket = context.socket(kind)
-        self._socket = socket
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)  # a new connection is ours to make, and known
         socket.setsockopt(zmq.RCVHWM, self._queue)
@@ -63,38 +102,21 @@ class ZeromqSocket:
         ):
             socket.setsockopt(option, value)
         monitor: Any = socket.get_monitor_socket(_GREETED | _STRANGER | _GONE)
+        socket.connect(f"tcp://{_bracketed(self._host)}:{self._port}")
         try:
-            socket.connect(f"tcp://{_bracketed(self._host)}:{self._port}")
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 event = await _event(monitor)
         except TimeoutError:
-            await self.close()
             raise DeviceTimeout(
                 f"{self.address} took the connection but did not greet within {OPEN_TIMEOUT_S:g} s"
             ) from None
-        except BaseException:
-            await self.close()
-            raise
+        if event & _STRANGER:
+            raise DeviceProtocolError(f"{self.address} does not speak ZeroMQ")
         if event != _GREETED:
-            await self.close()
-            if event & _STRANGER:
-                raise DeviceProtocolError(f"{self.address} does not speak ZeroMQ")
             raise DeviceRefused(
                 f"{self.address} took the connection and dropped it: does ZeroMQ listen there?"
             )
-        self._watching = asyncio.create_task(self._watch(monitor, on_lost))
-        return socket
-
-    async def close(self) -> None:
-        """Always works, more than once."""
-        watching, self._watching = self._watching, None
-        context, self._context = self._context, None
-        if watching is not None:
-            watching.cancel()
-            await asyncio.wait({watching})
-        if context is not None:
-            context.destroy(linger=0)
-        self._socket = None
+        return socket, monitor
 
     async def _watch(self, monitor: Any, on_lost: Callable[[DeviceError], None]) -> None:
         while not await _event(monitor) & _GONE:
@@ -131,14 +153,12 @@ class ZeromqTransport(BufferedTransport):
         self._answering: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        await self.close()
+        self._reset()
         self._socket = await self._peer.open(zmq.REQ, self._fail)
         self._start()
 
     async def close(self) -> None:
-        self._fail(DeviceLost(f"{self.address} is not open"))
-        self._socket = None
-        await self._settle()
+        self._reset()
         await self._peer.close()
 
     async def write(self, data: bytes, *, timeout_s: float = 2.0) -> None:
@@ -152,7 +172,7 @@ class ZeromqTransport(BufferedTransport):
         except zmq.Again:
             self._fail(DeviceLost(f"{self.address} closed the connection"))
             self._check()
-        self._answering = asyncio.create_task(self._receive(self._socket))
+        self._answering = self._peer.keep(self._receive(self._socket))
 
     async def resynchronise(self) -> None:
         await self.open()
@@ -160,11 +180,9 @@ class ZeromqTransport(BufferedTransport):
     async def _receive(self, socket: zmq.asyncio.Socket) -> None:
         self._feed(b"".join(await socket.recv_multipart()) + b"\n")
 
-    async def _settle(self) -> None:
-        answering, self._answering = self._answering, None
-        if answering is not None:
-            answering.cancel()
-            await asyncio.wait({answering})
+    def _reset(self) -> None:
+        self._fail(DeviceLost(f"{self.address} is not open"))
+        self._socket = self._answering = None
 
     def _pause(self) -> None:
         """One answer a question: there is nothing to hold back."""

@@ -1,14 +1,20 @@
 """A device comes back by itself from every fault of its wire, at its set-points."""
 
+import asyncio
+from contextlib import aclosing
 from typing import Any
 
+import bench as lab
+import numpy as np
 import pytest
 from actors import CASES, actor_for, running, until
 from bench import Bench, eventually
 from levels import assert_levels_off
 
-from qkd_controller.devices import State, StateChange, TaggerActor
+from qkd_controller.devices import RunEnded, RunStarted, State, StateChange, TaggerActor
+from qkd_drivers.contract import Tags
 from qkd_drivers.framing import Wire
+from qkd_drivers.models import idq_id900_run
 from qkd_firmware_sim.frontends.faults import FAULTS
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -46,6 +52,7 @@ def representative(case: Case) -> bool:
         ("s15-spd", "pty"),
         ("jdsu-ha9", "tcp"),
         ("idq-id120", "hislip"),
+        ("single-quantum-websq", "two-tcp"),
     }
 
 
@@ -114,3 +121,54 @@ async def test_lost_connections_leave_nothing_behind(bench: Bench, case: Case) -
             await eventually(lambda: actor.state is State.READY)
 
         await assert_levels_off(lose, steps=60)
+
+
+PERIOD_PS = 20_000_000
+"""Of the pulses that the time controller sees."""
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if "zmtp" in FAULTS[name].fronts])
+async def test_a_time_controller_comes_back_from_a_fault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """It loses its settings too. What its runs say is clean holds every pulse at its time."""
+    monkeypatch.setattr(idq_id900_run, "_SILENCE_S", 0.3)
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.5)
+    core = lab.id900()
+    bench.rate_cps[core] = 1e12 / PERIOD_PS
+    address, wire = await bench.plug(core, front="zmtp")
+    actor = actor_for(address, "tagger", "idq-id900", {"level": "-0.3"})
+    assert isinstance(actor, TaggerActor)
+    clean_runs = 0
+
+    async def consume() -> None:
+        nonlocal clean_runs
+        steps: list[int] = []
+        async with aclosing(actor.stream(0.2)) as stream:
+            async for event in stream:
+                match event:
+                    case RunStarted():
+                        steps = []
+                    case Tags():
+                        steps += np.unique(np.diff(event.times_ps)).tolist()
+                    case RunEnded(clean=True):
+                        assert set(steps) == {PERIOD_PS}
+                        clean_runs += 1
+
+    async def clean_run() -> None:
+        before = clean_runs
+        await eventually(lambda: clean_runs > before, within_s=30)
+
+    async with running(actor), asyncio.TaskGroup() as group:
+        consumer = group.create_task(consume())
+        await clean_run()
+        await wire.apply(fault, **OPTIONS.get(fault, {}))
+        if fault in GOES:
+            await eventually(lambda: actor.state is not State.READY)
+        core.lose_settings()
+        await wire.apply("restore")
+        await eventually(
+            lambda: {block.threshold_v for block in core._inputs.values()} == {-0.3}, within_s=30
+        )
+        await clean_run()
+        consumer.cancel()

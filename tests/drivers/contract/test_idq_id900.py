@@ -202,6 +202,24 @@ async def test_leaving_a_run_stops_the_stream(bench: Bench) -> None:
     await tagger.close()
 
 
+async def test_closing_the_device_ends_a_run_that_waits_for_tags(bench: Bench) -> None:
+    """Whoever iterates it is told, and not cancelled: it may be another task than the closer."""
+    tagger, _, _ = await tagger_on(bench)
+    run = await tagger.start_run(60)
+    begun = asyncio.Event()
+
+    async def consume() -> None:
+        async for _ in run:
+            begun.set()
+
+    consumer = asyncio.create_task(consume())
+    await begun.wait()
+    await tagger.close()
+    await consumer
+    assert run.verdict is not None and run.verdict.quality is Quality.LOST
+    assert "was closed" in run.verdict.cause
+
+
 async def test_what_another_program_left_running_is_ended(bench: Bench) -> None:
     """Its recording and its acquisitions would hold the channels for ever."""
     tagger, core, _ = await tagger_on(bench)
@@ -224,6 +242,24 @@ async def test_lost_settings_are_noticed_before_the_next_run(bench: Bench) -> No
         await tagger.start_run(0.2)
     await tagger.configure()
     await collect(await tagger.start_run(0.2))
+    await tagger.close()
+
+
+class Restarting(Id900):
+    """Starts anew just before it records, but for what the run has set."""
+
+    def _play(self) -> None:
+        for block in self._inputs.values():
+            block.threshold_v = 0.5
+        super()._play()
+
+
+async def test_settings_lost_while_a_run_is_set_up_are_noticed(bench: Bench) -> None:
+    """At the last moment before it records; nothing is left running."""
+    tagger, core, _ = await tagger_on(bench, core=Restarting("T900-1"))
+    with pytest.raises(DeviceLost, match="lost its settings"):
+        await tagger.start_run(0.2)
+    assert not core.streaming and not core.link.acquisitions
     await tagger.close()
 
 

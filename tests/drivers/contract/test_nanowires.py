@@ -102,6 +102,27 @@ async def test_what_the_box_complains_of_or_does_not_take_is_told(
     await eos.close()
 
 
+async def test_an_echo_of_a_setting_is_not_the_boxs_word(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our own object comes back, with the label and the value that we told, before a box speaks
+    that has not heard it."""
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.5)
+    eos, core, wire = await nanowires_on(bench)
+    loop = asyncio.get_running_loop()
+
+    def tell_late(session: Any, request: dict[str, Any]) -> None:
+        if "request" in request:
+            loop.call_later(0.05, session.emit, "".join(map(core._told, core._labels())))
+
+    monkeypatch.setattr(core, "_obey", tell_late)
+    await wire.apply("echo")
+    with pytest.raises(DeviceRefused, match=r"SetAllBiasCurrents.*still holds \[0.0"):
+        await eos.set_bias_currents_a(BIAS_A)
+    assert await eos.bias_currents_a() == (0.0,) * 4
+    await eos.close()
+
+
 async def test_what_other_clients_change_is_seen_and_answers_no_question(bench: Bench) -> None:
     eos, core, _ = await nanowires_on(bench)
     other = core.session()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -122,6 +123,37 @@ async def test_a_second_question_before_the_answer_is_an_error() -> None:
         assert await transport.read_until(b"\n", timeout_s=1) == b"two?\n"
         await transport.close()
         await transport.close()
+
+
+async def test_the_last_to_open_or_close_has_the_connection() -> None:
+    """Whoever was about to open it meanwhile is told, and leaves nothing behind."""
+    async with answering(box) as address:
+        transport = make_transport(address)
+        first, second = (asyncio.create_task(transport.open()) for _ in range(2))
+        with pytest.raises(DeviceLost, match="while it was being opened"):
+            await first
+        await second
+        await transport.write(b"two?\n")
+        assert await transport.read_until(b"\n", timeout_s=5) == b"two?\n"
+        third = asyncio.create_task(transport.open())
+        await asyncio.sleep(0)
+        await transport.close()
+        with pytest.raises(DeviceLost, match="while it was being opened"):
+            await third
+        gc.collect()  # what was left open is told here
+
+
+async def test_a_close_that_is_cancelled_closes_all_the_same() -> None:
+    """Nothing is left that nobody could close."""
+    async with answering(box) as address:
+        transport = await open_transport(address)
+        closing = asyncio.create_task(transport.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await closing
+        del transport
+        gc.collect()
 
 
 async def test_nothing_there_is_refused_and_an_unknown_host_not_found() -> None:
