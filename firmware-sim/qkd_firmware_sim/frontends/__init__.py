@@ -1,1 +1,1 @@
-"""The wires of simulated instruments: pseudo-terminals, TCP sockets and HiSLIP."""
+"""The wires of simulated instruments: pseudo-terminals, TCP sockets, HiSLIP and ZeroMQ."""
