@@ -219,6 +219,13 @@ async def test_a_lost_session_takes_all_blocks_in_flight_with_it(stores) -> None
     assert not stores[0].prepared
 
 
+async def test_the_greeting_tells_the_pace_of_the_link(stores, monkeypatch) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(Pace, "answered", lambda _, answer_s: told.append(answer_s))
+    async with distilling(stores) as (ends, _):
+        assert told == [end.session.agreement.round_trip_s for end in ends.ends]
+
+
 @pytest.mark.parametrize("end", [0, 1], ids=["follower", "leader"])
 async def test_a_block_released_under_a_cancelled_task_is_reported(stores, end: int) -> None:
     committed, go = asyncio.Event(), asyncio.Event()
