@@ -72,8 +72,11 @@ class EventResolver:
         self._resolver.window_ps = window_ps
         self._resolver.dead_time_ps = dead_time_ps
         self._per_channel = np.zeros(256, np.uint64)
-        self._held_times: Times = np.zeros(_LEAST_HELD, np.int64)
-        self._held_codes: Codes = np.zeros(_LEAST_HELD, np.uint8)
+        # Taken once: an address costs as much as some hundred clicks.
+        self._delays_at = ffi.from_buffer("int64_t[]", self._delays)
+        self._codes_at = ffi.from_buffer("uint8_t[]", self._codes)
+        self._per_channel_at = ffi.from_buffer("uint64_t[]", self._per_channel)
+        self._hold(np.zeros(_LEAST_HELD, np.int64), np.zeros(_LEAST_HELD, np.uint8))
         self.events = 0
 
     def room(self, clicks: int) -> int:
@@ -93,7 +96,7 @@ class EventResolver:
         if times.shape != (count,) or channels.shape != (count,):
             raise ValueError("times and channels are flat and of one length")
         self._check_room(count, event_times, event_codes)
-        self._hold(count)
+        self._make_room(count)
         several = self.multi
         written = int(
             lib.qkd_events_feed(
@@ -104,11 +107,11 @@ class EventResolver:
                 ffi.from_buffer("int64_t[]", np.ascontiguousarray(times)),
                 ffi.from_buffer("uint8_t[]", np.ascontiguousarray(channels)),
                 count,
-                ffi.from_buffer("int64_t[]", self._delays),
-                ffi.from_buffer("uint8_t[]", self._codes),
-                ffi.from_buffer("int64_t[]", self._held_times),
-                ffi.from_buffer("uint8_t[]", self._held_codes),
-                ffi.from_buffer("uint64_t[]", self._per_channel),
+                self._delays_at,
+                self._codes_at,
+                self._held_times_at,
+                self._held_codes_at,
+                self._per_channel_at,
                 ffi.from_buffer("int64_t[]", event_times),
                 ffi.from_buffer("uint8_t[]", event_codes),
             )
@@ -126,8 +129,8 @@ class EventResolver:
             lib.qkd_clicks_resolve(
                 current(),
                 self._resolver,
-                ffi.from_buffer("int64_t[]", self._held_times),
-                ffi.from_buffer("uint8_t[]", self._held_codes),
+                self._held_times_at,
+                self._held_codes_at,
                 held,
                 ffi.from_buffer("int64_t[]", event_times),
                 ffi.from_buffer("uint8_t[]", event_codes),
@@ -192,8 +195,7 @@ class EventResolver:
             if len(room) < self.room(clicks):
                 raise ValueError(f"room for {len(room)} events where {self.room(clicks)} may come")
 
-    def _hold(self, count: int) -> None:
-        """Makes room for as many clicks again as are held, and more."""
+    def _make_room(self, count: int) -> None:
         held = self._order.held
         if held + count <= len(self._held_times):
             return
@@ -201,4 +203,9 @@ class EventResolver:
         codes = np.zeros(held + max(held, count), np.uint8)
         times[:held], codes[:held] = self._held_times[:held], self._held_codes[:held]
         self._held_codes.fill(0)
+        self._hold(times, codes)
+
+    def _hold(self, times: Times, codes: Codes) -> None:
         self._held_times, self._held_codes = times, codes
+        self._held_times_at = ffi.from_buffer("int64_t[]", times)
+        self._held_codes_at = ffi.from_buffer("uint8_t[]", codes)

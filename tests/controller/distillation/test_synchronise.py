@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qkd_controller.distillation.synchronise import REQUIRED_SIGMA, find_clock
+from qkd_controller.distillation.narrowing import REQUIRED_SIGMA
+from qkd_controller.distillation.synchronise import find_clock
 
 PS = 10**12
 REACH_PS = PS // 10
