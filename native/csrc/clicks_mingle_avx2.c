@@ -25,12 +25,12 @@ enum {
 static const int64_t key_mark = INT64_C(1) << 61;
 static const int64_t span_limit_ps = INT64_C(1) << (61 - TIME_SHIFT);
 
-typedef __m256d keys4;
+typedef __m256d vector;
 
 INLINE __m256i load(const int64_t *at) { return _mm256_loadu_si256((const __m256i *)at); }
 INLINE void store(int64_t *at, __m256i x) { _mm256_storeu_si256((__m256i *)at, x); }
-INLINE keys4 load_keys(const int64_t *at) { return _mm256_castsi256_pd(load(at)); }
-INLINE void store_keys(int64_t *at, keys4 x) { store(at, _mm256_castpd_si256(x)); }
+INLINE vector load_keys(const int64_t *at) { return _mm256_castsi256_pd(load(at)); }
+INLINE void store_keys(int64_t *at, vector x) { store(at, _mm256_castpd_si256(x)); }
 INLINE uint32_t load32(const uint8_t *at) {
   uint32_t word;
   memcpy(&word, at, sizeof word);
@@ -45,43 +45,38 @@ INLINE __m256i larger(__m256i x, __m256i y) {
 INLINE __m256i swap_halves(__m256i x) { return _mm256_permute4x64_epi64(x, 0x4E); }
 INLINE __m256i swap_pairs(__m256i x) { return _mm256_shuffle_epi32(x, 0x4E); }
 
-/* Sorts two bitonic vectors, each by itself (Batcher, AFIPS Spring Joint Computer Conference,
- * 1968): lanes two apart are compared, then neighbours. */
-INLINE void sort_bitonic(keys4 *a, keys4 *b) {
-  keys4 p = _mm256_permute2f128_pd(*a, *b, 0x20), q = _mm256_permute2f128_pd(*a, *b, 0x31);
-  const keys4 low = _mm256_min_pd(p, q), high = _mm256_max_pd(p, q);
+INLINE vector least(vector x, vector y) { return _mm256_min_pd(x, y); }
+INLINE vector most(vector x, vector y) { return _mm256_max_pd(x, y); }
+INLINE vector reversed(vector x) { return _mm256_permute4x64_pd(x, 0x1B); }
+
+/* Lanes two apart are compared, then neighbours. */
+INLINE void sort_bitonic(vector *a, vector *b) {
+  vector p = _mm256_permute2f128_pd(*a, *b, 0x20), q = _mm256_permute2f128_pd(*a, *b, 0x31);
+  const vector low = least(p, q), high = most(p, q);
   p = _mm256_unpacklo_pd(low, high); /* a0 a2 b0 b2 */
   q = _mm256_unpackhi_pd(low, high); /* a1 a3 b1 b3 */
-  const keys4 even = _mm256_min_pd(p, q), odd = _mm256_max_pd(p, q);
+  const vector even = least(p, q), odd = most(p, q);
   p = _mm256_unpacklo_pd(even, odd); /* a0 a1 b0 b1 */
   q = _mm256_unpackhi_pd(even, odd); /* a2 a3 b2 b3 */
   *a = _mm256_permute2f128_pd(p, q, 0x20);
   *b = _mm256_permute2f128_pd(p, q, 0x31);
 }
 
-INLINE keys4 reversed(keys4 x) { return _mm256_permute4x64_pd(x, 0x1B); }
-
-/* Merges two sorted vectors to a sorted row. */
-INLINE void merge_vectors(keys4 *a, keys4 *b) {
-  const keys4 turned = reversed(*b);
-  *b = _mm256_max_pd(*a, turned);
-  *a = _mm256_min_pd(*a, turned);
-  sort_bitonic(a, b);
-}
+#include "rows.h"
 
 /* Sorts 16 keys to two rows: four vectors lane by lane, then across. */
 INLINE void sort_two_rows(int64_t *at) {
-  const keys4 a = load_keys(at), b = load_keys(at + 4);
-  const keys4 c = load_keys(at + 8), d = load_keys(at + 12);
-  const keys4 ab = _mm256_min_pd(a, b), ba = _mm256_max_pd(a, b);
-  const keys4 cd = _mm256_min_pd(c, d), dc = _mm256_max_pd(c, d);
-  const keys4 first = _mm256_min_pd(ab, cd), last = _mm256_max_pd(ba, dc);
-  const keys4 left = _mm256_max_pd(ab, cd), right = _mm256_min_pd(ba, dc);
-  const keys4 second = _mm256_min_pd(left, right), third = _mm256_max_pd(left, right);
-  const keys4 p = _mm256_unpacklo_pd(first, second), q = _mm256_unpackhi_pd(first, second);
-  const keys4 r = _mm256_unpacklo_pd(third, last), s = _mm256_unpackhi_pd(third, last);
-  keys4 w = _mm256_permute2f128_pd(p, r, 0x20), x = _mm256_permute2f128_pd(q, s, 0x20);
-  keys4 y = _mm256_permute2f128_pd(p, r, 0x31), z = _mm256_permute2f128_pd(q, s, 0x31);
+  const vector a = load_keys(at), b = load_keys(at + 4);
+  const vector c = load_keys(at + 8), d = load_keys(at + 12);
+  const vector ab = least(a, b), ba = most(a, b);
+  const vector cd = least(c, d), dc = most(c, d);
+  const vector first = least(ab, cd), last = most(ba, dc);
+  const vector left = most(ab, cd), right = least(ba, dc);
+  const vector second = least(left, right), third = most(left, right);
+  const vector p = _mm256_unpacklo_pd(first, second), q = _mm256_unpackhi_pd(first, second);
+  const vector r = _mm256_unpacklo_pd(third, last), s = _mm256_unpackhi_pd(third, last);
+  vector w = _mm256_permute2f128_pd(p, r, 0x20), x = _mm256_permute2f128_pd(q, s, 0x20);
+  vector y = _mm256_permute2f128_pd(p, r, 0x31), z = _mm256_permute2f128_pd(q, s, 0x31);
   merge_vectors(&w, &x);
   merge_vectors(&y, &z);
   store_keys(at, w);
@@ -102,18 +97,10 @@ INLINE void sort_row(int64_t *at) {
 
 /* Merges two sorted rows in place. */
 INLINE void merge_rows(int64_t *at) {
-  const keys4 a = load_keys(at), b = load_keys(at + 4);
-  const keys4 c = reversed(load_keys(at + 12)), d = reversed(load_keys(at + 8));
-  const keys4 low_a = _mm256_min_pd(a, c), high_a = _mm256_max_pd(a, c);
-  const keys4 low_b = _mm256_min_pd(b, d), high_b = _mm256_max_pd(b, d);
-  keys4 w = _mm256_min_pd(low_a, low_b), x = _mm256_max_pd(low_a, low_b);
-  keys4 y = _mm256_min_pd(high_a, high_b), z = _mm256_max_pd(high_a, high_b);
-  sort_bitonic(&w, &x);
-  sort_bitonic(&y, &z);
-  store_keys(at, w);
-  store_keys(at + 4, x);
-  store_keys(at + 8, y);
-  store_keys(at + 12, z);
+  vector v[4];
+  for (size_t i = 0; i < 4; i++) v[i] = load_keys(at + LANES * i);
+  merge_pairs(v);
+  for (size_t i = 0; i < 4; i++) store_keys(at + LANES * i, v[i]);
 }
 
 INLINE int in_order(const int64_t *keys, size_t count) {

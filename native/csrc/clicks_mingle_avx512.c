@@ -44,27 +44,38 @@ INLINE __m512i sorted_row(__m512i x) {
   return layer(x, _mm512_shuffle_epi32(x, _MM_PERM_BADC), 0xAA);
 }
 
-/* Merges two sorted rows in place: Batcher's bitonic merge, both halves of a layer at once. */
+typedef __m512i vector;
+
+INLINE vector least(vector x, vector y) { return _mm512_min_epi64(x, y); }
+INLINE vector most(vector x, vector y) { return _mm512_max_epi64(x, y); }
+INLINE vector reversed(vector x) {
+  return _mm512_permutexvar_epi64(_mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), x);
+}
+
+/* Both halves of a layer at once. */
+INLINE void sort_bitonic(vector *a, vector *b) {
+  vector p = _mm512_shuffle_i64x2(*a, *b, 0x44), q = _mm512_shuffle_i64x2(*a, *b, 0xEE);
+  vector low = least(p, q), high = most(p, q);
+  p = _mm512_permutex2var_epi64(low, _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), high);
+  q = _mm512_permutex2var_epi64(low, _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15), high);
+  low = least(p, q);
+  high = most(p, q);
+  p = _mm512_unpacklo_epi64(low, high);
+  q = _mm512_unpackhi_epi64(low, high);
+  low = least(p, q);
+  high = most(p, q);
+  *a = _mm512_permutex2var_epi64(low, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), high);
+  *b = _mm512_permutex2var_epi64(low, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), high);
+}
+
+#include "rows.h"
+
+/* Merges two sorted rows in place. */
 INLINE void merge_rows(int64_t *at) {
-  const __m512i a = load(at);
-  const __m512i b =
-      _mm512_permutexvar_epi64(_mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), load(at + LANES));
-  const __m512i low = _mm512_min_epi64(a, b), high = _mm512_max_epi64(a, b);
-  __m512i p = _mm512_shuffle_i64x2(low, high, 0x44);
-  __m512i q = _mm512_shuffle_i64x2(low, high, 0xEE);
-  __m512i less = _mm512_min_epi64(p, q), more = _mm512_max_epi64(p, q);
-  p = _mm512_permutex2var_epi64(less, _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), more);
-  q = _mm512_permutex2var_epi64(less, _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15), more);
-  less = _mm512_min_epi64(p, q);
-  more = _mm512_max_epi64(p, q);
-  p = _mm512_unpacklo_epi64(less, more);
-  q = _mm512_unpackhi_epi64(less, more);
-  less = _mm512_min_epi64(p, q);
-  more = _mm512_max_epi64(p, q);
-  _mm512_storeu_si512(
-      at, _mm512_permutex2var_epi64(less, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), more));
-  _mm512_storeu_si512(at + LANES, _mm512_permutex2var_epi64(
-                                      less, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), more));
+  vector a = load(at), b = load(at + LANES);
+  merge_vectors(&a, &b);
+  _mm512_storeu_si512(at, a);
+  _mm512_storeu_si512(at + LANES, b);
 }
 
 INLINE int in_order(const int64_t *keys, size_t count) {

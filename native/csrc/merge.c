@@ -1,120 +1,64 @@
 /* Tags that come channel by channel (ID Quantique ID900), made one stream. */
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "merge_impl.h"
 
-#include "merge.h"
+enum { BLOCK = 64 /* tags after one that no vector version takes */ };
 
-#define CHANNELS 4
-
-static int64_t word(const uint8_t *bytes, size_t i) {
-  const uint8_t *at = bytes + 8 * i;
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  int64_t value;
-  memcpy(&value, at, sizeof value);
-  return value;
-#else
-  uint64_t value = 0;
-  for (int k = 7; k >= 0; k--) {
-    value = value << 8 | at[k];
+/* Merges tag by tag. */
+static size_t merge_some(qkd_merge *restrict merge, size_t count, int64_t *restrict times_ps,
+                         uint8_t *restrict channels) {
+  uint64_t next[CHANNELS];
+  for (size_t i = 0; i < CHANNELS; i++) {
+    const size_t left = words_left(merge, i);
+    if (left == 0 && merge->to_come[i] > 0) return 0;
+    next[i] = left > 0 ? word_at(next_word(merge, i)) : UINT64_MAX;
   }
-  return (int64_t)value;
-#endif
-}
-
-void qkd_tag_order_of(const uint8_t *restrict bytes, size_t tag_count,
-                      qkd_tag_order *restrict order) {
-  uint64_t largest = 0;
-  uint64_t back = 0;
-  for (size_t i = 0; i < tag_count; i++) {
-    const uint64_t now = (uint64_t)word(bytes, i);
-    /* The largest so far, not the word before: a fall may be spread over several words. */
-    const uint64_t fall = largest > now ? largest - now : 0;
-    back = fall > back ? fall : back;
-    largest = now > largest ? now : largest;
+  for (size_t n = 0; n < count; n++) {
+    /* Which is least is a coin toss, so nothing here branches on it. */
+    const size_t low = next[1] < next[0], high = 2 + (size_t)(next[3] < next[2]);
+    const size_t i = next[high] < next[low] ? high : low;
+    const uint64_t word = next[i], largest = merge->largest_ps[i];
+    if (word >= merge->limit_ps) {
+      /* Nor is any other below it: the first that there is. */
+      for (size_t k = CHANNELS; k-- > 0;)
+        if (words_left(merge, k) > 0) merge->refused = k + 1;
+      return n;
+    }
+    if (word < largest && largest - word > merge->reorder_ps) {
+      merge->refused = i + 1;
+      return n;
+    }
+    times_ps[n] = (int64_t)word + merge->offset_ps;
+    channels[n] = (uint8_t)(i + 1);
+    merge->largest_ps[i] = word > largest ? word : largest;
+    merge->begin[i] += WORD_BYTES;
+    if (words_left(merge, i) > 0) {
+      next[i] = word_at(next_word(merge, i));
+    } else {
+      if (merge->to_come[i] > 0) return n + 1;
+      next[i] = UINT64_MAX;
+    }
   }
-  order->largest_ps = largest;
-  order->step_back_ps = back;
-}
-
-/* What is left of the only channel that has any. */
-static size_t copy(const uint8_t *restrict bytes, size_t count, uint8_t channel, int64_t offset_ps,
-                   int64_t *restrict times_ps, uint8_t *restrict channels) {
-  for (size_t i = 0; i < count; i++) {
-    times_ps[i] = word(bytes, i) + offset_ps;
-  }
-  memset(channels, channel, count);
   return count;
 }
 
-/* Merges count tags, no more than any channel that is not exhausted has left: no end to look for.
- * Which channel is next is a coin toss, so nothing here branches on it. */
-static void merge(const uint8_t **restrict at, size_t count, int64_t offset_ps,
-                  int64_t *restrict times_ps, uint8_t *restrict channels) {
-  const uint8_t *a = at[0];
-  const uint8_t *b = at[1];
-  const uint8_t *c = at[2];
-  const uint8_t *d = at[3];
-  for (size_t n = 0; n < count; n++) {
-    const int64_t ta = word(a, 0);
-    const int64_t tb = word(b, 0);
-    const int64_t tc = word(c, 0);
-    const int64_t td = word(d, 0);
-    const size_t low = (size_t)(tb < ta);
-    const size_t high = (size_t)(td < tc);
-    const int64_t t_low = tb < ta ? tb : ta;
-    const int64_t t_high = td < tc ? td : tc;
-    const size_t upper = (size_t)(t_high < t_low);
-    times_ps[n] = (t_high < t_low ? t_high : t_low) + offset_ps;
-    channels[n] = (uint8_t)(1 + (upper ? 2 + high : low));
-    a += 8 * ((1 - upper) & (1 - low));
-    b += 8 * ((1 - upper) & low);
-    c += 8 * (upper & (1 - high));
-    d += 8 * (upper & high);
-  }
-  at[0] = a;
-  at[1] = b;
-  at[2] = c;
-  at[3] = d;
-}
-
-size_t qkd_merge_tags(size_t channel_count, const uint8_t *const *words, const size_t *counts,
-                      size_t *taken, int64_t offset_ps, size_t capacity, int64_t *restrict times_ps,
-                      uint8_t *restrict channels) {
-  /* Stands in for a channel without tags: later than any. */
-  static const uint8_t never[8] = {255, 255, 255, 255, 255, 255, 255, 127};
-  size_t n = 0;
-
-  while (n < capacity) {
-    const uint8_t *at[CHANNELS] = {never, never, never, never};
-    size_t least = SIZE_MAX;
-    size_t left = 0;
-    size_t last = 0;
-    for (size_t i = 0; i < channel_count; i++) {
-      const size_t rest = counts[i] - taken[i];
-      if (rest > 0) {
-        at[i] = words[i] + 8 * taken[i];
-        least = rest < least ? rest : least;
-        left++;
-        last = i;
-      }
+size_t qkd_merge_tags(int tier, qkd_merge *merge, size_t capacity, int64_t *times_ps,
+                      uint8_t *channels) {
+#if !defined(__x86_64__)
+  (void)tier;
+#endif
+  size_t n = 0, wanted;
+  do {
+    wanted = capacity - n;
+#if defined(__x86_64__)
+    if (tier) {
+      n += (tier > 1 ? qkd_merge_orderly_avx512 : qkd_merge_orderly_avx2)(merge, wanted,
+                                                                        times_ps + n, channels + n);
+      wanted = capacity - n < BLOCK ? capacity - n : BLOCK;
     }
-    if (left == 0) {
-      break;
-    }
-    const size_t count = least < capacity - n ? least : capacity - n;
-    if (left == 1) {
-      n += copy(at[last], count, (uint8_t)(last + 1), offset_ps, times_ps + n, channels + n);
-      taken[last] += count;
-      continue;
-    }
-    merge(at, count, offset_ps, times_ps + n, channels + n);
-    for (size_t i = 0; i < channel_count; i++) {
-      if (taken[i] < counts[i]) {
-        taken[i] = (size_t)(at[i] - words[i]) / 8;
-      }
-    }
-    n += count;
-  }
+#endif
+    const size_t some = merge_some(merge, wanted, times_ps + n, channels + n);
+    n += some;
+    wanted -= some;
+  } while (wanted == 0 && n < capacity);
   return n;
 }

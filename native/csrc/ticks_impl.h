@@ -36,7 +36,9 @@ static inline void ticks_of(const int64_t *restrict times, size_t count, int64_t
       widest |= beyond;
       ticks[at + i] = (int64_t)(tick + (beyond * factor >> shift));
     }
-    if (widest >> 31 || divisor >> 31)
+    /* What begins so late is followed, round the corner, by the least of all numbers. */
+    const int late = begin_ps >> 31 == (uint64_t)INT64_MAX >> 31;
+    if (widest >> 31 || divisor >> 31 || late)
       for (size_t i = 0; i < taken; i++)
         ticks[at + i] = floor_quotient(times[at + i], resolution_ps);
   }

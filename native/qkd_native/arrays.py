@@ -1,5 +1,8 @@
 """Arrays that kernels write tags to."""
 
+import sys
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +12,47 @@ Times = NDArray[np.int64]
 Channels = NDArray[np.uint8]
 Out = tuple[Times, Channels]
 """Arrays of the caller's to write to: a steady stream needs no fresh memory for each piece."""
+
+
+class TagMemory:
+    """Memory for so many tags at a time.
+
+    It belongs to whoever holds an array in it, or any view of one, for as long as they do. No more
+    is kept than was held at one time.
+    """
+
+    def __init__(self, tags: int) -> None:
+        self._tags = tags
+        self._blocks: list[TagBlock] = []
+
+    def take(self) -> "TagBlock":
+        """Memory that nobody else holds."""
+        for block in self._blocks:
+            if block.idle:
+                return block
+        self._blocks.append(TagBlock(self._tags))
+        return self._blocks[-1]
+
+
+class TagBlock:
+    """Where a kernel writes tags: ``times`` (int64_t *) and ``channels`` (uint8_t *)."""
+
+    def __init__(self, tags: int) -> None:
+        self._times: Times = np.empty(tags, np.int64)
+        self._channels: Channels = np.empty(tags, np.uint8)
+        self.times: Any = ffi.from_buffer("int64_t[]", self._times)
+        self.channels: Any = ffi.from_buffer("uint8_t[]", self._channels)
+        # Every view holds the array whose memory it sees.
+        self._alone = sys.getrefcount(self._times), sys.getrefcount(self._channels)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody holds any of the arrays given out."""
+        return self._alone == (sys.getrefcount(self._times), sys.getrefcount(self._channels))
+
+    def arrays(self, count: int) -> tuple[Times, Channels]:
+        """The first count times (int64 ps) and channels (uint8)."""
+        return self._times[:count], self._channels[:count]
 
 
 def room(tags: int, out: Out | None) -> Out:

@@ -5,6 +5,7 @@
 
 #include "bits.h"
 #include "ldpc.h"
+#include "merge.h"
 #include "search.h"
 #include "sifting.h"
 #include "slots.h"
@@ -81,6 +82,29 @@ static int slots(const vector *v, int tier) {
   free(found);
   free(channels);
   free(times);
+  return failures;
+}
+
+static int merging(const vector *v, int tier) {
+  qkd_merge merge = {.limit_ps = (uint64_t)number(v, "limit_ps"),
+                     .reorder_ps = (uint64_t)number(v, "reorder_ps"),
+                     .offset_ps = number(v, "offset_ps")};
+  static const char *const names[4] = {"words_1", "words_2", "words_3", "words_4"};
+  void *words[4];
+  size_t most = 0;
+  for (size_t i = 0; i < 4; i++) {
+    merge.bytes[i] = words[i] = given(v, names[i], &merge.end[i]);
+    most += merge.end[i] / 8;
+  }
+  int64_t *times = room(most, 8);
+  uint8_t *channels = room(most, 1);
+  const size_t tags = qkd_merge_tags(tier, &merge, most, times, channels);
+  const int failures = wrong_number(v, "tags", tags) + wrong_number(v, "refused", merge.refused) +
+                       wrong_bytes(v, "times", times, 8 * tags) +
+                       wrong_bytes(v, "channels", channels, tags);
+  free(channels);
+  free(times);
+  for (size_t i = 0; i < 4; i++) free(words[i]);
   return failures;
 }
 
@@ -242,7 +266,8 @@ static int ldpc(const vector *v, int tier) {
 }
 
 int main(void) {
-  const int failures = family("ldpc", ldpc) + family("search", search) +
-                       family("sifting", sifting) + family("slots", slots);
+  const int failures = family("ldpc", ldpc) + family("merge", merging) +
+                       family("search", search) + family("sifting", sifting) +
+                       family("slots", slots);
   return failures != 0;
 }

@@ -25,6 +25,15 @@ static int by_hand(int tier) {
       const int64_t wanted = times[i] / resolution - (times[i] % resolution < 0);
       failures += check(ticks[i] == wanted, "a tick is the floor");
     }
+    /* From one end of all numbers to the other, with nothing between. */
+    for (size_t i = 0; i < 2; i++) {
+      const int64_t ends[2] = {times[i ? COUNT - 1 : 0], times[i ? 0 : COUNT - 1]};
+      qkd_ticks_of(tier, ends, 2, resolution, ticks);
+      for (size_t k = 0; k < 2; k++) {
+        const int64_t wanted = ends[k] / resolution - (ends[k] % resolution < 0);
+        failures += check(ticks[k] == wanted, "a tick is the floor at either end");
+      }
+    }
   }
   const int64_t few[3] = {-501, 0, 3999};
   uint8_t bytes[128];

@@ -71,6 +71,37 @@ def sifting(case: Case, given: Callable[[str], bytes]) -> Results:
     }
 
 
+def merge(case: Case, given: Callable[[str], bytes]) -> Results:
+    """Of the next words of all channels the least, and of equal ones the first, until one is
+    refused."""
+    waiting = [
+        list(struct.unpack(f"<{len(data) // 8}Q", data)) for data in map(given, _words(case))
+    ]
+    largest = [0] * len(waiting)
+    times, channels, refused = [], [], 0
+    while any(waiting):
+        word, c = min((words[0], c) for c, words in enumerate(waiting) if words)
+        if word >= case["limit_ps"]:
+            refused = 1 + next(c for c, words in enumerate(waiting) if words)
+            break
+        if largest[c] - word > case["reorder_ps"]:
+            refused = 1 + c
+            break
+        largest[c] = max(largest[c], waiting[c].pop(0))
+        times.append(word + case["offset_ps"])
+        channels.append(1 + c)
+    return {
+        "tags": len(times),
+        "refused": refused,
+        "times": of_int64(times),
+        "channels": bytes(channels),
+    }
+
+
+def _words(case: Case) -> list[str]:
+    return [case[f"words_{channel}"] for channel in (1, 2, 3, 4)]
+
+
 def slots(case: Case, given: Callable[[str], bytes]) -> Results:
     """A grid of pulses, and a loop of second order after every interval tags.
 
@@ -244,6 +275,7 @@ def _box_plus(a: int, b: int) -> int:
 _CORRECTION = {x: round(6 * log(1 + 2.718281828459045 ** (-x / 6))) for x in range(16)}
 DEFINED: dict[str, Callable[[Case, Callable[[str], bytes]], Results]] = {
     "ldpc": ldpc,
+    "merge": merge,
     "search": search,
     "sifting": sifting,
     "slots": slots,

@@ -47,6 +47,29 @@ def run_sifting(case: Case) -> Answers:
     }
 
 
+def run_merge(case: Case) -> Answers:
+    """The merge, without its face, which tells a refusal in words."""
+    words = [given(case[f"words_{channel}"]) for channel in (1, 2, 3, 4)]
+    most = sum(map(len, words)) // 8
+    times, channels = np.empty(most, np.int64), np.empty(most, np.uint8)
+    merge = ffi.new(
+        "qkd_merge *",
+        {
+            "bytes": [ffi.from_buffer("uint8_t[]", data) for data in words],
+            "end": [len(data) for data in words],
+            **{name: case[name] for name in ("limit_ps", "reorder_ps", "offset_ps")},
+        },
+    )
+    out = ffi.from_buffer("int64_t[]", times), ffi.from_buffer("uint8_t[]", channels)
+    tags = lib.qkd_merge_tags(int(current()), merge, most, *out)
+    return {
+        "tags": tags,
+        "refused": merge.refused,
+        "times": answer(times[:tags].tobytes()),
+        "channels": answer(channels[:tags].tobytes()),
+    }
+
+
 def run_slots(case: Case) -> Answers:
     """Slots through their tracker."""
     tracker = SlotTracker(

@@ -206,6 +206,7 @@ _RUNNERS: dict[str, Callable[[Case], Answers]] = {
     "ldpc": kernels_defined.run_ldpc,
     "mac": _mac,
     "matching": _matching,
+    "merge": kernels_defined.run_merge,
     "photons": _photons,
     "search": kernels_defined.run_search,
     "sifting": kernels_defined.run_sifting,

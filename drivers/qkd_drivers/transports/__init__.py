@@ -9,7 +9,7 @@ from qkd_drivers.transports.address import (
 )
 from qkd_drivers.transports.base import Transport
 from qkd_drivers.transports.shared import SharedTransport
-from qkd_drivers.transports.zeromq import ZeromqStream
+from qkd_drivers.transports.zeromq_stream import ZeromqStream
 
 __all__ = [
     "SharedTransport",

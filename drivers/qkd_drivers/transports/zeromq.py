@@ -1,4 +1,4 @@
-"""ZeroMQ: questions over REQ sockets, streams over PAIR sockets.
+"""ZeroMQ: questions and answers over REQ sockets.
 
 ``zmq_connect`` never fails and reconnects behind one's back. Here a connection is made once: the
 port is tried first, the handshake is awaited, and the socket's own monitor tells of its loss.
@@ -31,11 +31,10 @@ _GONE = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_DISCONNECTED | zmq.EVEN
 class ZeromqSocket:
     """A ZeroMQ socket connected to one peer, which is told of once it is gone."""
 
-    def __init__(self, address: str, host: str, port: int, *, queue: int = 0) -> None:
+    def __init__(self, address: str, host: str, port: int) -> None:
         self.address = address
         self._host = host
         self._port = port
-        self._queue = queue
         self._context: zmq.asyncio.Context | None = None
         self._socket: zmq.asyncio.Socket | None = None  # a context holds its sockets weakly
         self._tasks: list[asyncio.Task[None]] = []
@@ -93,7 +92,6 @@ class ZeromqSocket:
         socket: zmq.asyncio.Socket = context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)  # a new connection is ours to make, and known
-        socket.setsockopt(zmq.RCVHWM, self._queue)
         for option, value in (
             (zmq.TCP_KEEPALIVE, 1),
             (zmq.TCP_KEEPALIVE_IDLE, 5),
@@ -113,9 +111,7 @@ class ZeromqSocket:
         if event & _STRANGER:
             raise DeviceProtocolError(f"{self.address} does not speak ZeroMQ")
         if event != _GREETED:
-            raise DeviceRefused(
-                f"{self.address} took the connection and dropped it: does ZeroMQ listen there?"
-            )
+            raise dropped_fault(self.address)
         return socket, monitor
 
     async def _watch(self, monitor: Any, on_lost: Callable[[DeviceError], None]) -> None:
@@ -191,50 +187,9 @@ class ZeromqTransport(BufferedTransport):
         """Never paused."""
 
 
-class ZeromqStream:
-    """Frames that a peer sends on a PAIR socket.
-
-    At most ``queue`` frames wait here; beyond that, and what the kernel holds, the sender waits.
-    """
-
-    def __init__(self, address: str, host: str, port: int, *, queue: int = 1) -> None:
-        self.address = address
-        self._peer = ZeromqSocket(address, host, port, queue=queue)
-        self._socket: zmq.asyncio.Socket | None = None
-        self._lost: asyncio.Future[None] | None = None
-
-    async def open(self) -> None:
-        """As `ZeromqSocket.open` raises."""
-        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def lose(fault: DeviceError) -> None:
-            if not lost.done():
-                lost.set_exception(fault)
-                lost.exception()  # told to whoever receives, or to nobody
-
-        self._lost = lost
-        self._socket = await self._peer.open(zmq.PAIR, lose)
-
-    async def receive(self, *, timeout_s: float) -> memoryview:
-        """The next frame, in the memory that it arrived in. DeviceTimeout, DeviceLost."""
-        if self._socket is None or self._lost is None:
-            raise DeviceLost(f"{self.address} is not open")
-        receiving = asyncio.ensure_future(self._socket.recv(copy=False))
-        either: set[asyncio.Future[Any]] = {receiving, self._lost}
-        try:
-            await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if receiving.done():
-                return receiving.result().buffer
-            if self._lost.done():
-                self._lost.result()
-            raise DeviceTimeout(f"nothing came from {self.address} within {timeout_s:g} s")
-        finally:
-            receiving.cancel()
-
-    async def close(self) -> None:
-        """Always works, more than once."""
-        self._socket = None
-        await self._peer.close()
+def dropped_fault(address: str) -> DeviceRefused:
+    """The error to raise when a peer hangs up before it has greeted."""
+    return DeviceRefused(f"{address} took the connection and dropped it: does ZeroMQ listen there?")
 
 
 async def _event(monitor: Any) -> int:

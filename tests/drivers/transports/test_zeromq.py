@@ -20,7 +20,7 @@ from qkd_drivers.errors import (
     DeviceTimeout,
 )
 from qkd_drivers.framing import TimeControllerWire, TraceEntry
-from qkd_drivers.transports import ZeromqStream, make_transport, open_transport
+from qkd_drivers.transports import make_transport, open_transport
 
 
 @asynccontextmanager
@@ -234,55 +234,6 @@ async def test_a_peer_that_goes_is_told_at_once() -> None:
         with pytest.raises(DeviceLost):
             await transport.write(b"x\n")
         await transport.close()
-
-
-async def test_a_stream_gives_frames_in_order_and_then_the_loss() -> None:
-    """Frames come whole, whatever their size; silence and loss are different errors."""
-    async with serving(zmq.PAIR) as (server, port):
-        stream = ZeromqStream("stream 1", "127.0.0.1", port)
-        await stream.open()
-        for frame in (b"", b"12345678", bytes(1 << 20)):
-            await server.send(frame)
-            assert await stream.receive(timeout_s=5) == frame
-        with pytest.raises(DeviceTimeout, match="stream 1"):
-            await stream.receive(timeout_s=0.05)
-        receiving = asyncio.create_task(stream.receive(timeout_s=60))
-        await asyncio.sleep(0)
-        server.close(linger=0)
-        with pytest.raises(DeviceLost, match="stream 1"):
-            await receiving
-        await stream.close()
-        await stream.close()
-        with pytest.raises(DeviceLost, match="not open"):
-            await stream.receive(timeout_s=1)
-
-
-async def test_a_stream_that_nobody_reads_stops_its_sender() -> None:
-    """Back-pressure: a few frames and what the kernel holds, then the sender waits."""
-    frame = bytes(1 << 22)
-    async with serving(zmq.PAIR) as (server, port):
-        stream = ZeromqStream("stream", "127.0.0.1", port)
-        await stream.open()
-        sent = 0
-
-        async def send() -> None:
-            nonlocal sent
-            for _ in range(64):
-                await server.send(frame)
-                sent += 1
-
-        sending = asyncio.create_task(send())
-        await eventually(lambda: sent > 0)
-        steady = 0
-        while steady < 5:  # looks in a row at which it had not moved
-            before = sent
-            await asyncio.sleep(0.1)
-            steady = steady + 1 if sent == before else 0
-        assert sent < 32
-        for _ in range(64):
-            await stream.receive(timeout_s=10)
-        await eventually(sending.done)
-        await stream.close()
 
 
 @pytest.mark.parametrize("address", ["zeromq:host", "zeromq:host:0", "zeromq::5555"])
