@@ -110,11 +110,11 @@ class Id900Run(SteppedRun):
             for channel in CHANNELS:
                 self._streams.append(await self._open_stream(channel))
                 await self._wire.set(f"RAW{channel}:SEND", True)
-                if self.verdict is not None:
-                    raise DeviceLost(f"{self._wire.device}: {self.verdict.cause}")
+                self._verify_held()
             asked_ns = time.time_ns()
             await self._wire.order("REC:PLAY")
             self.utc_ns = (asked_ns + time.time_ns()) // 2
+            self._verify_held()
         except BaseException:
             await self._end(Verdict(Quality.LOST, "not started"), orderly=False)
             raise
@@ -124,6 +124,11 @@ class Id900Run(SteppedRun):
         if self.verdict is None:
             self.verdict = Verdict(Quality.LOST, "the connection was closed")
         await self._let_go()
+
+    def _verify_held(self) -> None:
+        """Raises DeviceLost if the run was abandoned: its wires are somebody else's by now."""
+        if self.verdict is not None:
+            raise DeviceLost(f"{self._wire.device}: {self.verdict.cause}")
 
     async def _prepare(self) -> None:
         recording = self._recording
@@ -242,7 +247,7 @@ class Id900Run(SteppedRun):
         return gaps
 
     async def _end(self, verdict: Verdict, *, orderly: bool) -> None:
-        abandoned = self.verdict is not None  # its wires are somebody else's by now
+        abandoned = self.verdict is not None
         self.verdict = self.verdict or verdict
         try:
             if not orderly and not abandoned:

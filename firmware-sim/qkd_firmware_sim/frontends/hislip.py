@@ -172,6 +172,7 @@ class HislipPort:
 
         def deliver() -> None:
             if not writer.is_closing():
+                client.idle.restart()
                 _send(writer, DATA_END, 0, number, data, announced)
 
         if self.wire.delay_s:

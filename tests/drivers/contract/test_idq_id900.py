@@ -1,6 +1,7 @@
 """The time controller on its sockets: runs, what is lost in them, and what befalls its wires."""
 
 import asyncio
+import gc
 from typing import Any
 
 import bench as lab
@@ -218,6 +219,21 @@ async def test_closing_the_device_ends_a_run_that_waits_for_tags(bench: Bench) -
     await consumer
     assert run.verdict is not None and run.verdict.quality is Quality.LOST
     assert "was closed" in run.verdict.cause
+
+
+async def test_closing_the_device_ends_a_run_that_is_being_set_up(bench: Bench) -> None:
+    """No stream of it is left open, and the box is not told to stop by whoever connects next."""
+    tagger, core, _ = await tagger_on(bench)
+    starting = asyncio.create_task(tagger.start_run(60))
+    await lab.eventually(lambda: len(core.link.acquisitions) == 2)
+    await tagger.close()
+    await tagger.connect()
+    with pytest.raises(DeviceError):
+        await starting
+    gc.collect()  # what was left open is told here
+    await tagger.configure()
+    assert len(await collect(await tagger.start_run(0.2)))
+    await tagger.close()
 
 
 async def test_what_another_program_left_running_is_ended(bench: Bench) -> None:
