@@ -92,6 +92,10 @@ class ZeromqSocket:
         socket: zmq.asyncio.Socket = context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)  # a new connection is ours to make, and known
+        if kind == zmq.REQ:
+            # Numbers each question, and the REP socket its answer: one that comes twice is dropped
+            # however late it comes.
+            socket.setsockopt(zmq.REQ_CORRELATE, 1)
         for option, value in (
             (zmq.TCP_KEEPALIVE, 1),
             (zmq.TCP_KEEPALIVE_IDLE, 5),

@@ -26,7 +26,7 @@ from qkd_drivers.errors import (
 )
 from qkd_drivers.framing import TraceEntry, Wire
 from qkd_drivers.models.idq_id900 import IdqId900
-from qkd_drivers.models.idq_id900_run import DEAD_PS
+from qkd_drivers.models.idq_id900_run import DEAD_PS, Id900Run
 from qkd_drivers.scan import host_places, look
 from qkd_firmware_sim.cores.id900 import Id900
 
@@ -221,13 +221,27 @@ async def test_closing_the_device_ends_a_run_that_waits_for_tags(bench: Bench) -
     assert "was closed" in run.verdict.cause
 
 
-async def test_closing_the_device_ends_a_run_that_is_being_set_up(bench: Bench) -> None:
+async def test_closing_the_device_ends_a_run_that_is_being_set_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No stream of it is left open, and the box is not told to stop by whoever connects next."""
+    half_way, go_on = asyncio.Event(), asyncio.Event()
+    open_stream = Id900Run._open_stream
+
+    async def held(run: Id900Run, channel: int) -> object:
+        if channel == 3:
+            half_way.set()
+            await go_on.wait()
+        return await open_stream(run, channel)
+
+    monkeypatch.setattr(Id900Run, "_open_stream", held)
     tagger, core, _ = await tagger_on(bench)
     starting = asyncio.create_task(tagger.start_run(60))
-    await lab.eventually(lambda: len(core.link.acquisitions) == 2)
+    await half_way.wait()
+    assert len(core.link.acquisitions) == 2
     await tagger.close()
     await tagger.connect()
+    go_on.set()
     with pytest.raises(DeviceError):
         await starting
     gc.collect()  # what was left open is told here
