@@ -18,9 +18,7 @@ def cases() -> Iterator[Case]:
 
 def _case(workload: str, count: int) -> Case:
     draw = np.random.default_rng(1)
-    channels = [
-        np.cumsum(draw.exponential(1e12 / _RATE_HZ, count)).astype("<u8") for _ in range(4)
-    ]
+    channels = [np.cumsum(draw.exponential(1e12 / _RATE_HZ, count)).astype("<u8") for _ in range(4)]
     frames = [memoryview(channel).cast("B") for channel in channels]
     merger = TagMerger(count, _CHUNK_TAGS)
 
