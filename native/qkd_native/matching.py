@@ -75,7 +75,7 @@ class SliceMatcher:
         most = min(len(a), len(b)) + lib.QKD_MATCH_SPARE
         if len(self._indices) < most:
             self._indices = np.empty(most + most // 4, np.int64)
-            self._codes = np.empty(most + most // 4, np.uint8)
+            self._codes = np.zeros(most + most // 4, np.uint8)
         count = lib.qkd_match_slice(
             current(),
             ffi.from_buffer("int64_t[]", np.ascontiguousarray(a)),

@@ -138,6 +138,19 @@ def test_ends_of_very_different_rates_match_alike_in_every_tier(ends):
             assert all(map(np.array_equal, found, wanted))
 
 
+def test_a_crowd_after_many_pairs_is_matched_alike_and_leaves_no_code():
+    """Where a vector version has written pairs before it gives the slice up."""
+    alone = np.arange(3000, dtype=np.int64) * 10**5
+    a = np.concatenate((alone, alone[-1] + 10**5 + np.arange(4000), alone + 10**9))
+    codes, matcher = np.full(len(a), 3, np.uint8), SliceMatcher(1000)
+    for tier in supported():
+        with forced(tier):
+            found = matcher.match(a, codes, a, (0, 7, 0.0), 0, 1100 * 10**6)
+        assert found.indices.tolist() == [*range(3000), *range(7000, 8000)]
+        assert found.residuals[1000 - 7] == 4000 == found.residuals.sum()
+        assert np.all(found.codes == 3) and not matcher._codes.any()
+
+
 def test_codes_of_another_form_and_windows_too_wide_are_refused():
     times, codes = np.arange(5, dtype=np.int64) * 100, np.zeros(5, np.uint8)
     with pytest.raises(ValueError, match="codes"):

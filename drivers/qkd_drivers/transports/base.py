@@ -124,7 +124,7 @@ class BufferedTransport(Transport):
         self._buffer.clear()
         self._fault = None
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> None:
         self._buffer += data
         self._arrival.set()
         if len(self._buffer) >= BUFFER_LIMIT_BYTES:
@@ -153,7 +153,8 @@ class BufferedTransport(Transport):
                 f"{len(kept)} bytes came: {kept[:40]!r}",
                 partial=kept,
             ) from None
-        data = bytes(self._buffer[:count])
+        with memoryview(self._buffer) as came:
+            data = bytes(came[:count])
         del self._buffer[:count]
         if len(self._buffer) < BUFFER_LIMIT_BYTES:
             self._resume()

@@ -1,9 +1,11 @@
-"""Serial ports, read on the event loop's own file descriptor watch."""
+"""Serial ports, read on the event loop's own descriptor watch, or in a thread while they flood."""
 
 import asyncio
 import contextlib
 import errno
 import os
+import select
+import time
 
 import serial
 
@@ -17,14 +19,19 @@ from qkd_drivers.errors import (
 )
 from qkd_drivers.transports.base import BufferedTransport
 
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
+_FULL_BYTES = 4095  # all that a terminal holds for one read: more is waiting
+_FLOOD_BYTES = 1 << 22
+_FLOOD_S = 0.02
+_GAP_MS = 1
 
 
 class SerialTransport(BufferedTransport):
     """A serial port, opened for this program alone.
 
     pyserial configures the line; bytes are then read in one call as large as the kernel holds,
-    since its own reader and that of PyVISA-py are far too slow for a tag stream.
+    since its own reader and that of PyVISA-py are far too slow for a tag stream. The kernel holds
+    4 kB: a stream that fills them at every turn of the loop is read by a thread, until it pauses.
     """
 
     late_replies = True
@@ -38,7 +45,9 @@ class SerialTransport(BufferedTransport):
         self._rtscts = rtscts
         self._port: serial.Serial | None = None
         self._fd = -1
-        self._reading = False
+        self._watched = False
+        self._paused = True
+        self._flood: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await self.close()
@@ -54,6 +63,8 @@ class SerialTransport(BufferedTransport):
     async def close(self) -> None:
         self._fail(DeviceLost(f"{self.address} is not open"))
         self._pause()
+        if self._flood is not None:
+            await asyncio.wait({self._flood})
         port, self._port, self._fd = self._port, None, -1
         if port is not None:
             # An unplugged port cannot restore its line settings.
@@ -101,10 +112,25 @@ class SerialTransport(BufferedTransport):
         except OSError as error:
             self._lose(error.strerror or str(error))
             return
-        if data:
-            self._feed(data)
-        else:
+        if not data:
             self._lose("end of file")
+            return
+        self._feed(data)
+        if len(data) >= _FULL_BYTES and not self._paused:
+            self._watch(False)
+            self._flood = asyncio.create_task(self._take_flood())
+
+    async def _take_flood(self) -> None:
+        memory = memoryview(bytearray(_FLOOD_BYTES))
+        flooding = True
+        while flooding and not self._paused:
+            size, flooding, fault = await asyncio.to_thread(_read_flood, self._fd, memory)
+            if size:
+                self._feed(memory[:size])
+            if fault:
+                self._lose(fault)
+        self._flood = None
+        self._watch(not self._paused)
 
     def _lose(self, cause: str) -> None:
         self._pause()
@@ -120,14 +146,42 @@ class SerialTransport(BufferedTransport):
             loop.remove_writer(self._fd)
 
     def _pause(self) -> None:
-        if self._reading:
-            asyncio.get_running_loop().remove_reader(self._fd)
-            self._reading = False
+        self._paused = True
+        self._watch(False)
 
     def _resume(self) -> None:
-        if not self._reading and self._fault is None:
-            asyncio.get_running_loop().add_reader(self._fd, self._readable)
-            self._reading = True
+        if self._fault is None:
+            self._paused = False
+            self._watch(self._flood is None)
+
+    def _watch(self, wanted: bool) -> None:
+        if wanted == self._watched:
+            return
+        self._watched = wanted
+        loop = asyncio.get_running_loop()
+        if wanted:
+            loop.add_reader(self._fd, self._readable)
+        else:
+            loop.remove_reader(self._fd)
+
+
+def _read_flood(fd: int, memory: memoryview) -> tuple[int, bool, str]:
+    """Fills memory for a while, or until nothing comes: how far, whether it goes on, the fault."""
+    size, until_s = 0, time.monotonic() + _FLOOD_S
+    gaps = select.poll()
+    gaps.register(fd, select.POLLIN)
+    while size < len(memory) and time.monotonic() < until_s:
+        try:
+            read = os.readv(fd, [memory[size:]])
+        except BlockingIOError:
+            read = 0
+        except OSError as error:
+            return size, False, error.strerror or str(error)
+        size += read
+        # Whether it is a pause or the end, the loop will see.
+        if not read and [event for _, event in gaps.poll(_GAP_MS)] != [select.POLLIN]:
+            return size, False, ""
+    return size, size > 0, ""
 
 
 def open_fault(port: str, error: Exception) -> DeviceError:

@@ -24,7 +24,7 @@ def play(data: bytes) -> Generator[Step, None, None]:
     at = 0
     while True:
         if isinstance(step, Need):
-            assert 1 <= step.size_bytes <= 1 << 12
+            assert 0 <= step.size_bytes <= 1 << 12
             if at + step.size_bytes > len(data):
                 return
             piece, at = data[at : at + step.size_bytes], at + step.size_bytes
