@@ -22,6 +22,8 @@ ALARM_RETRY_S = 20.0
 LOCK_GRACE_S = 3.0
 """A new run of a tagger is found again well within this time, and loses nothing meanwhile."""
 WATCHED_TEST_SLICES = 3
+BUDGETED_TEST_SLICES = 30
+"""A block is larger than what is watched: a little too much is seen in more test slices alone."""
 MIN_WATCHED_SIFTED = 200
 VERDICT_PROBES = 4
 """A verdict on the link is taken on so much more than a step of the alignment."""
@@ -168,11 +170,14 @@ class Conductor:
             elif time.monotonic() > locked_at + LOCK_GRACE_S:
                 self._table.enter(LinkState.SYNCHRONISING, "lost the clock's lock")
                 raise _Fallen
-            recent = _total([t for t in self._tested if t.slice_id >= since][-WATCHED_TEST_SLICES:])
+            tested = [t for t in self._tested if t.slice_id >= since]
+            recent = _total(tested[-WATCHED_TEST_SLICES:])
             if min(recent.sifted_z, recent.sifted_x) < MIN_WATCHED_SIFTED:
                 continue
             cause = f"error rate {recent.worst_ratio():.1%} on test slices"
-            over_budget = self._over_budget(recent)
+            over_budget = self._over_budget(recent) or self._over_budget(
+                _total(tested[-BUDGETED_TEST_SLICES:])
+            )
             if over_budget or recent.clearly_above(ceiling):
                 self._table.enter(LinkState.ALIGNING, f"{cause}{over_budget}")
                 return

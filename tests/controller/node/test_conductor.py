@@ -151,16 +151,17 @@ async def test_a_risen_error_rate_is_aligned_again_on_test_slices(bench: Bench) 
         assert bench.modes == ["test", "key"]
 
 
+@pytest.mark.parametrize("qber", [0.036, 0.044])
 async def test_more_errors_than_the_leakage_budget_carries_are_aligned_again(
-    bench: Bench,
+    bench: Bench, qber: float
 ) -> None:
-    """Also where the alarm is higher, and where the last alignment reached little less."""
+    """Short of the alarm, where the last alignment reached little less, and be it by a little."""
     async with Play(bench, DEMO) as play:
-        bench.qber = bench.repaired_qber = 0.036  # not clearly above what the budget carries
+        bench.qber = bench.repaired_qber = 0.036  # which one probe cannot tell from 3.2 %
         await climbed(play)
         bench.repaired_qber = 0.02
         tried = bench.alignments
-        bench.qber = 0.044
+        bench.qber = qber
         await play.until(lambda: bench.alignments > tried)
         await play.until_state(LinkState.KEYING)
         assert LinkState.ALARM not in bench.states
