@@ -98,9 +98,11 @@ class IdqId900(TimeTagger):
     async def close(self) -> None:
         run, self._run = self._run, None
         if run is not None:
-            await run.abandon()
-        await self._service.close()
-        await self._wire.close()
+            run.abandon()
+        try:
+            await self._service.close()
+        finally:
+            await self._wire.close()
 
     async def readings(self) -> dict[str, Reading]:
         now = time.time()

@@ -1,6 +1,7 @@
 """The time controller on its sockets: runs, what is lost in them, and what befalls its wires."""
 
 import asyncio
+import contextlib
 import gc
 from typing import Any
 
@@ -219,6 +220,25 @@ async def test_closing_the_device_ends_a_run_that_waits_for_tags(bench: Bench) -
     await consumer
     assert run.verdict is not None and run.verdict.quality is Quality.LOST
     assert "was closed" in run.verdict.cause
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 4])
+async def test_a_close_that_is_cancelled_leaves_nothing_open(bench: Bench, turns: int) -> None:
+    """However far it had come; the run is told all the same."""
+    tagger, _, _ = await tagger_on(bench)
+    run = await tagger.start_run(60)
+    async for _ in run:
+        break
+    closing = asyncio.create_task(tagger.close())
+    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await closing
+    assert run.verdict is not None and run.verdict.quality is Quality.LOST
+    del tagger, run
+    gc.collect()  # what was left open is told here
 
 
 async def test_closing_the_device_ends_a_run_that_is_being_set_up(
