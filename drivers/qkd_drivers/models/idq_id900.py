@@ -78,11 +78,12 @@ class IdqId900(TimeTagger):
         self.identity = Identity("")
         plain, given = split_options(address, *_READERS)
         self._options = _read_options(address, given)
-        self._box, _ = split_host(plain)
+        where, _ = split_options(plain, "numbered")
+        self._box, _ = split_host(where)
         self._service_host, _ = split_host(f"zeromq:{self._options.service}")
         self.resolution_ps = self._options.resolution_ps
         self._wire = TimeControllerWire(make_transport(plain), name, trace)
-        service = make_transport(f"zeromq:{self._options.service}")
+        service = make_transport(f"zeromq:{self._options.service}{plain.removeprefix(where)}")
         self._service = DataLinkWire(service, f"{name}: its service", trace)
         self._service_open = False
         self._threshold_v: float | None = None

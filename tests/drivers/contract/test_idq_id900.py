@@ -29,6 +29,7 @@ from qkd_drivers.framing import TraceEntry, Wire
 from qkd_drivers.models.idq_id900 import IdqId900
 from qkd_drivers.models.idq_id900_run import DEAD_PS, Id900Run
 from qkd_drivers.scan import host_places, look
+from qkd_drivers.transports.zeromq import ZeromqSocket
 from qkd_firmware_sim.cores.id900 import Id900
 
 RECORD_PS = 200_000_000_000
@@ -370,6 +371,7 @@ async def test_the_boxs_own_delays_are_set(bench: Bench) -> None:
         ("integration=us", "ps or ns"),
         ("delays_ps=1,2", "four delays"),
         ("disorder_ps=-1", "want 0 to 100000000"),
+        ("numbered=maybe", "yes or no"),
         ("stream_port=x", "invalid literal"),
         ("service=host", "zeromq:host:port"),
     ],
@@ -409,6 +411,28 @@ async def test_another_instrument_at_the_address_is_named() -> None:
     answering.cancel()
     await asyncio.wait({answering})
     context.destroy(linger=0)
+
+
+async def test_box_and_service_are_asked_without_numbers_if_told_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are doubtful alike."""
+    numbered: list[bool] = []
+    made = ZeromqSocket.__init__
+
+    def noted(socket: ZeromqSocket, *args: Any, **options: Any) -> None:
+        numbered.append(options["numbered"])
+        made(socket, *args, **options)
+
+    monkeypatch.setattr(ZeromqSocket, "__init__", noted)
+    address, _ = await bench.plug(lab.id900(), front="zmtp")
+    tagger = await open_device("idq-id900", f"{address}&numbered=no", "tagger")
+    assert isinstance(tagger, IdqId900)
+    run = await tagger.start_run(0.2)
+    assert [tags async for tags in run] == []
+    assert run.verdict is not None and run.verdict.quality is Quality.CLEAN
+    assert numbered == [False, False]
+    await tagger.close()
 
 
 async def test_an_id1000_is_welcome(bench: Bench) -> None:
