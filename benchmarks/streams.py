@@ -164,7 +164,7 @@ async def kept_id900(model: str, address: str, duration_s: float) -> tuple[int, 
                     await stream.read_into(memory[: stream.left_bytes], timeout_s=10)
         took_s = time.perf_counter() - began_s
         for stream in streams:
-            await stream.close()
+            stream.close()
         return size // 8, took_s
 
 

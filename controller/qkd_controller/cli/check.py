@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from qkd_controller.distillation.method import carried_qber_ratio
 from qkd_controller.node.validation import validate
 
 
@@ -22,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     for link, plan in zip(checked.links, checked.released_bits, strict=True):
         print(
             f"  link {link.name}: {link.block.pairs} pairs a block give {plan} bits of key "
-            f"at ε_sec {link.block.epsilon_secrecy:g}, ε_cor {link.block.epsilon_correctness:g}"
+            f"at ε_sec {link.block.epsilon_secrecy:g}, ε_cor {link.block.epsilon_correctness:g}; "
+            f"the leakage budget carries a QBER of {carried_qber_ratio(link.block):.2%}"
         )
     return 0

@@ -7,10 +7,12 @@ wait to be worked on with at most so many of them in conversation.
 """
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from qkd_controller.config.link import BlockPlan
 from qkd_controller.security.bounds import binary_entropy
 
 Method = Literal["cascade", "ldpc"]
@@ -24,6 +26,8 @@ LEAST_LDPC_BITS = 1 << 16
 MOST_LDPC_QBER = 0.12
 """The base matrices end a little above."""
 
+CASCADE_F = 1.08
+"""What Cascade leaks over the Shannon limit on short blocks, confirmation included."""
 
 LDPC_RESERVE = 1.06
 """What codes leak at most is so many times what they leak on average: further parities, repair."""
@@ -100,6 +104,26 @@ def choose_method(
         return "cascade"
     ldpc, cascade = (secret_bits_per_s(method, qber, load) for method in ("ldpc", "cascade"))
     return "ldpc" if ldpc > cascade else "cascade"
+
+
+def carried_qber_ratio(plan: BlockPlan) -> float:
+    """The error rate of the key string, to 0.01 %, up to which the leakage budget is enough.
+
+    Above it, blocks are discarded. Where the method is chosen for each block, Cascade's: codes are
+    not chosen where the budget does not carry them.
+    """
+    leak_bits = codes_leak_bits if plan.reconciliation == "ldpc" else cascade_leak_bits
+    above = bisect_right(
+        range(5_001),
+        plan.leakage_budget_bits,
+        key=lambda step: math.ceil(leak_bits(step / 10_000, plan.key_bits)),
+    )
+    return (above - 1) / 10_000
+
+
+def cascade_leak_bits(qber: float, string_bits: int) -> float:
+    """What Cascade leaks of a string, at most but for the luck of a short one."""
+    return CASCADE_F * string_bits * binary_entropy(qber)
 
 
 def codes_leak_bits(qber: float, string_bits: int) -> float:

@@ -35,14 +35,15 @@ class Errors:
             raise AlignmentFailed("no coincidences in both bases on the test slices")
         return (self.errors_z / self.sifted_z + self.errors_x / self.sifted_x) / 2
 
-    def clearly_above(self, ratio: float) -> bool:
-        """Whether a basis errs more often than this, by over two standard deviations."""
+    def clearly_above(self, ratio: float, bases: str = "zx") -> bool:
+        """Whether one of these bases errs more often, by over two standard deviations."""
         return any(
             errors - sifted * ratio > 2 * math.sqrt(sifted * ratio * (1 - ratio))
-            for sifted, errors in (
-                (self.sifted_z, self.errors_z),
-                (self.sifted_x, self.errors_x),
+            for basis, sifted, errors in (
+                ("z", self.sifted_z, self.errors_z),
+                ("x", self.sifted_x, self.errors_x),
             )
+            if basis in bases
         )
 
     def worst_ratio(self) -> float:

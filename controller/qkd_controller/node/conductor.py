@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from qkd_controller.config.link import Alignment
+from qkd_controller.config.link import LinkFile
+from qkd_controller.distillation.method import carried_qber_ratio
 from qkd_controller.link.acquisition_messages import Mode
 from qkd_controller.node.alignment import AlignmentFailed, Errors
 from qkd_controller.node.state import LinkState
@@ -21,6 +22,8 @@ ALARM_RETRY_S = 20.0
 LOCK_GRACE_S = 3.0
 """A new run of a tagger is found again well within this time, and loses nothing meanwhile."""
 WATCHED_TEST_SLICES = 3
+BUDGETED_TEST_SLICES = 30
+"""A block is larger than what is watched: a little too much is seen in more test slices alone."""
 MIN_WATCHED_SIFTED = 200
 VERDICT_PROBES = 4
 """A verdict on the link is taken on so much more than a step of the alignment."""
@@ -69,14 +72,16 @@ class _Fallen(Exception):
 class Conductor:
     """The supervisor of one session; run() ends only by cancellation."""
 
-    def __init__(self, table: Table, limits: Alignment) -> None:
+    def __init__(self, table: Table, link: LinkFile) -> None:
         self._table = table
-        self._limits = limits
+        self._limits = link.alignment
+        self._key_basis = link.block.key_basis
+        self._carried_ratio = carried_qber_ratio(link.block)
         self._changed = asyncio.Event()
         self._tested: deque[TestSlice] = deque(maxlen=400)
         self._accepted_ratio = 0.0
         self._keyed = False
-        self._alarmed = False
+        self._alarm_cause = ""
 
     def notify(self) -> None:
         """Something may have changed: readiness, lock, results."""
@@ -104,13 +109,13 @@ class Conductor:
         self._table.enter(self._aligning(), "measuring the error rate on test slices")
         errors = await self._probe_or_fall()
         if self._keyed and errors.clearly_above(self._limits.alarm_above_qber_ratio):
-            self._alarmed = True
-        if errors.clearly_above(self._limits.start_above_qber_ratio):
+            self._alarm_cause = _SUSPICION
+        if errors.clearly_above(self._limits.start_above_qber_ratio) or self._over_budget(errors):
             errors = await self._align(errors)
-        while errors.clearly_above(self._limits.alarm_above_qber_ratio):
-            errors = await self._alarm(errors)
+        while hindrance := self._hindrance(errors):
+            errors = await self._alarm(errors, hindrance)
         self._accepted_ratio = errors.worst_ratio()
-        self._keyed, self._alarmed = True, False
+        self._keyed, self._alarm_cause = True, ""
         self._table.set_mode("key")
         self._table.enter(LinkState.KEYING, f"error rate {errors.worst_ratio():.1%}")
         await self._watch()
@@ -122,24 +127,24 @@ class Conductor:
 
     async def _align(self, errors: Errors) -> Errors:
         cause = f"error rate {errors.worst_ratio():.1%}"
-        self._table.enter(self._aligning(), f"{cause}{_SUSPICION if self._alarmed else ''}")
+        self._table.enter(self._aligning(), f"{cause}{self._alarm_cause}")
         try:
             await self._table.align(cause, self._probe)
         except AlignmentFailed as failure:
             self._table.enter(self._aligning(), str(failure))
         return await self._probe_or_fall()
 
-    async def _alarm(self, errors: Errors) -> Errors:
+    async def _alarm(self, errors: Errors, cause: str) -> Errors:
         """Waits on test slices while the error rate is too high; tries to align now and then."""
-        self._alarmed = True
+        self._alarm_cause = cause
         self._table.enter(
-            LinkState.ALARM, f"error rate {errors.worst_ratio():.1%} after alignment{_SUSPICION}"
+            LinkState.ALARM, f"error rate {errors.worst_ratio():.1%} after alignment{cause}"
         )
         retry_at = time.monotonic() + ALARM_RETRY_S
         while time.monotonic() < retry_at:
             errors = await self._probe_or_fall()
-            if not errors.clearly_above(self._limits.alarm_above_qber_ratio):
-                self._alarmed = False
+            if not self._hindrance(errors):
+                self._alarm_cause = ""
                 self._table.enter(LinkState.ALIGNING, "the error rate has fallen")
                 if errors.clearly_above(self._limits.start_above_qber_ratio):
                     return await self._align(errors)
@@ -149,7 +154,8 @@ class Conductor:
     async def _watch(self) -> None:
         """Returns when key-making must stop; raises _Fallen when something is lost."""
         since = self._table.next_slice()
-        # What alignment could not better is no reason to align again, short of the alarm.
+        # What alignment could not better is no reason to align again, short of the alarm and of
+        # what makes no key: the leakage budget.
         ceiling = min(
             max(self._limits.start_above_qber_ratio, CEILING_FACTOR * self._accepted_ratio),
             self._limits.alarm_above_qber_ratio,
@@ -164,12 +170,16 @@ class Conductor:
             elif time.monotonic() > locked_at + LOCK_GRACE_S:
                 self._table.enter(LinkState.SYNCHRONISING, "lost the clock's lock")
                 raise _Fallen
-            recent = _total([t for t in self._tested if t.slice_id >= since][-WATCHED_TEST_SLICES:])
+            tested = [t for t in self._tested if t.slice_id >= since]
+            recent = _total(tested[-WATCHED_TEST_SLICES:])
             if min(recent.sifted_z, recent.sifted_x) < MIN_WATCHED_SIFTED:
                 continue
             cause = f"error rate {recent.worst_ratio():.1%} on test slices"
-            if recent.clearly_above(ceiling):
-                self._table.enter(LinkState.ALIGNING, cause)
+            over_budget = self._over_budget(recent) or self._over_budget(
+                _total(tested[-BUDGETED_TEST_SLICES:])
+            )
+            if over_budget or recent.clearly_above(ceiling):
+                self._table.enter(LinkState.ALIGNING, f"{cause}{over_budget}")
                 return
             if cause != told:
                 told = cause
@@ -200,12 +210,32 @@ class Conductor:
             raise _Fallen
         return errors
 
+    def _hindrance(self, errors: Errors) -> str:
+        """Why a link with these errors makes no key; empty if it does."""
+        if errors.clearly_above(self._limits.alarm_above_qber_ratio):
+            return _SUSPICION
+        if over_budget := self._over_budget(errors):
+            return (
+                f"{over_budget}; no key is made until the optics are better or "
+                "block.leakage_budget_bits is raised at both ends"
+            )
+        return ""
+
+    def _over_budget(self, errors: Errors) -> str:
+        """That blocks would be discarded for their leakage; empty if not.
+
+        It is the key string that is reconciled: errors of the other basis cost no leakage.
+        """
+        if not errors.clearly_above(self._carried_ratio, self._key_basis):
+            return ""
+        return f": a block's leakage budget carries {self._carried_ratio:.2%} in {self._key_basis}"
+
     def _aligning(self) -> LinkState:
         """An alarm stands until the error rate has fallen, whatever is tried meanwhile.
 
         While a link is first brought up a high error rate is no alarm: nothing is aligned yet.
         """
-        return LinkState.ALARM if self._alarmed else LinkState.ALIGNING
+        return LinkState.ALARM if self._alarm_cause else LinkState.ALIGNING
 
     def _ready(self) -> None:
         if self._table.missing():

@@ -106,9 +106,7 @@ class LinkSession:
             owner.on_stage,
             owner.on_discarded,
         )
-        self._conductor = (
-            Conductor(self, link.alignment) if roles.time_reference == owner.own else None
-        )
+        self._conductor = Conductor(self, link) if roles.time_reference == owner.own else None
 
     async def run(self) -> None:
         """Runs until the session ends or is cancelled."""

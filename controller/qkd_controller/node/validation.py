@@ -14,12 +14,9 @@ from qkd_controller.config.node import NodeFile
 from qkd_controller.config.parts import Parts, every, link_ends
 from qkd_controller.delivery.etsi014 import limit_faults
 from qkd_controller.devices.set_points import validate_device
-from qkd_controller.distillation.method import codes_leak_bits
-from qkd_controller.security.bounds import binary_entropy, released_bits
+from qkd_controller.distillation.method import cascade_leak_bits, codes_leak_bits
+from qkd_controller.security.bounds import released_bits
 from qkd_drivers.catalogue import find_model, models
-
-RECONCILIATION_F = 1.08
-"""What Cascade leaks over the Shannon limit on short blocks, confirmation included."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def _plan_faults(link: LinkFile, released: int) -> list[str]:
             f"block: n {block.key_bits}, k {block.test_bits}, Q_tol {block.qber_tolerance_ratio:g} "
             "and this leakage budget leave no key; enlarge the block or tolerate less"
         )
-    least = math.ceil(RECONCILIATION_F * block.key_bits * binary_entropy(start))
+    least = math.ceil(cascade_leak_bits(start, block.key_bits))
     if block.leakage_budget_bits < least:
         faults.append(
             f"block.leakage_budget_bits: {block.leakage_budget_bits} cannot carry the error rate "

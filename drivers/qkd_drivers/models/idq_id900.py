@@ -78,11 +78,12 @@ class IdqId900(TimeTagger):
         self.identity = Identity("")
         plain, given = split_options(address, *_READERS)
         self._options = _read_options(address, given)
-        self._box, _ = split_host(plain)
+        where, _ = split_options(plain, "numbered")
+        self._box, _ = split_host(where)
         self._service_host, _ = split_host(f"zeromq:{self._options.service}")
         self.resolution_ps = self._options.resolution_ps
         self._wire = TimeControllerWire(make_transport(plain), name, trace)
-        service = make_transport(f"zeromq:{self._options.service}")
+        service = make_transport(f"zeromq:{self._options.service}{plain.removeprefix(where)}")
         self._service = DataLinkWire(service, f"{name}: its service", trace)
         self._service_open = False
         self._threshold_v: float | None = None
@@ -98,9 +99,11 @@ class IdqId900(TimeTagger):
     async def close(self) -> None:
         run, self._run = self._run, None
         if run is not None:
-            await run.abandon()
-        await self._service.close()
-        await self._wire.close()
+            run.abandon()
+        try:
+            await self._service.close()
+        finally:
+            await self._wire.close()
 
     async def readings(self) -> dict[str, Reading]:
         now = time.time()

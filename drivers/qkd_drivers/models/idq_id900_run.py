@@ -119,11 +119,11 @@ class Id900Run(SteppedRun):
             await self._end(Verdict(Quality.LOST, "not started"), orderly=False)
             raise
 
-    async def abandon(self) -> None:
+    def abandon(self) -> None:
         """Lets go of the sockets; box and service go on as they are."""
         if self.verdict is None:
             self.verdict = Verdict(Quality.LOST, "the connection was closed")
-        await self._let_go()
+        self._let_go()
 
     def _verify_held(self) -> None:
         """Raises DeviceLost if the run was abandoned: its wires are somebody else's by now."""
@@ -255,7 +255,7 @@ class Id900Run(SteppedRun):
                     async with asyncio.timeout(_STOP_S):
                         await self._stop_all()
         finally:
-            await self._let_go()
+            self._let_go()
 
     async def _stop_all(self) -> None:
         await self._wire.order("REC:STOP")
@@ -267,9 +267,9 @@ class Id900Run(SteppedRun):
     def _told(self, fault: DeviceError) -> DeviceError:
         return fault.about(self._wire.device, "stream")
 
-    async def _let_go(self) -> None:
+    def _let_go(self) -> None:
         for stream in self._streams:
-            await stream.socket.close()
+            stream.socket.close()
 
 
 def free_port() -> int:

@@ -5,6 +5,8 @@ Commands as the public driver of qmi has them. Every setting is answered ``ok`` 
 
 import re
 import time
+from collections.abc import Mapping
+from typing import ClassVar
 
 from qkd_drivers.contract import Identity, Limits, PulseGenerator, Reading
 from qkd_drivers.errors import DeviceMismatch, DeviceProtocolError
@@ -34,11 +36,14 @@ _LIMITS = {
     "delay_s": Limits(-99.9, 999.9),
     "amplitude_v": Limits(2.0, 20.0),
 }
+_MOST_OUTPUTS = 8
 _SLACK = 1e-3  # of the last digit, for what binary fractions cannot express
 
 
 class Qc9530(PulseGenerator):
     """One generator on a serial port or on its network module (TCP port 2101)."""
+
+    static_limits: ClassVar[Mapping[str, Limits]] = {**_LIMITS, "channel": Limits(1, _MOST_OUTPUTS)}
 
     def __init__(self, address: str, name: str, trace: Trace | None = None) -> None:
         self.name = name

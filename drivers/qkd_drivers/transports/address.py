@@ -1,5 +1,5 @@
 """Addresses: ``serial:/dev/…[?baud=9600&flow=rtscts]``, ``tcp:host:port``, ``visa:RESOURCE``,
-``zeromq:host:port``."""
+``zeromq:host:port[?numbered=no]``."""
 
 from typing import Literal
 
@@ -45,7 +45,11 @@ def make_transport(
     if scheme == "tcp":
         return TcpTransport(address, *split_host(address))
     if scheme == "zeromq":
-        return ZeromqTransport(address, *split_host(address))
+        plain, options = split_options(address, "numbered")
+        numbered = options.get("numbered", "yes")
+        if numbered not in ("yes", "no"):
+            raise ValueError(f"device address {address!r}: numbered is yes or no")
+        return ZeromqTransport(address, *split_host(plain), numbered=numbered == "yes")
     if scheme == "visa" and rest:
         return VisaTransport(address, rest)
     raise ValueError(

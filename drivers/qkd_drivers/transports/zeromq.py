@@ -31,10 +31,11 @@ _GONE = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_DISCONNECTED | zmq.EVEN
 class ZeromqSocket:
     """A ZeroMQ socket connected to one peer, which is told of once it is gone."""
 
-    def __init__(self, address: str, host: str, port: int) -> None:
+    def __init__(self, address: str, host: str, port: int, *, numbered: bool = True) -> None:
         self.address = address
         self._host = host
         self._port = port
+        self._numbered = numbered
         self._context: zmq.asyncio.Context | None = None
         self._socket: zmq.asyncio.Socket | None = None  # a context holds its sockets weakly
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,9 +93,9 @@ class ZeromqSocket:
         socket: zmq.asyncio.Socket = context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)  # a new connection is ours to make, and known
-        if kind == zmq.REQ:
-            # Numbers each question, and the REP socket its answer: one that comes twice is dropped
-            # however late it comes.
+        if kind == zmq.REQ and self._numbered:
+            # The REP socket numbers its answer alike: one that comes twice is dropped however late
+            # it comes.
             socket.setsockopt(zmq.REQ_CORRELATE, 1)
         for option, value in (
             (zmq.TCP_KEEPALIVE, 1),
@@ -144,11 +145,15 @@ class ZeromqTransport(BufferedTransport):
     A line written is sent as a frame without its line feed, and a line feed is put behind each
     answer, so that a frame reads as a line does. A REQ socket that waits for an answer can do
     nothing else: after a timeout it is thrown away, and with it the answer that may yet come.
+    Numbered questions have a frame more in their envelope, which a REP socket gives back. A peer
+    that is none may not answer them; without numbers an answer that comes twice, the second time
+    after the next question, is taken for that one's.
     """
 
-    def __init__(self, address: str, host: str, port: int) -> None:
+    def __init__(self, address: str, host: str, port: int, *, numbered: bool = True) -> None:
         super().__init__(address)
-        self._peer = ZeromqSocket(address, host, port)
+        self._peer = ZeromqSocket(address, host, port, numbered=numbered)
+        self._numbers_doubted = numbered
         self._socket: zmq.asyncio.Socket | None = None
         self._answering: asyncio.Task[None] | None = None
 
@@ -174,11 +179,29 @@ class ZeromqTransport(BufferedTransport):
             self._check()
         self._answering = self._peer.keep(self._receive(self._socket))
 
+    async def read_until(self, pattern: bytes, *, timeout_s: float) -> bytes:
+        try:
+            return await super().read_until(pattern, timeout_s=timeout_s)
+        except DeviceTimeout as silence:
+            if not self._numbers_doubted:
+                raise
+            raise DeviceTimeout(
+                f"{silence}; it has answered nothing yet: if it may not take numbered questions, "
+                "say numbered=no in its address",
+                partial=silence.partial,
+            ) from None
+
     async def resynchronise(self) -> None:
         await self.open()
 
     async def _receive(self, socket: zmq.asyncio.Socket) -> None:
-        self._feed(b"".join(await socket.recv_multipart()) + b"\n")
+        answer: list[bytes] | None = None
+        while answer is None:
+            # What came may have been the last answer once more, which the socket drops.
+            with contextlib.suppress(zmq.Again):
+                answer = await socket.recv_multipart()
+        self._numbers_doubted = False
+        self._feed(b"".join(answer) + b"\n")
 
     def _reset(self) -> None:
         self._fail(DeviceLost(f"{self.address} is not open"))

@@ -29,7 +29,7 @@ class ZeromqStream:
     async def open(self) -> None:
         """DeviceNotFound, DeviceRefused or DeviceTimeout as for TCP, DeviceRefused also for a peer
         that hangs up at once; DeviceProtocolError if it does not speak ZeroMQ."""
-        await self.close()
+        self.close()
         self._start()
         awaited = "accept a connection"
         try:
@@ -38,7 +38,7 @@ class ZeromqStream:
                 awaited = "greet"
                 await self._converse()
         except BaseException as error:
-            await self.close()
+            self.close()
             match error:
                 case TimeoutError():
                     raise DeviceTimeout(
@@ -50,8 +50,8 @@ class ZeromqStream:
                     raise dropped_fault(self.address) from error
             raise
 
-    async def close(self) -> None:
-        """Always works, more than once; whoever reads is told that it is not open."""
+    def close(self) -> None:
+        """Always works, at once and more than once; whoever reads is told that it is not open."""
         connection, self._socket = self._socket, None
         if connection is not None:
             asyncio.get_running_loop().remove_reader(connection)

@@ -33,7 +33,7 @@ OUTSIDE: dict[str, list[tuple[dict[str, Any], str]]] = {
             {"pulses": [PULSE | {"delay_s": 2e-6}]},
             "channel 2: delay_s = 2e-06 is outside 0 … 1e-06",
         ),
-        ({"pulses": [PULSE | {"channel": 3}]}, "channel 3 is none of 1 … 2"),
+        ({"pulses": [PULSE | {"channel": 3}]}, "channel 3: channel = 3 is outside 1 … 2"),
     ],
     "qc-9530": [
         ({"pulses": [PULSE | {"amplitude_v": 99}]}, "channel 2: amplitude_v = 99 is outside")

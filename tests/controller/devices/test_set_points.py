@@ -77,3 +77,28 @@ def test_options_of_an_address_are_checked_by_the_driver_that_has_them() -> None
     assert "device pump:" in fault and "current_unit" in fault
     (fault,) = faults("serial:/dev/ttyUSB0?home=always")
     assert "home=always" in fault
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, ""),
+        ({"channel": 9}, "channel 9: channel = 9 is outside 1 … 8"),
+        ({"width_s": 1e-9}, "channel 2: width_s = 1e-09 is outside"),
+        ({"amplitude_v": 21.0}, "channel 2: amplitude_v = 21 is outside 2 … 20"),
+    ],
+)
+def test_pulses_are_held_against_what_the_model_is_known_to_do(
+    change: dict[str, float], told: str
+) -> None:
+    """Without asking it: the ranges of a 9530 are in its driver."""
+    pulse = {"channel": 2, "width_s": 2e-8, "amplitude_v": 4.0} | change
+    device = Device(
+        name="pulser",
+        kind="pulse_generator",
+        model="qc-9530",
+        address="tcp:10.0.0.1:2101",
+        set_points={"period_s": 1e-6, "pulses": [pulse]},
+    )
+    faults = validate_device(device)
+    assert len(faults) == bool(told) and told in "".join(faults)

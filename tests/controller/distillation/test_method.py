@@ -5,11 +5,15 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qkd_controller.config.link import BlockPlan
 from qkd_controller.distillation.method import (
     LEAST_LDPC_BITS,
     MOST_LDPC_QBER,
     Load,
+    carried_qber_ratio,
+    cascade_leak_bits,
     choose_method,
+    codes_leak_bits,
     secret_bits_per_s,
 )
 from qkd_controller.security.bounds import binary_entropy
@@ -96,3 +100,34 @@ def test_no_code_is_forced_on_an_error_rate_beyond_all_codes() -> None:
     far = Load(1e9, 1e9, in_conversation_bits=STRING_BITS, round_trip_s=0.1)
     for qber in (0.13, 0.3, 1.0):
         assert choose_method(qber, STRING_BITS, far, forced="ldpc") == "cascade"
+
+
+def plan(key_bits: int, budget_bits: int, reconciliation: str = "auto") -> BlockPlan:
+    return BlockPlan(
+        pairs=3 * key_bits,
+        key_basis="z",
+        key_bits=key_bits,
+        test_bits=key_bits,
+        qber_tolerance_ratio=0.1,
+        leakage_budget_bits=budget_bits,
+        reconciliation=reconciliation,  # type: ignore[arg-type]
+    )
+
+
+@given(st.integers(1_000, 10**8), st.floats(0, 1))
+def test_a_budget_carries_the_error_rate_whose_leakage_it_covers_and_no_more(key_bits, share):
+    budget_bits = int(share * key_bits)
+    for reconciliation, leak_bits in (
+        ("auto", cascade_leak_bits),
+        ("cascade", cascade_leak_bits),
+        ("ldpc", codes_leak_bits),
+    ):
+        carried = carried_qber_ratio(plan(key_bits, budget_bits, reconciliation))
+        assert leak_bits(carried, key_bits) <= budget_bits
+        assert leak_bits(carried + 1e-4, key_bits) > budget_bits
+
+
+def test_the_budgets_of_demo_and_testbed_carry_a_little_over_three_per_cent():
+    assert carried_qber_ratio(plan(83_000, 18_500)) == 0.0324
+    assert carried_qber_ratio(plan(62_700, 14_000)) == 0.0324
+    assert carried_qber_ratio(plan(83_000, 18_500, "ldpc")) < 0.03

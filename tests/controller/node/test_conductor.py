@@ -2,17 +2,26 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
+from link_ends import link_file
 
-from qkd_controller.config.link import Alignment
+from qkd_controller.config.link import Alignment, LinkFile
+from qkd_controller.config.load import load_link
 from qkd_controller.link.acquisition_messages import Mode
 from qkd_controller.node import conductor
 from qkd_controller.node.alignment import AlignmentFailed, Errors
 from qkd_controller.node.conductor import Conductor, SliceId, TestSlice
 from qkd_controller.node.state import LinkState
 
-LIMITS = Alignment(start_above_qber_ratio=0.04, alarm_above_qber_ratio=0.1, sifted_per_probe=900)
+LINK = link_file(
+    alignment=Alignment(
+        start_above_qber_ratio=0.04, alarm_above_qber_ratio=0.1, sifted_per_probe=900
+    )
+)
+DEMO = load_link(Path(__file__).parents[3] / "configs/links/demo.toml")
+"""Its leakage budget carries 3.2 %, and its alarm is at 4.5 %."""
 
 
 class Bench:
@@ -22,10 +31,13 @@ class Bench:
         self.absent = "bob: oven settling"
         self.lock = False
         self.qber = 0.02
+        self.excess_x = 0.0
+        """Of the error rate in x over that in z."""
         self.repaired_qber: float | None = 0.02
         self.mode: Mode = "key"
         self.modes: list[Mode] = []
         self.states: list[LinkState] = []
+        self.cause = ""
         self.alignments = 0
         self.index = 0
         self.entered = asyncio.Condition()
@@ -54,6 +66,7 @@ class Bench:
 
     def enter(self, state: LinkState, cause: str) -> None:
         assert cause
+        self.cause = cause
         if not self.states or self.states[-1] is not state:
             self.states.append(state)
 
@@ -61,9 +74,9 @@ class Bench:
 class Play:
     """A conductor at work on the bench; slices come as fast as the loop turns."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, link: LinkFile = LINK) -> None:
         self.bench = bench
-        self.conductor = Conductor(bench, LIMITS)
+        self.conductor = Conductor(bench, link)
 
     async def __aenter__(self) -> "Play":
         self.tasks = [
@@ -82,9 +95,8 @@ class Play:
             await asyncio.sleep(0)
             self.bench.index += 1
             if self.bench.lock and not self.bench.absent:
-                errors = Errors(
-                    700, round(700 * self.bench.qber), 300, round(300 * self.bench.qber)
-                )
+                z, x = self.bench.qber, self.bench.qber + self.bench.excess_x
+                errors = Errors(700, round(700 * z), 300, round(300 * x))
                 if self.bench.mode == "test" or self.bench.index % 5 == 0:
                     self.conductor.tested(TestSlice((1, self.bench.index), errors))
             self.conductor.notify()
@@ -137,6 +149,48 @@ async def test_a_risen_error_rate_is_aligned_again_on_test_slices(bench: Bench) 
         assert bench.modes == ["test"]
         await play.until_state(LinkState.KEYING)
         assert bench.modes == ["test", "key"]
+
+
+@pytest.mark.parametrize("qber", [0.036, 0.044])
+async def test_more_errors_than_the_leakage_budget_carries_are_aligned_again(
+    bench: Bench, qber: float
+) -> None:
+    """Short of the alarm, where the last alignment reached little less, and be it by a little."""
+    async with Play(bench, DEMO) as play:
+        bench.qber = bench.repaired_qber = 0.036  # which one probe cannot tell from 3.2 %
+        await climbed(play)
+        bench.repaired_qber = 0.02
+        tried = bench.alignments
+        bench.qber = qber
+        await play.until(lambda: bench.alignments > tried)
+        await play.until_state(LinkState.KEYING)
+        assert LinkState.ALARM not in bench.states
+
+
+async def test_where_alignment_does_not_help_the_alarm_says_what_the_budget_carries(
+    bench: Bench,
+) -> None:
+    async with Play(bench, DEMO) as play:
+        await climbed(play)
+        bench.qber = bench.repaired_qber = 0.044
+        await play.until_state(LinkState.ALARM)
+        assert bench.alignments == 1
+        assert bench.mode == "test"
+        assert "carries 3.24% in z" in bench.cause
+        assert "block.leakage_budget_bits is raised" in bench.cause
+        assert "eavesdropping" not in bench.cause
+        bench.qber = bench.repaired_qber = 0.02
+        await play.until_state(LinkState.KEYING)
+
+
+async def test_errors_of_the_other_basis_cost_no_leakage_and_are_no_alarm(bench: Bench) -> None:
+    bench.excess_x = 0.02
+    async with Play(bench, DEMO) as play:
+        await climbed(play)
+        keyed, turned = bench.alignments, bench.index
+        await play.until(lambda: bench.index > turned + 50)
+        assert bench.alignments == keyed
+        assert bench.states[-1] is LinkState.KEYING
 
 
 async def test_an_error_rate_that_stays_alarms_makes_no_key_and_ends_by_itself(

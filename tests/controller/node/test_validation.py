@@ -40,7 +40,9 @@ def test_the_demo_is_sound_and_says_what_a_block_gives(
     for node in site.nodes.values():
         assert validate(node.config).released_bits[0] > 10_000
         assert main(["check", str(node.config)]) == 0
-    assert "bits of key" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "bits of key" in told
+    assert "the leakage budget carries a QBER of 3.24%" in told
 
 
 def test_faults_of_all_files_come_together(

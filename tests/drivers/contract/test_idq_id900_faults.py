@@ -1,20 +1,19 @@
 """Tags of the time controller around each fault of its wires: marked, or known to be unmarked."""
 
+import asyncio
 from typing import Any
 
-import bench as lab
 import numpy as np
 import pytest
 from bench import Bench
+from id900s import RECORD_PS, collect, tagger_on
 
-from qkd_drivers.catalogue import open_device
-from qkd_drivers.contract import Quality, TimeTagger
+from qkd_drivers.contract import Quality
 from qkd_drivers.framing import Wire
 from qkd_drivers.models import idq_id900_run
 from qkd_firmware_sim.cores.id900 import Id900
 from qkd_firmware_sim.frontends.faults import FAULTS as WIRE_FAULTS
 
-RECORD_PS = 200_000_000_000
 PERIOD_PS = 20_000_000
 """Of the pulses, on all four channels together."""
 
@@ -46,23 +45,13 @@ def test_every_fault_that_these_wires_can_show_is_tried_on_a_stream() -> None:
     assert FAULTS.keys() == {n for n, f in WIRE_FAULTS.items() if "zmtp" in f.fronts} - {"restore"}
 
 
-async def tagger_on(bench: Bench, core: Id900, options: str = "") -> tuple[TimeTagger, Any]:
-    address, wire = await bench.plug(core, front="zmtp")
-    device = await open_device("idq-id900", address + options, "tagger")
-    assert isinstance(device, TimeTagger)
-    await device.configure()
-    return device, wire
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_tags_around_a_fault_are_marked(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """A run that reads clean holds every pulse at its time, and the next one is clean again."""
     options, wanted = FAULTS[fault]
-    core = lab.id900()
-    bench.rate_cps[core] = 1e12 / PERIOD_PS
-    tagger, wire = await tagger_on(bench, core)
+    tagger, core, wire = await tagger_on(bench, 1e12 / PERIOD_PS)
     monkeypatch.setattr(idq_id900_run, "_SILENCE_S", 0.5)
     monkeypatch.setattr(Wire, "reply_timeout_s", 0.5)
     run = await tagger.start_run(1.0)
@@ -92,12 +81,67 @@ async def test_tags_around_a_fault_are_marked(
     await tagger.close()
 
 
+@pytest.mark.parametrize(
+    ("fault", "size", "cause"),
+    [
+        ("slip", 2, "no whole tags"),
+        ("slip", 8, "timestamps_count"),
+        ("garble", 40, "lies"),
+        ("truncate", 16, "timestamps_count"),
+    ],
+)
+async def test_damage_to_the_stream_marks_the_run(
+    bench: Bench, fault: str, size: int, cause: str
+) -> None:
+    """Torn, missing and impossible tags: told with their cause; the next run is clean."""
+    tagger, _, wire = await tagger_on(bench)
+    run = await tagger.start_run(0.4)
+    await wire.apply(fault, size=size)
+    async for _ in run:
+        pass
+    assert run.verdict is not None and run.verdict.quality is Quality.LOST
+    assert "tagger" in run.verdict.cause or "missing" in run.verdict.cause
+    assert cause in run.verdict.cause
+    again = await tagger.start_run(0.2)
+    await collect(again)
+    assert again.verdict is not None and again.verdict.quality is Quality.CLEAN
+    await tagger.close()
+
+
+async def test_a_frame_that_never_comes_marks_the_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that falls silent is lost in bounded time."""
+    monkeypatch.setattr("qkd_drivers.models.idq_id900_run._SILENCE_S", 0.3)
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.3)
+    tagger, _, wire = await tagger_on(bench)
+    run = await tagger.start_run(5)
+    await wire.apply("silence")
+    async with asyncio.timeout(10):
+        async for _ in run:
+            pass
+    assert run.verdict is not None and run.verdict.quality is Quality.LOST
+    assert "nothing came" in run.verdict.cause
+    await wire.apply("restore")
+    assert (await tagger.readings()).keys() == {f"threshold_{n}_v" for n in (1, 2, 3, 4)}
+    await tagger.close()
+
+
+async def test_a_cut_wire_ends_the_run_as_lost(bench: Bench) -> None:
+    """At once, and not after the silence of a frame that is due."""
+    tagger, _, wire = await tagger_on(bench)
+    run = await tagger.start_run(60)
+    async for _ in run:
+        await wire.apply("cut")
+    assert run.verdict is not None and run.verdict.quality is Quality.LOST
+    assert "tagger" in run.verdict.cause and "closed the connection" in run.verdict.cause
+    await tagger.close()
+
+
 @pytest.mark.parametrize("size", [1, 2, 3])
 async def test_a_few_garbled_bytes_move_one_tag_and_no_other(bench: Bench, size: int) -> None:
     """By no more than their weight, 5.6 µs: nothing tells, and nothing is lost or added."""
-    core = lab.id900()
-    bench.rate_cps[core] = 1e12 / PERIOD_PS
-    tagger, wire = await tagger_on(bench, core)
+    tagger, _, wire = await tagger_on(bench, 1e12 / PERIOD_PS)
     run = await tagger.start_run(0.2)
     await wire.apply("garble", size=size)
     times = np.concatenate([tags.times_ps async for tags in run])
@@ -166,7 +210,7 @@ async def test_a_garbled_word_marks_the_run_where_it_can_be_told(
 ) -> None:
     """Else one tag lies elsewhere in its frame, and all others where they were."""
     core = Garbling(MIDDLE, index, mask)
-    tagger, _ = await tagger_on(bench, core, options)
+    tagger, _, _ = await tagger_on(bench, 0, core, options)
     run = await tagger.start_run(0.2)
     times = [time for tags in [tags async for tags in run] for time in tags.times_ps.tolist()]
     assert run.verdict is not None

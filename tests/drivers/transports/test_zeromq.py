@@ -29,7 +29,6 @@ async def serving(kind: int = zmq.ROUTER) -> AsyncIterator[tuple[zmq.asyncio.Soc
     context = zmq.asyncio.Context()
     try:
         server = context.socket(kind)
-        server.setsockopt(zmq.SNDHWM, 1)
         yield server, server.bind_to_random_port("tcp://127.0.0.1")
     finally:
         context.destroy(linger=0)
@@ -101,13 +100,81 @@ async def test_a_cancelled_question_leaves_its_answer_to_nobody() -> None:
         await wire.close()
 
 
-async def test_questions_at_once_get_their_own_answers() -> None:
+@pytest.mark.parametrize("numbered", ["yes", "no"])
+async def test_questions_at_once_get_their_own_answers(numbered: str) -> None:
     """One transaction is in flight at a time."""
     async with answering(box) as address:
-        wire = TimeControllerWire(make_transport(address), "box")
+        wire = TimeControllerWire(make_transport(f"{address}?numbered={numbered}"), "box")
         await wire.open()
         questions = [f"q{i}?" for i in range(50)]
         assert await asyncio.gather(*(wire.ask(question) for question in questions)) == questions
+        await wire.close()
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_an_answer_that_comes_twice_never_answers_the_next_question(
+    monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    """Its number is that of the last one; alone, it makes the socket look as if it had more."""
+    awaited: list[int] = []
+    receive = zmq.asyncio.Socket.recv_multipart
+
+    def noted(socket: zmq.asyncio.Socket) -> "asyncio.Future[list[bytes]]":
+        if socket.type == zmq.REQ:
+            awaited.append(len(awaited))
+        return receive(socket)
+
+    monkeypatch.setattr(zmq.asyncio.Socket, "recv_multipart", noted)
+    async with serving() as (server, port):
+        transport = await open_transport(f"zeromq:127.0.0.1:{port}")
+        await transport.write(b"one?\n")
+        *first, _ = await server.recv_multipart()
+        await server.send_multipart([*first, b"one"])
+        assert await transport.read_until(b"\n", timeout_s=5) == b"one\n"
+        await transport.write(b"two?\n")
+        *second, _ = await server.recv_multipart()
+        await server.send_multipart([*first, b"one"])
+        if alone:
+            await eventually(lambda: len(awaited) == 3)
+        await server.send_multipart([*second, b"two"])
+        assert await transport.read_until(b"\n", timeout_s=5) == b"two\n"
+        await transport.close()
+
+
+async def test_a_peer_that_takes_no_numbers_is_told_of_and_asked_without() -> None:
+    """Numbers are one frame more before the empty one that ends the envelope."""
+    async with serving() as (server, port):
+
+        async def serve() -> None:
+            while True:
+                identity, *rest = await server.recv_multipart()
+                if len(rest) == 2:
+                    await server.send_multipart([identity, b"", box(rest[1]) or b""])
+
+        task = asyncio.create_task(serve())
+        wire = TimeControllerWire(make_transport(f"zeromq:127.0.0.1:{port}"), "box")
+        wire.reply_timeout_s = 0.1
+        await wire.open()
+        with pytest.raises(DeviceTimeout, match=r"box: .*say numbered=no in its address"):
+            await wire.ask("one?")
+        await wire.close()
+        wire = TimeControllerWire(make_transport(f"zeromq:127.0.0.1:{port}?numbered=no"), "box")
+        await wire.open()
+        assert await wire.ask("one?") == "one?"
+        await wire.close()
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_a_peer_that_has_answered_is_not_doubted_for_its_numbers() -> None:
+    async with answering(box) as address:
+        wire = TimeControllerWire(make_transport(address), "box")
+        await wire.open()
+        await wire.ask("one?")
+        wire.reply_timeout_s = 0.1
+        with pytest.raises(DeviceTimeout) as caught:
+            await wire.ask("slow?")
+        assert "numbered" not in str(caught.value)
         await wire.close()
 
 
@@ -241,3 +308,8 @@ def test_a_malformed_address_is_named(address: str) -> None:
     """Before anything is opened."""
     with pytest.raises(ValueError, match="want zeromq:host:port"):
         make_transport(address)
+
+
+def test_questions_are_numbered_or_not() -> None:
+    with pytest.raises(ValueError, match="numbered is yes or no"):
+        make_transport("zeromq:host:5555?numbered=maybe")

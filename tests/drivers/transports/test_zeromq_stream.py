@@ -36,7 +36,7 @@ async def sending() -> AsyncIterator[tuple[zmq.asyncio.Socket, ZeromqStream]]:
         await stream.open()
         yield server, stream
     finally:
-        await stream.close()
+        stream.close()
         context.destroy(linger=0)
 
 
@@ -64,7 +64,7 @@ async def by_hand(
         try:
             yield stream, writers
         finally:
-            await stream.close()
+            stream.close()
             await ended.wait()
 
 
@@ -101,8 +101,8 @@ async def test_silence_and_loss_are_different_errors() -> None:
         server.close(linger=0)
         with pytest.raises(DeviceLost, match="stream 1 closed the connection"):
             await reading
-        await stream.close()
-        await stream.close()
+        stream.close()
+        stream.close()
         with pytest.raises(DeviceLost, match="not open"):
             await stream.begin(timeout_s=1)
 
@@ -112,7 +112,7 @@ async def test_closing_ends_a_read() -> None:
     async with sending() as (_, stream):
         reading = asyncio.create_task(stream.begin(timeout_s=60))
         await asyncio.sleep(0)
-        await stream.close()
+        stream.close()
         with pytest.raises(DeviceLost, match="not open"):
             await reading
 

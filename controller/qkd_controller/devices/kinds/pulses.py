@@ -1,5 +1,7 @@
 """Pulse generators."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from qkd_controller.devices.kinds.procedure import (
@@ -10,7 +12,7 @@ from qkd_controller.devices.kinds.procedure import (
     SetPoints,
     outside,
 )
-from qkd_drivers.contract import PulseGenerator
+from qkd_drivers.contract import Limits, PulseGenerator
 
 _RELATIVE_TOLERANCE = 1e-6
 _RESOLUTION_S = 1e-11
@@ -47,14 +49,18 @@ class PulseSetPoints(SetPoints, frozen=True):
 class PulseProcedure(Procedure[PulseGenerator, PulseSetPoints]):
     """Shapes the pulses with the outputs as they are, then switches them."""
 
+    def faults(self) -> list[str]:
+        return self._outside(self._device.static_limits)
+
     async def limit_faults(self) -> list[str]:
         device, wanted = self._device, self._wanted
         limits = await device.limits(period_s=wanted.period_s)
-        faults = outside(limits, wanted, "period_s")
-        for pulse in wanted.pulses:
-            if not 1 <= pulse.channel <= device.channel_count:
-                faults.append(f"channel {pulse.channel} is none of 1 … {device.channel_count}")
-            found = outside(limits, pulse, "width_s", "delay_s", "amplitude_v")
+        return self._outside({**limits, "channel": Limits(1, device.channel_count)})
+
+    def _outside(self, limits: Mapping[str, Limits]) -> list[str]:
+        faults = outside(limits, self._wanted, "period_s")
+        for pulse in self._wanted.pulses:
+            found = outside(limits, pulse, "channel", "width_s", "delay_s", "amplitude_v")
             faults += [f"channel {pulse.channel}: {fault}" for fault in found]
         return faults
 
