@@ -1,5 +1,7 @@
 """``python -m benchmarks.pipeline``: two nodes on two cores, from matched codes to released key.
 
+``--from tags`` begins with the taggers' words and ends with matched codes, or ``--to key``.
+
 Two processes, one a node and each on a core of its own, joined by TLS 1.3 on loopback; handshake,
 session, distillation, authentication and release into SQLite stores are the nodes' own. A relay in
 a third process holds bytes back where a round-trip time is asked for.
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import harness, pipeline_tags
+from benchmarks.pipeline_key_node import Job as KeyJob
 from benchmarks.pipeline_meter import BENCHMARK, NATIVE, TLS
 from benchmarks.pipeline_node import Job, Outcome
 from benchmarks.pipeline_pair import NODES, Post, run_pair
@@ -20,6 +23,8 @@ from qkd_controller.node.distilling import window_blocks
 from qkd_controller.security.bounds import binary_entropy
 
 METHODS = ("cascade", "ldpc")
+RUN_S = 10
+"""Of recorded tags, which are played again and again."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Run:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
     parser.add_argument("--from", dest="begin", choices=("codes", "tags"), default="codes")
+    parser.add_argument("--to", choices=("codes", "key"), default="codes", help="with tags")
     parser.add_argument("--pair-rate-hz", type=float, default=2e7, help="of the source, with tags")
     parser.add_argument("--seconds", type=int, default=8, help="of recorded tags")
     parser.add_argument("--qber", type=float, default=0.02)
@@ -62,7 +68,7 @@ def main() -> None:
     plans = {method: block_plan(method, arguments) for method in arguments.method}
     plan = plans[arguments.method[0]]
     print(harness.machine(), end="\n\n")
-    if arguments.begin == "tags":
+    if arguments.begin == "tags" and arguments.to == "codes":
         print(pipeline_tags.report(pipeline_tags.measure(plan, arguments)))
         return
     print(
@@ -81,7 +87,7 @@ def main() -> None:
 
 def block_plan(method: str, arguments: argparse.Namespace) -> BlockPlan:
     """Key from z, as long as all blocks but one in a million have it; x is the test."""
-    pairs, qber, z_share = arguments.pairs, arguments.qber, arguments.z_share
+    pairs, qber, z_share = arguments.pairs, _expected_qber(arguments), arguments.z_share
 
     def surely(share: float) -> int:
         return int(pairs * share - 5 * (pairs * share * (1 - share)) ** 0.5)
@@ -99,18 +105,29 @@ def block_plan(method: str, arguments: argparse.Namespace) -> BlockPlan:
     )
 
 
+def _expected_qber(arguments: argparse.Namespace) -> float:
+    if arguments.begin == "tags":
+        return pipeline_tags.expected_qber(arguments)
+    return float(arguments.qber)
+
+
 def measure(plan: BlockPlan, rtt_ms: float, arguments: argparse.Namespace) -> Run:
     """One run from two new stores."""
-    link = LinkFile("bench", "bbm92", NODES, Roles(*[NODES[0]] * 4), plan)
+    link = LinkFile("bench", "bbm92", NODES, Roles(*[NODES[0]] * 4), plan, pipeline_tags.TIMING)
+    # Blocks in flight move in step and are released in bursts: only whole windows are even.
+    window, qber = window_blocks(plan), _expected_qber(arguments)
+    blocks = (window + 1, arguments.windows * window)
 
-    def job(post: Post) -> Job:
-        # Blocks in flight move in step and are released in bursts: only whole windows are even.
-        window = window_blocks(plan)
-        measured = arguments.windows * window
-        return Job(post, arguments.qber, arguments.z_share, window + 1, measured)
+    def from_codes(post: Post) -> Job:
+        return Job(post, qber, *blocks, arguments.z_share)
 
-    node, state_dir = "benchmarks.pipeline_node", arguments.state_dir
-    return Run(rtt_ms, plan, run_pair(link, rtt_ms, state_dir, node, job, Outcome))
+    def from_tags(post: Post) -> KeyJob:
+        return KeyJob(post, qber, *blocks, pipeline_tags.recording(arguments, RUN_S))
+
+    tags = arguments.begin == "tags"
+    node = "benchmarks.pipeline_key_node" if tags else "benchmarks.pipeline_node"
+    job = from_tags if tags else from_codes
+    return Run(rtt_ms, plan, run_pair(link, rtt_ms, arguments.state_dir, node, job, Outcome))
 
 
 def report(run: Run) -> str:
@@ -123,6 +140,7 @@ def report(run: Run) -> str:
         f"{run.mbit_s('key_bits'):.1f} Mbit/s, secret {run.mbit_s('secret_bits'):.1f} Mbit/s "
         f"over {run.span_s:.1f} s and {len(releases)} blocks; leakage {efficiency:.4f} a bit, "
         f"{sum(r.rounds for r in releases) / len(releases):.0f} rounds",
+        *_tags_taken(run),
         "",
         "| CPU-ms a secret Mbit | " + " | ".join(NODES) + " |",
         "|---|" + "---|" * len(NODES),
@@ -150,11 +168,18 @@ def report(run: Run) -> str:
     lines.append("| core busy | " + cells(busy, "{:.0%}"))
     rss = [run.outcomes[n].peak_rss_bytes / 2**20 for n in NODES]
     lines.append("| peak RSS, MiB | " + cells(rss, "{:.0f}"))
-    codes = [run.outcomes[n].codes_bytes / 2**20 for n in NODES]
-    lines.append("| of it the benchmark's codes, MiB | " + cells(codes, "{:.0f}"))
+    made_up = [run.outcomes[n].made_up_bytes / 2**20 for n in NODES]
+    lines.append("| of it the benchmark's codes or tags, MiB | " + cells(made_up, "{:.0f}"))
     discarded = [len(run.outcomes[n].discarded) for n in NODES]
     lines.append("| blocks discarded | " + cells(discarded, "{}"))
     return "\n".join(lines)
+
+
+def _tags_taken(run: Run) -> list[str]:
+    rates = [(name, run.outcomes[name].tags / run.span_s / 1e6) for name in NODES]
+    if not any(rate for _, rate in rates):
+        return []
+    return ["tags taken: " + ", ".join(f"{name} {rate:.1f} M/s" for name, rate in rates)]
 
 
 def draw(runs: list[Run], path: Path) -> None:

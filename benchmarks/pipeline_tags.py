@@ -5,7 +5,7 @@ import argparse
 from benchmarks.pipeline_meter import NATIVE, TLS
 from benchmarks.pipeline_pair import NODES, Post, run_pair
 from benchmarks.pipeline_table import cells, spent_in
-from benchmarks.pipeline_tags_node import Job, Outcome
+from benchmarks.pipeline_tags_node import Job, Outcome, Recording
 
 from qkd_controller.config.link import BlockPlan, LinkFile, Roles, Timing
 from qkd_native.photons import PhotonTable
@@ -18,10 +18,9 @@ TIMING = Timing(
 def measure(plan: BlockPlan, arguments: argparse.Namespace) -> dict[str, Outcome]:
     """One run of a recorded stream through both ends."""
     link = LinkFile("bench", "bbm92", NODES, Roles(*[NODES[0]] * 4), plan, TIMING)
-    table = _table(arguments.pair_rate_hz, arguments.qber)
 
     def job(post: Post) -> Job:
-        return Job(post, table, arguments.seconds)
+        return Job(post, recording(arguments, arguments.seconds))
 
     node = "benchmarks.pipeline_tags_node"
     return run_pair(link, 0.0, arguments.state_dir, node, job, Outcome)
@@ -63,6 +62,18 @@ def report(outcomes: dict[str, Outcome]) -> str:
         mib = [getattr(outcomes[n], field) / 2**20 for n in NODES]
         lines.append(f"| {title}, MiB | " + cells(mib, "{:.0f}"))
     return "\n".join(lines)
+
+
+def recording(arguments: argparse.Namespace, seconds: int) -> Recording:
+    """What both ends have recorded."""
+    return Recording(_table(arguments.pair_rate_hz, arguments.qber), seconds)
+
+
+def expected_qber(arguments: argparse.Namespace) -> float:
+    """Of matched pairs: the source's, and half of the accidental ones among them."""
+    accidentals_a_pair = arguments.pair_rate_hz * 2e-12 * TIMING.coincidence_window_ps
+    error_rate: float = arguments.qber + accidentals_a_pair / 2
+    return error_rate / (1 + accidentals_a_pair)
 
 
 def _table(pair_rate_hz: float, qber: float) -> PhotonTable:

@@ -8,6 +8,7 @@ run is one epoch, and its slices are counted once they are matched.
 import asyncio
 import resource
 import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -42,13 +43,31 @@ HELD_LIMIT_BYTES = 48 << 20
 PAUSE_S = 0.01
 
 
+class Recording(msgspec.Struct, frozen=True):
+    """Tags of a simulated link, the same photons at both ends."""
+
+    table: PhotonTable
+    seconds: int
+
+    def tags(self, post: Post) -> Tags:
+        """This end's, on its own clock."""
+        source, end = PhotonSource(1), post.link.nodes.index(post.name)
+        times, channels = [], []
+        for tick in range(1, 100 * self.seconds + 1):
+            clicks = source.generate(self.table, tick * 10**10)[end]
+            rate_error = end * RATE_ERROR
+            times.append(
+                on_clock(clicks[0], at_ps=0, own_ps=0, remainder_ps=0.0, rate_error=rate_error)
+            )
+            channels.append(clicks[1])
+        return Tags(np.concatenate(times), np.concatenate(channels))
+
+
 class Job(msgspec.Struct, frozen=True):
     """What a node is to do."""
 
     post: Post
-    table: PhotonTable
-    seconds: int
-    """Of the recorded stream."""
+    recording: Recording
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -75,10 +94,10 @@ class _Node:
         self._job = job
         self._meter = meter
         self._is_reference = job.post.link.roles.time_reference == job.post.name
-        self._tags = _recorded(job)
+        self._tags = job.recording.tags(job.post)
         self._slices = self._lost = self._matched = 0
         self._marks: list[tuple[float, int, int, int, int, int, dict[str, float]]] = []
-        total = job.seconds * 1000 // job.post.link.timing.slice_ms
+        total = job.recording.seconds * 1000 // job.post.link.timing.slice_ms
         # By then memory that is kept has been touched, and the other end is still busy.
         self._measured = (total // 4, total * 3 // 4)
         self._sent_bytes = 0
@@ -96,7 +115,7 @@ class _Node:
         slices, lost, matched, sent, faults = (
             b - a for a, b in zip(counts, counts_then, strict=True)
         )
-        total = self._job.seconds * 1000 // post.link.timing.slice_ms
+        total = self._job.recording.seconds * 1000 // post.link.timing.slice_ms
         return Outcome(
             stop - begin,
             slices,
@@ -111,19 +130,15 @@ class _Node:
         )
 
     async def _serve(self, session: Session, _: Resumption) -> None:
-        timing = self._job.post.link.timing
-        engine = (ReferenceEnd if self._is_reference else AnnouncingEnd)(timing)
-        matching = Matching(
-            engine, EventSource(timing, CHANNELS, RESOLUTION_PS), self._seen, _failed
-        )
-        outbox = Outbox()
+        matching = matching_of(self._job.post, self._seen)
+        engine, outbox = matching.engine, Outbox()
         matching.attach(outbox)
         if isinstance(engine, ReferenceEnd):
             matching.tell(lambda _: [engine.set_mode("key", 0)])
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(matching.run())
-                group.create_task(_send(session, outbox))
+                group.create_task(send(session, outbox))
                 group.create_task(self._feed(matching))
                 async for message in session.messages():
                     self._seen(message)
@@ -134,15 +149,8 @@ class _Node:
                 self._enough.set()
 
     async def _feed(self, matching: Matching) -> None:
-        tags = self._tags
-        matching.feed(RunStarted(0, 0))
-        for begin in range(0, len(tags.times_ps), TAGS_A_PIECE):
-            while True:
-                if await matching.call(TagEnd.bytes_held) <= HELD_LIMIT_BYTES:
-                    break
-                await asyncio.sleep(PAUSE_S)
-            piece = slice(begin, begin + TAGS_A_PIECE)
-            matching.feed(Tags(tags.times_ps[piece], tags.channels[piece]))
+        async for _ in play(matching, self._tags, 0, 0):
+            pass
 
     def _seen(self, message: Message) -> None:
         """Counts a decided slice, whichever end this is."""
@@ -171,23 +179,33 @@ class _Node:
         TlsPipe.write = counted  # type: ignore[method-assign]
 
 
-async def _send(session: Session, outbox: Outbox) -> None:
+def matching_of(post: Post, on_message: Callable[[Message], None]) -> Matching:
+    """A node's engine."""
+    timing = post.link.timing
+    is_reference = post.link.roles.time_reference == post.name
+    engine = (ReferenceEnd if is_reference else AnnouncingEnd)(timing)
+    source = EventSource(timing, CHANNELS, RESOLUTION_PS)
+    return Matching(engine, source, on_message, _failed)
+
+
+async def play(matching: Matching, tags: Tags, epoch: int, utc_ns: int) -> AsyncIterator[int]:
+    """Feeds a run, as fast as it is taken, and tells how many tags of it went in each time."""
+    matching.feed(RunStarted(epoch, utc_ns))
+    for begin in range(0, len(tags.times_ps), TAGS_A_PIECE):
+        while True:
+            if await matching.call(TagEnd.bytes_held) <= HELD_LIMIT_BYTES:
+                break
+            await asyncio.sleep(PAUSE_S)
+        piece = slice(begin, begin + TAGS_A_PIECE)
+        times_ps = tags.times_ps[piece]
+        matching.feed(Tags(times_ps, tags.channels[piece]))
+        yield len(times_ps)
+
+
+async def send(session: Session, outbox: Outbox) -> None:
+    """What the engine has to say."""
     while True:
         await session.send(await outbox.get())
-
-
-def _recorded(job: Job) -> Tags:
-    """This end's tags of a simulated link, on its own clock."""
-    source, end = PhotonSource(1), job.post.link.nodes.index(job.post.name)
-    times, channels = [], []
-    for tick in range(1, 100 * job.seconds + 1):
-        clicks = source.generate(job.table, tick * 10**10)[end]
-        rate_error = end * RATE_ERROR
-        times.append(
-            on_clock(clicks[0], at_ps=0, own_ps=0, remainder_ps=0.0, rate_error=rate_error)
-        )
-        channels.append(clicks[1])
-    return Tags(np.concatenate(times), np.concatenate(channels))
 
 
 def _failed(error: LinkError) -> None:
