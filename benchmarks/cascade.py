@@ -48,7 +48,7 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
     sizes = block_sizes(qber, MAX_FRAME_BITS)
     plan = cascade_plan(bytes(SEED_BYTES), count, MAX_FRAME_BITS, sizes)
     mended = noisy.copy()
-    rounds = _reconcile(plan, truth, mended)
+    rounds = reconcile(plan, truth, mended)
     rate = truth.differing(noisy) / count
     leaked = sum(questions.size for questions, _ in rounds)
     efficiency = leaked / count / -(rate * log2(rate) + (1 - rate) * log2(1 - rate))
@@ -94,7 +94,7 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
 
     def both() -> None:
         noisy.copy(mended.words)
-        _reconcile(plan, truth, mended)
+        reconcile(plan, truth, mended)
 
     def both_unknowing() -> None:
         noisy.copy(mended.words)
@@ -132,7 +132,7 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
     )
 
 
-def _reconcile(plan: Plan, truth: BitString, noisy: BitString) -> list[Round]:
+def reconcile(plan: Plan, truth: BitString, noisy: BitString) -> list[Round]:
     """Corrects noisy in place; returns what was said."""
     corrector, reference = Corrector(plan, noisy), Reference(plan, truth)
     rounds: list[Round] = []
