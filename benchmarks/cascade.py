@@ -27,7 +27,7 @@ from qkd_native.cascade import (
     opening_questions,
 )
 
-FRAMES = 64
+FRAMES = 200
 YANETAL = {0.01: 14.3e6, 0.02: 11.7e6, 0.03: 10.2e6, 0.05: 7.3e6}
 """cascade-cpp, Yan et al., 10^5 bits, native build, both sides on one core: bits/s."""
 
@@ -48,7 +48,7 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
     sizes = block_sizes(qber, MAX_FRAME_BITS)
     plan = cascade_plan(bytes(SEED_BYTES), count, MAX_FRAME_BITS, sizes)
     mended = noisy.copy()
-    rounds = _reconcile(plan, truth, mended)
+    rounds = reconcile(plan, truth, mended)
     rate = truth.differing(noisy) / count
     leaked = sum(questions.size for questions, _ in rounds)
     efficiency = leaked / count / -(rate * log2(rate) + (1 - rate) * log2(1 - rate))
@@ -94,19 +94,22 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
 
     def both() -> None:
         noisy.copy(mended.words)
-        _reconcile(plan, truth, mended)
+        reconcile(plan, truth, mended)
 
     def both_unknowing() -> None:
         noisy.copy(mended.words)
         _reconcile_unknowing(truth, mended, qber / 4)
 
     peer = Peer("cascade-cpp", quoted=quoted)
-    limit = count / leaked * harness.random_reads_per_s(8 * plan.state_words)
+    reads_per_s = harness.random_reads_per_s(8 * plan.state_words)
+    limit = count / leaked * reads_per_s
     note = "its questions, each a byte read at random from as much memory"
     yield Case("cascade, corrector", workload, correct, (), "bit", count, limit, note)
     yield Case("cascade, reference", workload, answer, (), "bit", count, limit, note)
-    yield Case("encode questions", messages, encode_all, (), "question", leaked)
-    yield Case("decode questions", messages, decode_all, (), "question", leaked)
+    bytes_each = rounds[0][0].itemsize + sum(map(len, coded)) / leaked
+    coding = harness.copies_per_s(leaked, bytes_each), "as bytes copied"
+    yield Case("encode questions", messages, encode_all, (), "question", leaked, *coding)
+    yield Case("decode questions", messages, decode_all, (), "question", leaked, *coding)
     yield Case(
         "cascade, both",
         workload,
@@ -117,10 +120,19 @@ def _cases_at(qber: float, quoted: float) -> Iterator[Case]:
         limit / 2,
         note,
     )
-    yield Case("cascade, both, QBER unknown", unknown, both_unknowing, (), "bit", count)
+    yield Case(
+        "cascade, both, QBER unknown",
+        unknown,
+        both_unknowing,
+        (),
+        "bit",
+        count,
+        count / unknowing[0][0] * reads_per_s / 2,
+        note,
+    )
 
 
-def _reconcile(plan: Plan, truth: BitString, noisy: BitString) -> list[Round]:
+def reconcile(plan: Plan, truth: BitString, noisy: BitString) -> list[Round]:
     """Corrects noisy in place; returns what was said."""
     corrector, reference = Corrector(plan, noisy), Reference(plan, truth)
     rounds: list[Round] = []

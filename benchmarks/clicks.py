@@ -59,7 +59,7 @@ def _case(workload: str, times: np.ndarray, channels: np.ndarray, swath_ps: int)
 
     peers = (Peer("NumPy sort", numpy),)
     # Times and channels, or codes, once in and once out.
-    limit = harness.copy_bytes_per_s(9 * _COUNT) / 18
+    limit = harness.copies_per_s(_COUNT, 9 + 9)
     return Case(
         "clicks to events", workload, ours, peers, "click", len(times), limit, "as bytes copied"
     )

@@ -1,4 +1,4 @@
-"""Confirming a reconciled string: the hash of the whole, and a check of each frame for repair.
+"""Confirming a reconciled string: the hash of the whole, a check of each frame, and the repair.
 
 The string counts by its packed bytes; one row goes by way of the stages.
 """
@@ -6,10 +6,16 @@ The string counts by its packed bytes; one row goes by way of the stages.
 from collections.abc import Iterator
 
 import numpy as np
+from benchmarks.cascade import reconcile
 from benchmarks.harness import Case, read_bytes_per_s
 
 from qkd_controller.distillation.confirmation import confirmation_tag, frame_checks
-from qkd_controller.distillation.reconciliation import Frames
+from qkd_controller.distillation.reconciliation import (
+    SEED_BYTES,
+    Frames,
+    cascade_plan,
+    repair_sizes,
+)
 from qkd_native.bits import BitString
 from qkd_native.mac import frame_hashes, poly_hash
 from qkd_native.tier import forced, supported
@@ -55,4 +61,31 @@ def cases() -> Iterator[Case]:
         packed.nbytes,
         read_bytes_per_s(1 << 20) / 2,
         "read from cache, twice",
+    )
+    yield _repair(string, frames)
+
+
+def _repair(string: BitString, frames: Frames) -> Case:
+    """Cascade over the one frame that fails, by two errors that share its blocks so far."""
+    wrong, failing = string.copy(), (frames.count // 2,)
+    frames.part(wrong, failing[0]).words[:1] ^= np.uint64(3)
+    sizes = repair_sizes(frames.frame_bits)
+
+    def repair() -> int:
+        plan = cascade_plan(bytes(SEED_BYTES), frames.frame_bits, frames.frame_bits, sizes)
+        part = frames.gather(wrong, failing)
+        rounds = reconcile(plan, frames.gather(string, failing), part)
+        frames.scatter(mended, failing, part)
+        return len(rounds)
+
+    mended = wrong.copy()
+    rounds = repair()
+    assert not string.differing(mended)
+    return Case(
+        "repair, both ends",
+        f"{string.size} bits, 1 of {frames.count} frames with 2 errors: {rounds} rounds",
+        repair,
+        (),
+        "B",
+        string.packed.nbytes,
     )

@@ -15,11 +15,8 @@ _STREAM = 1 << 24
 
 
 def cases() -> Iterator[Case]:
-    copy = harness.copy_bytes_per_s()
-    in_cache = harness.copy_bytes_per_s(13 * _BLOCK // 2)
     for count, place in ((_BLOCK, "cache-resident"), (_STREAM, "streaming")):
         words = t2_words(count)
-        limit = (in_cache if count == _BLOCK else copy) / (4 + 9)
         yield Case(
             "decode T2",
             f"{count} HydraHarp records at 2 MHz, {place}, into given arrays",
@@ -27,7 +24,7 @@ def cases() -> Iterator[Case]:
             (_ptufile(words), Peer("NumPy", lambda words=words: numpy_t2(words))),
             "record",
             count,
-            limit,
+            harness.copies_per_s(count, 4 + 9),
             "as bytes copied",
         )
     words = tdc1_words(_BLOCK)
@@ -38,40 +35,41 @@ def cases() -> Iterator[Case]:
         (Peer("NumPy", lambda: numpy_tdc1(words)),),
         "record",
         _BLOCK,
-        in_cache / (4 + 9),
+        harness.copies_per_s(_BLOCK, 4 + 9),
         "as bytes copied",
     )
-    events = a1_events(_STREAM // 8).tobytes()
+    count = _STREAM // 8
+    events = a1_events(count).tobytes()
     yield Case(
         "decode a1",
-        f"{_STREAM // 8} events, into new arrays",
+        f"{count} events, into new arrays",
         lambda: decode_a1(events),
         (Peer("NumPy", lambda: numpy_a1(events)),),
         "record",
-        _STREAM // 8,
-        copy / (8 + 9),
+        count,
+        harness.copies_per_s(count, 8 + 9),
         "as bytes copied",
     )
-    records = qutag_records(_STREAM // 8)
+    records = qutag_records(count)
     yield Case(
         "decode quTAG",
-        f"{_STREAM // 8} records, into new arrays",
+        f"{count} records, into new arrays",
         lambda: decode_qutag(records, header="absent"),
         (Peer("NumPy", lambda: numpy_qutag(records)),),
         "record",
-        _STREAM // 8,
-        copy / (10 + 9),
+        count,
+        harness.copies_per_s(count, 10 + 9),
         "as bytes copied",
     )
-    ps = times_ps(_STREAM // 8).tobytes()
+    ps = times_ps(count).tobytes()
     yield Case(
         "decode uint64 ps",
-        f"{_STREAM // 8} words, into new arrays",
+        f"{count} words, into new arrays",
         lambda: decode_idq(ps, channel=1),
         (Peer("NumPy", lambda: numpy_uint64(ps)),),
         "record",
-        _STREAM // 8,
-        copy / (8 + 9),
+        count,
+        harness.copies_per_s(count, 8 + 9),
         "as bytes copied",
     )
 

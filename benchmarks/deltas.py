@@ -25,7 +25,7 @@ def cases() -> Iterator[Case]:
         f"({bytes_each / entropy:.3f} of the entropy)"
     )
     compress, decompress = _zstd(ticks)
-    limit = harness.copy_bytes_per_s(4 * _COUNT) / (8 + bytes_each)
+    limit = harness.copies_per_s(_COUNT, 8 + bytes_each)
     yield Case(
         "encode deltas",
         workload,

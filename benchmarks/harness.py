@@ -147,16 +147,24 @@ def machine() -> str:
 
 
 @cache
-def copy_bytes_per_s(size: int = 1 << 26) -> float:
-    """Bytes read plus bytes written a second by a copy of ``size`` bytes: the memory's limit."""
+def copy_bytes_per_s(size: int) -> float:
+    """Bytes read plus bytes written a second by a copy of ``size`` bytes."""
     source = np.ones(size // 8, np.int64)
     target = np.empty_like(source)
     np.copyto(target, source)
     return 2 * size / statistics.median(seconds(lambda: np.copyto(target, source)) for _ in "12345")
 
 
+def copies_per_s(count: int, bytes_each: float) -> float:
+    """Items a second, by a copy as long as what ``count`` items read and write together.
+
+    A copy of another length would lie in another cache: its figure would be no limit.
+    """
+    return copy_bytes_per_s(round(count * bytes_each / 2)) / bytes_each
+
+
 @cache
-def read_bytes_per_s(size: int = 1 << 26) -> float:
+def read_bytes_per_s(size: int) -> float:
     """Bytes a second that a sum over ``size`` bytes reads."""
     source = np.ones(size // 8, np.int64)
     return size / statistics.median(seconds(source.sum) for _ in "12345")
@@ -168,6 +176,16 @@ def write_bytes_per_s(size: int = 1 << 26) -> float:
     target = np.empty(size // 8, np.int64)
     target.fill(0)
     return size / statistics.median(seconds(lambda: target.fill(1)) for _ in "12345")
+
+
+@cache
+def flops_per_s() -> float:
+    """Additions and multiplications of float32 a second in NumPy's product of matrices in cache."""
+    side = 512
+    left, right = np.ones((side, side), np.float32), np.ones((side, side), np.float32)
+    product = np.empty_like(left)
+    times = [seconds(lambda: np.matmul(left, right, out=product)) for _ in "12345"]
+    return 2 * side**3 / statistics.median(times)
 
 
 @cache

@@ -3,10 +3,14 @@
 The workload names f, counted over all parities told, the round trips of a frame, mean and most,
 and the frames left undecoded. ldpc (PyPI) decodes one frame of 2^16 bits of the same code, from
 the same parities, as ours does beside it; LDPC4QKD decodes its own codes, at the error rate stated.
+
+A decoder's limit is what it reads and writes: each iteration, of each edge a message and the
+posterior of its bit, as if all lay in the second-level cache.
 """
 
 from collections.abc import Iterator
 from math import log2
+from unittest import mock
 
 import numpy as np
 from benchmarks import harness
@@ -20,7 +24,7 @@ from qkd_controller.distillation.syndrome import (
     syndrome_plan,
 )
 from qkd_native.bits import BitString
-from qkd_native.ldpc import MAX_FRAME_BITS, Decoder
+from qkd_native.ldpc import MAX_FRAME_BITS, Code, Decoder
 
 BITS = 24 * MAX_FRAME_BITS
 SMALL_BITS = 1 << 16
@@ -34,6 +38,11 @@ LDPC4QKD = {
     0.10: ("8.8 %, 16 kbit, f 1.16", 0.31e6),
 }
 """QBER, frame and f, and bits a second of CPU time; AMD EPYC Zen 4, native build."""
+
+EDGE_BYTES = 2 * (1 + 2)
+"""A message of one byte and a posterior of two, read and written."""
+CACHED_BYTES = 1 << 18
+"""Copied within the second-level cache, but not within the first."""
 
 Round = tuple[ParityRequest, bytes]
 
@@ -50,14 +59,26 @@ def _whole(qber: float, peer: Peer) -> Iterator[Case]:
     plan = syndrome_plan(BITS, qber)
     rounds: list[Round] = []
     corrector, reference = SyndromeCorrector(plan, noisy.copy()), SyndromeReference(plan, truth)
-    while (request := corrector.ask()) is not None:
-        rounds.append((request, reference.answer(request)))
-        corrector.absorb(*rounds[-1])
+    iterations: list[int] = []
+    decode = Decoder.decode
+
+    def watched(
+        decoder: Decoder, bits: BitString, parities: BitString, error_rate: float, most: int
+    ) -> int:
+        done = decode(decoder, bits, parities, error_rate, most)
+        iterations.append(most if done < 0 else done)
+        return done
+
+    with mock.patch.object(Decoder, "decode", watched):
+        while (request := corrector.ask()) is not None:
+            rounds.append((request, reference.answer(request)))
+            corrector.absorb(*rounds[-1])
     mean = sum(len(request.frames) for request, _ in rounds) / plan.frames
     workload = (
         f"{plan.frames} frames of {plan.frame_bits} bits, QBER {qber:.0%}: "
         f"f {corrector.leaked_bits / _limit(truth, noisy):.3f}, round trips {mean:.2f} mean, "
-        f"{len(rounds)} most, {len(corrector.failing)} frames failed"
+        f"{len(rounds)} most, {sum(iterations) / plan.frames:.1f} iterations mean, "
+        f"{len(corrector.failing)} frames failed"
     )
 
     def correct() -> None:
@@ -71,8 +92,27 @@ def _whole(qber: float, peer: Peer) -> Iterator[Case]:
         for request, _ in rounds:
             again.answer(request)
 
-    yield Case("LDPC, corrector", workload, correct, (peer,), "bit", BITS)
-    yield Case("LDPC, reference", workload, answer, (), "bit", BITS)
+    yield Case(
+        "LDPC, corrector",
+        workload,
+        correct,
+        (peer,),
+        "bit",
+        BITS,
+        BITS * _iterations_per_s(plan.code) / sum(iterations),
+        "its messages and posteriors, copied in cache",
+    )
+    frame_bytes = plan.frame_bits // 8
+    yield Case(
+        "LDPC, reference",
+        workload,
+        answer,
+        (),
+        "bit",
+        BITS,
+        plan.frame_bits * 8 * harness.read_bytes_per_s(frame_bytes) / _edges(plan.code),
+        "a bit read from cache for each edge",
+    )
 
 
 def _small(qber: float) -> Case:
@@ -87,9 +127,27 @@ def _small(qber: float) -> Case:
     def ours() -> int:
         return decoder.decode(noisy.copy(), parities, qber, SMALL_ITERATIONS)
 
-    workload = f"1 frame of 2^16 bits, QBER {qber:.0%}, f {efficiency:.3f}: {ours()} iterations"
-    peer = _belief_propagation(plan, truth, noisy, qber)
-    return Case("LDPC, one syndrome", workload, ours, (peer,), "bit", SMALL_BITS)
+    iterations = ours()
+    return Case(
+        "LDPC, one syndrome",
+        f"1 frame of 2^16 bits, QBER {qber:.0%}, f {efficiency:.3f}: {iterations} iterations",
+        ours,
+        (_belief_propagation(plan, truth, noisy, qber),),
+        "bit",
+        SMALL_BITS,
+        SMALL_BITS * _iterations_per_s(code) / iterations,
+        "its messages and posteriors, copied in cache",
+    )
+
+
+def _edges(code: Code) -> int:
+    """Of all checks of a frame, however many of them are split."""
+    return len(code.checks(code.rows)[0])
+
+
+def _iterations_per_s(code: Code) -> float:
+    """Of a frame, by a copy of as many bytes."""
+    return harness.copy_bytes_per_s(CACHED_BYTES) / (EDGE_BYTES * _edges(code))
 
 
 def _belief_propagation(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from benchmarks import harness
 from benchmarks.harness import Case, Peer
 
 from qkd_native.merge import TagMerger
@@ -39,4 +40,16 @@ def _case(workload: str, count: int) -> Case:
         return times[order], np.repeat(np.arange(1, 5, dtype=np.uint8), count)[order]
 
     assert ours() == 4 * count
-    return Case("merge channels", workload, ours, (Peer("NumPy sort", numpy),), "tag", 4 * count)
+    size = 4 * 8 * count
+    copied_s = 2 * size / harness.copy_bytes_per_s(size)
+    read_s = size / harness.read_bytes_per_s(size)
+    return Case(
+        "merge channels",
+        workload,
+        ours,
+        (Peer("NumPy sort", numpy),),
+        "tag",
+        4 * count,
+        4 * count / (copied_s + read_s),
+        "words copied, and read again",
+    )

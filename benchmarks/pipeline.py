@@ -13,10 +13,9 @@ from pathlib import Path
 
 from benchmarks import harness, pipeline_tags
 from benchmarks.pipeline_key_node import Job as KeyJob
-from benchmarks.pipeline_meter import BENCHMARK, NATIVE, TLS
 from benchmarks.pipeline_node import Job, Outcome
 from benchmarks.pipeline_pair import NODES, Post, run_pair
-from benchmarks.pipeline_table import cells, spent_in
+from benchmarks.pipeline_table import cells, of_node, share_rows
 
 from qkd_controller.config.link import BlockPlan, LinkFile, Roles
 from qkd_controller.node.distilling import window_blocks
@@ -54,7 +53,7 @@ def main() -> None:
     parser.add_argument("--from", dest="begin", choices=("codes", "tags"), default="codes")
     parser.add_argument("--to", choices=("codes", "key"), default="codes", help="with tags")
     parser.add_argument("--pair-rate-hz", type=float, default=2e7, help="of the source, with tags")
-    parser.add_argument("--seconds", type=int, default=8, help="of recorded tags")
+    parser.add_argument("--seconds", type=int, default=24, help="of recorded tags")
     parser.add_argument("--qber", type=float, default=0.02)
     parser.add_argument("--pairs", type=int, default=1 << 23, help="of a block")
     parser.add_argument("--z-share", type=float, default=0.9, help="of the bases at both ends")
@@ -150,18 +149,10 @@ def report(run: Run) -> str:
         costs = [1e3 * run.outcomes[n].cpu_s.get(key, 0.0) / run.secret_mbit(n) for n in NODES]
         if max(costs) >= 0.005:
             lines.append(f"| {key.replace('/', ', ')} | " + cells(costs, "{:.2f}"))
-    totals = {
-        name: sum(run.outcomes[name].cpu_s.values()) - spent_in(run.outcomes[name].cpu_s, BENCHMARK)
-        for name in NODES
-    }
+    totals = {name: of_node(run.outcomes[name].cpu_s) for name in NODES}
     whole = [1e3 * totals[name] / run.secret_mbit(name) for name in NODES]
     lines.append("| all of the node | " + cells(whole, "{:.2f}"))
-    shares = {
-        category: [spent_in(run.outcomes[name].cpu_s, category) / totals[name] for name in NODES]
-        for category in (NATIVE, TLS)
-    }
-    shares["neither"] = [1 - native - tls for native, tls in zip(*shares.values(), strict=True)]
-    lines += [f"| share in {title} | " + cells(part, "{:.1%}") for title, part in shares.items()]
+    lines += share_rows([run.outcomes[name].cpu_s for name in NODES])
     kernel = [run.outcomes[n].kernel_s / totals[n] for n in NODES]
     lines.append("| of all, in the system's kernel | " + cells(kernel, "{:.1%}"))
     busy = [sum(run.outcomes[n].cpu_s.values()) / run.span_s for n in NODES]

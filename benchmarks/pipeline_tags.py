@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks.pipeline_meter import NATIVE, TLS
+from benchmarks.pipeline_meter import TLS
 from benchmarks.pipeline_pair import NODES, Post, run_pair
-from benchmarks.pipeline_table import cells, spent_in
+from benchmarks.pipeline_table import cells, of_node, share_rows, spent_in
 from benchmarks.pipeline_tags_node import Job, Outcome, Recording
 
 from qkd_controller.config.link import BlockPlan, LinkFile, Roles, Timing
@@ -48,13 +48,10 @@ def report(outcomes: dict[str, Outcome]) -> str:
         costs = [1e3 * outcomes[n].cpu_s.get(key, 0.0) / megatags[n] for n in NODES]
         if max(costs) >= 0.05:
             lines.append(f"| {key.replace('/', ', ')} | " + cells(costs, "{:.1f}"))
-    totals = {name: sum(outcomes[name].cpu_s.values()) for name in NODES}
-    whole = [1e3 * totals[n] / megatags[n] for n in NODES]
-    lines.append("| all | " + cells(whole, "{:.1f}"))
-    for category in (NATIVE, TLS):
-        share = [spent_in(outcomes[n].cpu_s, category) / totals[n] for n in NODES]
-        lines.append(f"| share in {category} | " + cells(share, "{:.1%}"))
-    busy = [totals[n] / outcomes[n].span_s for n in NODES]
+    whole = [1e3 * of_node(outcomes[n].cpu_s) / megatags[n] for n in NODES]
+    lines.append("| all of the node | " + cells(whole, "{:.1f}"))
+    lines += share_rows([outcomes[n].cpu_s for n in NODES])
+    busy = [sum(outcomes[n].cpu_s.values()) / outcomes[n].span_s for n in NODES]
     lines.append("| core busy | " + cells(busy, "{:.0%}"))
     faults = [outcomes[n].page_faults / megatags[n] for n in NODES]
     lines.append("| page faults a million tags | " + cells(faults, "{:.0f}"))
