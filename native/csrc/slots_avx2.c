@@ -5,8 +5,7 @@
 
 #include "slots_impl.h"
 
-#define TARGET __attribute__((target("avx2,bmi2,popcnt")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 
 enum { LANES = 4 };
 
@@ -37,10 +36,10 @@ INLINE __m256i multiply(__m256i a, __m256i b, __m256i b_high) {
   return _mm256_add_epi64(_mm256_mul_epu32(a, b), _mm256_slli_epi64(cross, 32));
 }
 
-TARGET qkd_slot_sums qkd_slots_avx2(const qkd_slot_ruler *restrict ruler,
-                                    const int64_t *restrict times,
-                                    const uint8_t *restrict channels, size_t count,
-                                    int64_t *restrict slots, uint8_t *restrict slot_channels) {
+qkd_slot_sums qkd_slots_avx2(const qkd_slot_ruler *restrict ruler,
+                             const int64_t *restrict times,
+                             const uint8_t *restrict channels, size_t count,
+                             int64_t *restrict slots, uint8_t *restrict slot_channels) {
   const __m256i centre = _mm256_set1_epi64x(ruler->centre_ps);
   const __m256i first = _mm256_set1_epi64x(ruler->slot);
   const __m256i period = _mm256_set1_epi64x(ruler->period);
