@@ -11,6 +11,7 @@
 
 #include "mac.h"
 #include "mac_impl.h"
+#include "wipe.h"
 
 typedef struct {
   uint64_t lo, hi;
@@ -86,6 +87,7 @@ void qkd_poly_finish(uint8_t digest[16], const uint8_t state[16], const uint8_t 
   memcpy(digest, state, 16);
   qkd_poly_absorb(digest, key, tail, blocks, tier);
   qkd_poly_absorb(digest, key, last, rest > 0 ? 2 : 1, tier);
+  qkd_wipe(last, sizeof last);
 }
 
 static uint64_t word_at(const uint8_t *bytes) {
@@ -135,6 +137,5 @@ void qkd_poly_frames(uint8_t *digests, const uint8_t key[16], const uint8_t *pac
     realign(piece, packed + at / 8, (unsigned)(at % 8), bits - done);
     qkd_poly_finish(digests, state, key, piece, (bits - done + 7) / 8, (bits + 7) / 8, tier);
   }
-  memset(piece, 0, sizeof piece);
-  __asm__ volatile("" : : "r"(piece) : "memory"); /* so that no bit stays on the stack */
+  qkd_wipe(piece, sizeof piece);
 }
