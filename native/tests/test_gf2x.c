@@ -6,24 +6,18 @@
 
 #include "gf2x.h"
 #include "gf2x_impl.h"
+#include "test.h"
 #include "tier.h"
 
 enum { MOST = 1300, MOST_SCRATCH = 1 << 18 };
 
-static uint64_t random_state = 1;
-
-static uint64_t next_random(void) {
-  random_state ^= random_state << 13;
-  random_state ^= random_state >> 7;
-  random_state ^= random_state << 17;
-  return random_state;
-}
+static uint64_t seed = 1;
 
 static uint64_t a[MOST], b[MOST], expected[2 * MOST], window[2 * MOST + 1];
 static uint64_t scratch[MOST_SCRATCH];
 
 static void fill(uint64_t *words, size_t count, int hostile) {
-  for (size_t i = 0; i < count; i++) words[i] = hostile ? UINT64_MAX : next_random();
+  for (size_t i = 0; i < count; i++) words[i] = hostile ? UINT64_MAX : splitmix64(&seed);
 }
 
 static void oracle(uint64_t *product, const uint64_t *a, size_t a_words, const uint64_t *b,

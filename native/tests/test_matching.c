@@ -1,16 +1,11 @@
 /* The pairing rule by hand. */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "matching.h"
+#include "test.h"
 #include "tier.h"
-
-static int check(int condition, const char *what) {
-  if (!condition) fprintf(stderr, "failed: %s\n", what);
-  return condition ? 0 : 1;
-}
 
 static int by_hand(int tier) {
   int failures = 0;
@@ -53,8 +48,7 @@ static void fill(int64_t *times, uint64_t seed, uint32_t widest) {
   int64_t now = 0;
   for (size_t i = 0; i < TIMES; i++) {
     if (i % 300 == 0) now += gap;
-    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    const uint32_t draw = (uint32_t)(seed >> 33);
+    const uint32_t draw = (uint32_t)splitmix64(&seed);
     now += draw % (i / 64 % 9 == 3 ? 3 : widest);
     times[i] = now;
   }
