@@ -90,12 +90,6 @@ void qkd_poly_finish(uint8_t digest[16], const uint8_t state[16], const uint8_t 
   qkd_wipe(last, sizeof last);
 }
 
-static uint64_t word_at(const uint8_t *bytes) {
-  uint64_t word;
-  memcpy(&word, bytes, sizeof word);
-  return word;
-}
-
 /* Copies bit_count bits from bit first of packed on, zero-padded to whole bytes; reads no byte that
  * holds none of them. first is below 8. */
 static void realign(uint8_t *out, const uint8_t *packed, unsigned first, size_t bit_count) {
@@ -105,7 +99,9 @@ static void realign(uint8_t *out, const uint8_t *packed, unsigned first, size_t 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   for (; i + 8 <= bytes && i + 8 <= last; i += 8) {
     const uint64_t high = (uint64_t)packed[i + 8] << 1 << (63 - first);
-    const uint64_t word = word_at(packed + i) >> first | high;
+    uint64_t word;
+    memcpy(&word, packed + i, sizeof word);
+    word = word >> first | high;
     memcpy(out + i, &word, sizeof word);
   }
 #endif
