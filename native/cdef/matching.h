@@ -22,9 +22,3 @@ size_t qkd_match_slice(int tier, const int64_t *a, const uint8_t *codes, size_t 
                        int64_t rate_q64, int64_t window_ps, int64_t low_ps, int64_t high_ps,
                        int64_t first_b, int64_t least_b, int64_t *indices, uint8_t *kept,
                        uint32_t *residuals);
-
-/* All pairs with low <= b[j] - a[i] < high, on one clock, ordered by i then j, at most capacity of
- * them. Returns how many were written. */
-size_t qkd_pair_differences(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
-                            int64_t low_ps, int64_t high_ps, int64_t *ia, int64_t *differences,
-                            size_t capacity);

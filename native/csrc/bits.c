@@ -1,7 +1,6 @@
 /* Strings of bits, 64 a word. Addresses and branches follow the public indices alone. */
-#include <string.h>
-
 #include "bits_impl.h"
+#include "wipe.h"
 
 static size_t differ_portable(const uint64_t *a, const uint64_t *b, size_t words) {
   size_t count = 0;
@@ -48,6 +47,5 @@ int qkd_bits_keep(int tier, uint64_t *bits, size_t count, const int64_t *listed,
 }
 
 void qkd_bits_wipe(uint64_t *words, size_t count) {
-  memset(words, 0, count * sizeof *words);
-  __asm__ volatile("" : : "r"(words) : "memory");
+  qkd_wipe(words, count * sizeof *words);
 }

@@ -5,16 +5,15 @@
 
 #include "bits_impl.h"
 
-#define TARGET __attribute__((target("avx2,bmi2,popcnt")))
 
-TARGET size_t qkd_bits_differ_avx2(const uint64_t *a, const uint64_t *b, size_t words) {
+size_t qkd_bits_differ_avx2(const uint64_t *a, const uint64_t *b, size_t words) {
   size_t count = 0;
   for (size_t i = 0; i < words; i++) count += (size_t)_mm_popcnt_u64(a[i] ^ b[i]);
   return count;
 }
 
-TARGET void qkd_bits_keep_avx2(uint64_t *bits, size_t count, const int64_t *listed,
-                               size_t listed_count, int listed_kept) {
+void qkd_bits_keep_avx2(uint64_t *bits, size_t count, const int64_t *listed,
+                        size_t listed_count, int listed_kept) {
   const size_t words = qkd_bits_words(count);
   qkd_bits_writer kept = {bits, 0, 0};
   for (size_t word = 0, next = 0; word < words; word++) {

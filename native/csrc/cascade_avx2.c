@@ -1,5 +1,4 @@
 #if defined(__x86_64__)
-#pragma GCC target("avx2,bmi,bmi2,popcnt")
 #include <immintrin.h>
 #include <string.h>
 

@@ -1,5 +1,4 @@
 #if defined(__x86_64__)
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,bmi2,popcnt,prefer-vector-width=512")
 #include <immintrin.h>
 #include <string.h>
 

@@ -7,8 +7,7 @@
 
 #include "clicks_impl.h"
 
-#define TARGET __attribute__((target("avx2,popcnt")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 
 enum { LANES = 4, ALL = 15 };
 
@@ -25,11 +24,11 @@ INLINE __m256i predecessors(__m256i x, __m256i before) {
   return _mm256_alignr_epi8(x, _mm256_permute2x128_si256(before, x, 0x21), 8);
 }
 
-TARGET size_t qkd_clicks_order_avx2(qkd_click_order *restrict order, const int64_t *restrict times,
-                                    const uint8_t *restrict channels, size_t at, size_t count,
-                                    const int64_t delays_ps[restrict 256],
-                                    const uint8_t codes[restrict 256],
-                                    int64_t *restrict held_times, uint8_t *restrict held_codes) {
+size_t qkd_clicks_order_avx2(qkd_click_order *restrict order, const int64_t *restrict times,
+                             const uint8_t *restrict channels, size_t at, size_t count,
+                             const int64_t delays_ps[restrict 256],
+                             const uint8_t codes[restrict 256],
+                             int64_t *restrict held_times, uint8_t *restrict held_codes) {
   if (!appends(order, held_times)) return at;
   const __m128i code_table = _mm_loadu_si128((const __m128i *)codes);
   const __m256i limit = _mm256_set1_epi64x(time_limit_ps);
@@ -60,9 +59,9 @@ TARGET size_t qkd_clicks_order_avx2(qkd_click_order *restrict order, const int64
   return at;
 }
 
-TARGET size_t qkd_clicks_count_avx2(const uint8_t *restrict channels, size_t count,
-                                    const uint8_t codes[restrict 256],
-                                    uint64_t per_channel[restrict 256]) {
+size_t qkd_clicks_count_avx2(const uint8_t *restrict channels, size_t count,
+                             const uint8_t codes[restrict 256],
+                             uint64_t per_channel[restrict 256]) {
   size_t mapped = 0;
   for (size_t channel = 0; channel < LOOKED_UP; channel++) {
     if (codes[channel] >= MAPPED_CODES) continue;
@@ -78,10 +77,10 @@ TARGET size_t qkd_clicks_count_avx2(const uint8_t *restrict channels, size_t cou
   return mapped;
 }
 
-TARGET size_t qkd_clicks_resolve_avx2(qkd_click_resolver *restrict resolver,
-                                      const int64_t *restrict times, const uint8_t *restrict codes,
-                                      size_t at, size_t count, int64_t *restrict event_times,
-                                      uint8_t *restrict event_codes, size_t *restrict written) {
+size_t qkd_clicks_resolve_avx2(qkd_click_resolver *restrict resolver,
+                               const int64_t *restrict times, const uint8_t *restrict codes,
+                               size_t at, size_t count, int64_t *restrict event_times,
+                               uint8_t *restrict event_codes, size_t *restrict written) {
   if (!resolver->started) return at;
   const __m256i window = _mm256_set1_epi64x(resolver->window_ps);
   const __m256i dead_time = _mm256_set1_epi64x(resolver->dead_time_ps);

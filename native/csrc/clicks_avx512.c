@@ -6,17 +6,16 @@
 
 #include "clicks_impl.h"
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt")))
 
 enum { LANES = 8 };
 
-TARGET size_t qkd_clicks_order_avx512(qkd_click_order *restrict order,
-                                      const int64_t *restrict times,
-                                      const uint8_t *restrict channels, size_t at, size_t count,
-                                      const int64_t delays_ps[restrict 256],
-                                      const uint8_t codes[restrict 256],
-                                      int64_t *restrict held_times,
-                                      uint8_t *restrict held_codes) {
+size_t qkd_clicks_order_avx512(qkd_click_order *restrict order,
+                               const int64_t *restrict times,
+                               const uint8_t *restrict channels, size_t at, size_t count,
+                               const int64_t delays_ps[restrict 256],
+                               const uint8_t codes[restrict 256],
+                               int64_t *restrict held_times,
+                               uint8_t *restrict held_codes) {
   if (!appends(order, held_times)) return at;
   const __m512i low_delays = _mm512_loadu_si512(delays_ps);
   const __m512i high_delays = _mm512_loadu_si512(delays_ps + LANES);
@@ -48,9 +47,9 @@ TARGET size_t qkd_clicks_order_avx512(qkd_click_order *restrict order,
   return at;
 }
 
-TARGET size_t qkd_clicks_count_avx512(const uint8_t *restrict channels, size_t count,
-                                      const uint8_t codes[restrict 256],
-                                      uint64_t per_channel[restrict 256]) {
+size_t qkd_clicks_count_avx512(const uint8_t *restrict channels, size_t count,
+                               const uint8_t codes[restrict 256],
+                               uint64_t per_channel[restrict 256]) {
   size_t mapped = 0;
   for (size_t channel = 0; channel < LOOKED_UP; channel++) {
     if (codes[channel] >= MAPPED_CODES) continue;
@@ -66,11 +65,11 @@ TARGET size_t qkd_clicks_count_avx512(const uint8_t *restrict channels, size_t c
   return mapped;
 }
 
-TARGET size_t qkd_clicks_resolve_avx512(qkd_click_resolver *restrict resolver,
-                                        const int64_t *restrict times,
-                                        const uint8_t *restrict codes, size_t at, size_t count,
-                                        int64_t *restrict event_times,
-                                        uint8_t *restrict event_codes, size_t *restrict written) {
+size_t qkd_clicks_resolve_avx512(qkd_click_resolver *restrict resolver,
+                                 const int64_t *restrict times,
+                                 const uint8_t *restrict codes, size_t at, size_t count,
+                                 int64_t *restrict event_times,
+                                 uint8_t *restrict event_codes, size_t *restrict written) {
   if (!resolver->started) return at;
   const __m512i window = _mm512_set1_epi64(resolver->window_ps);
   const __m512i dead_time = _mm512_set1_epi64(resolver->dead_time_ps);

@@ -8,8 +8,7 @@
 
 #include "clicks_impl.h"
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 
 enum {
   LANES = 8,
@@ -91,13 +90,13 @@ INLINE void sort_rows(int64_t *keys, size_t count) {
     for (size_t i = pass % 2 * LANES; i + 2 * LANES <= count; i += 2 * LANES) merge_rows(keys + i);
 }
 
-TARGET size_t qkd_clicks_mingle_avx512(qkd_click_order *restrict order,
-                                       const int64_t *restrict times,
-                                       const uint8_t *restrict channels, size_t at, size_t count,
-                                       const int64_t delays_ps[restrict 256],
-                                       const uint8_t codes[restrict 256],
-                                       int64_t *restrict held_times,
-                                       uint8_t *restrict held_codes) {
+size_t qkd_clicks_mingle_avx512(qkd_click_order *restrict order,
+                                const int64_t *restrict times,
+                                const uint8_t *restrict channels, size_t at, size_t count,
+                                const int64_t delays_ps[restrict 256],
+                                const uint8_t codes[restrict 256],
+                                int64_t *restrict held_times,
+                                uint8_t *restrict held_codes) {
   if (!appends(order, held_times)) return at;
   const __m512i low_delays = load(delays_ps), high_delays = load(delays_ps + LANES);
   const __m128i code_table = _mm_loadu_si128((const __m128i *)codes);

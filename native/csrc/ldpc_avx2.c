@@ -6,8 +6,7 @@
 
 #include "ldpc_impl.h"
 
-#define TARGET __attribute__((target("avx2")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 #define LAYER qkd_ldpc_layer_avx2
 
 typedef __m256i bytes;

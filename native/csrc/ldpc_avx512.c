@@ -6,8 +6,7 @@
 
 #include "ldpc_impl.h"
 
-#define TARGET __attribute__((target("avx512f,avx512bw")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 #define LAYER qkd_ldpc_layer_avx512
 
 typedef __m512i bytes;

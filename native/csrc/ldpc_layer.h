@@ -35,8 +35,8 @@ INLINE void mend_wrap(int16_t *column, size_t size, size_t shift) {
   }
 }
 
-TARGET void LAYER(const qkd_ldpc_code *code, uint32_t row, const uint8_t *signs,
-                  int16_t *posteriors, uint8_t *messages) {
+void LAYER(const qkd_ldpc_code *code, uint32_t row, const uint8_t *signs,
+           int16_t *posteriors, uint8_t *messages) {
   int16_t others[LDPC_MAX_ROW * LANES];
   static const uint8_t correction[16] = LDPC_CORRECTION;
   const size_t size = code->size;

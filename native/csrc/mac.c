@@ -11,6 +11,7 @@
 
 #include "mac.h"
 #include "mac_impl.h"
+#include "wipe.h"
 
 typedef struct {
   uint64_t lo, hi;
@@ -86,12 +87,7 @@ void qkd_poly_finish(uint8_t digest[16], const uint8_t state[16], const uint8_t 
   memcpy(digest, state, 16);
   qkd_poly_absorb(digest, key, tail, blocks, tier);
   qkd_poly_absorb(digest, key, last, rest > 0 ? 2 : 1, tier);
-}
-
-static uint64_t word_at(const uint8_t *bytes) {
-  uint64_t word;
-  memcpy(&word, bytes, sizeof word);
-  return word;
+  qkd_wipe(last, sizeof last);
 }
 
 /* Copies bit_count bits from bit first of packed on, zero-padded to whole bytes; reads no byte that
@@ -103,7 +99,9 @@ static void realign(uint8_t *out, const uint8_t *packed, unsigned first, size_t 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   for (; i + 8 <= bytes && i + 8 <= last; i += 8) {
     const uint64_t high = (uint64_t)packed[i + 8] << 1 << (63 - first);
-    const uint64_t word = word_at(packed + i) >> first | high;
+    uint64_t word;
+    memcpy(&word, packed + i, sizeof word);
+    word = word >> first | high;
     memcpy(out + i, &word, sizeof word);
   }
 #endif
@@ -135,6 +133,5 @@ void qkd_poly_frames(uint8_t *digests, const uint8_t key[16], const uint8_t *pac
     realign(piece, packed + at / 8, (unsigned)(at % 8), bits - done);
     qkd_poly_finish(digests, state, key, piece, (bits - done + 7) / 8, (bits + 7) / 8, tier);
   }
-  memset(piece, 0, sizeof piece);
-  __asm__ volatile("" : : "r"(piece) : "memory"); /* so that no bit stays on the stack */
+  qkd_wipe(piece, sizeof piece);
 }

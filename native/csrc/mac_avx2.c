@@ -5,9 +5,9 @@
  */
 #if defined(__x86_64__)
 #include <immintrin.h>
-#include <string.h>
 
 #include "mac_impl.h"
+#include "wipe.h"
 
 enum { STRIDE = 8, BLOCK_BYTES = 16 };
 
@@ -79,10 +79,8 @@ void qkd_poly_absorb_avx2(uint8_t state[16], const uint8_t key[16], const uint8_
       add_folded(&sum, _mm_xor_si128(s, load(blocks)), power[0], folded[0]);
       s = reduce_folded(sum);
     }
-    memset(power, 0, sizeof power);
-    memset(folded, 0, sizeof folded);
-    /* So that no key stays on the stack. */
-    __asm__ volatile("" : : "r"(power), "r"(folded) : "memory");
+    qkd_wipe(power, sizeof power);
+    qkd_wipe(folded, sizeof folded);
   }
   for (; block_count > 0; block_count--, blocks += BLOCK_BYTES) {
     s = multiply(_mm_xor_si128(s, load(blocks)), r);

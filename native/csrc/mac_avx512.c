@@ -4,9 +4,9 @@
  */
 #if defined(__x86_64__)
 #include <immintrin.h>
-#include <string.h>
 
 #include "mac_impl.h"
+#include "wipe.h"
 
 enum { LANES = 4, VECTORS = 8, STRIDE = LANES * VECTORS, SHORT = 8, BLOCK_BYTES = 16 };
 
@@ -94,8 +94,7 @@ void qkd_poly_absorb_avx512(uint8_t state[16], const uint8_t key[16], const uint
       add_product(&sum, _mm512_xor_si512(s, load(blocks)), power[VECTORS - 1]);
       s = collect(sum);
     }
-    memset(power, 0, sizeof power);
-    __asm__ volatile("" : : "r"(power) : "memory"); /* so that no key stays on the stack */
+    qkd_wipe(power, sizeof power);
   }
   for (; block_count > 0; block_count--, blocks += BLOCK_BYTES) {
     const __m512i block =

@@ -93,19 +93,3 @@ size_t qkd_match_slice(int tier, const int64_t *a, const uint8_t *codes, size_t 
   match(tier, &s, &out);
   return out.kept_pairs;
 }
-
-size_t qkd_pair_differences(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count,
-                            int64_t low_ps, int64_t high_ps, int64_t *ia, int64_t *differences,
-                            size_t capacity) {
-  size_t written = 0;
-  size_t begin = 0;
-  for (size_t i = 0; i < a_count; i++) {
-    while (begin < b_count && b[begin] - a[i] < low_ps) begin++;
-    for (size_t j = begin; j < b_count && b[j] - a[i] < high_ps; j++) {
-      if (written == capacity) return written;
-      ia[written] = (int64_t)i;
-      differences[written++] = b[j] - a[i];
-    }
-  }
-  return written;
-}

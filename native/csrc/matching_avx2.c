@@ -3,8 +3,8 @@
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
+#include "compress_avx2.h"
 #include "matching_impl.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -12,26 +12,6 @@
 enum { LANES = 4 };
 
 typedef __m256i numbers;
-
-/* The marked ones of four 64-bit lanes, moved to the front, as pairs of 32-bit lanes. */
-static const int32_t front_lanes[16][8] = {
-    {0},
-    {0, 1},
-    {2, 3},
-    {0, 1, 2, 3},
-    {4, 5},
-    {0, 1, 4, 5},
-    {2, 3, 4, 5},
-    {0, 1, 2, 3, 4, 5},
-    {6, 7},
-    {0, 1, 6, 7},
-    {2, 3, 6, 7},
-    {0, 1, 2, 3, 6, 7},
-    {4, 5, 6, 7},
-    {0, 1, 4, 5, 6, 7},
-    {2, 3, 4, 5, 6, 7},
-    {0, 1, 2, 3, 4, 5, 6, 7},
-};
 
 INLINE numbers load(const int64_t *at) { return _mm256_loadu_si256((const __m256i *)at); }
 INLINE void store(int64_t *at, numbers x) { _mm256_storeu_si256((__m256i *)at, x); }
@@ -41,18 +21,6 @@ INLINE numbers minus(numbers x, numbers y) { return _mm256_sub_epi64(x, y); }
 INLINE numbers ordinals(void) { return _mm256_setr_epi64x(0, 1, 2, 3); }
 INLINE uint32_t marks(numbers x) { return (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(x)); }
 INLINE uint32_t below(numbers x, int64_t y) { return marks(_mm256_cmpgt_epi64(all(y), x)); }
-
-INLINE numbers to_front(numbers x, uint32_t marked) {
-  const __m256i lanes = _mm256_loadu_si256((const __m256i *)front_lanes[marked]);
-  return _mm256_permutevar8x32_epi32(x, lanes);
-}
-
-INLINE void bytes_front(const uint8_t *bytes, uint32_t marked, uint8_t *out) {
-  uint32_t four;
-  memcpy(&four, bytes, sizeof four);
-  four = _pext_u32(four, _pdep_u32(marked, 0x01010101) * 0xFF);
-  memcpy(out, &four, sizeof four);
-}
 
 INLINE numbers on_clock(const qkd_clock_near *near, const int64_t *b) {
   const numbers time = load(b);

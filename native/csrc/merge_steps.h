@@ -34,6 +34,13 @@ INLINE const uint8_t *next_words(const qkd_merge *merge, size_t i, uint64_t tail
   return (const uint8_t *)tail;
 }
 
+/* There need be no words there. */
+INLINE void fetch_ahead(const uint8_t *at) {
+  const uintptr_t ahead = (uintptr_t)at + AHEAD;
+  __builtin_prefetch((const void *)ahead);
+  __builtin_prefetch((const void *)(ahead + LINE));
+}
+
 INLINE int begins_in_order(const qkd_merge *merge) {
   int orderly = 1;
   for (size_t i = 0; i < CHANNELS; i++)
@@ -67,8 +74,7 @@ INLINE size_t merge_orderly(qkd_merge *restrict merge, size_t capacity, int64_t 
       words seen = all_words(0);
       vector v[CHANNELS];
       for (size_t i = 0; i < CHANNELS; i++) {
-        __builtin_prefetch(at[i] + AHEAD);
-        __builtin_prefetch(at[i] + AHEAD + LINE);
+        fetch_ahead(at[i]);
         const words a = load(at[i]), b = load(at[i] + HALF_BYTES);
         seen = either(seen, a, minus(load(at[i] + WORD_BYTES), a));
         seen = either(seen, b, minus(load(at[i] + HALF_BYTES + WORD_BYTES), b));

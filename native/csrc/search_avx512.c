@@ -1,12 +1,5 @@
 /* The search's loops with AVX512. */
 #if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target( \
-    "avx512f,avx512bw,avx512dq,avx512vl,popcnt"))), apply_to = function)
-#else
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,popcnt")
-#endif
-
 #include <immintrin.h>
 
 #include "search_impl.h"
@@ -31,10 +24,4 @@ static inline size_t columns_of(const int64_t *times, int64_t low, int shift, si
 #include "search_transform.h"
 
 const qkd_search_loops qkd_search_avx512 = {correlate, flatten, lines, count_plane};
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
-#else
-typedef int no_avx512;
 #endif

@@ -8,10 +8,6 @@
 
 #include "search_impl.h"
 
-#ifdef __clang__
-#pragma STDC FP_CONTRACT OFF
-#endif
-
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 
 enum { HALF = SEARCH_SMOOTH / 2 };

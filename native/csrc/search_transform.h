@@ -18,10 +18,6 @@
 
 #include "search_impl.h"
 
-#ifdef __clang__
-#pragma STDC FP_CONTRACT OFF
-#endif
-
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 
 typedef struct {

@@ -4,8 +4,7 @@
 
 #include "sifting_impl.h"
 
-#define TARGET __attribute__((target("avx2,bmi2,popcnt")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 
 /* One bit of each of 64 codes. */
 INLINE uint64_t ones(__m256i low, __m256i high, int bit) {
@@ -14,8 +13,8 @@ INLINE uint64_t ones(__m256i low, __m256i high, int bit) {
   return first | (uint64_t)second << 32;
 }
 
-TARGET size_t qkd_sift_codes_avx2(uint8_t *codes, size_t count, uint64_t *bits, uint64_t *bases,
-                                  size_t *several) {
+size_t qkd_sift_codes_avx2(uint8_t *codes, size_t count, uint64_t *bits, uint64_t *bases,
+                           size_t *several) {
   size_t i = 0;
   for (; count - i >= WORD_BITS; i += WORD_BITS) {
     __m256i *at = (__m256i *)(void *)(codes + i);
@@ -29,8 +28,8 @@ TARGET size_t qkd_sift_codes_avx2(uint8_t *codes, size_t count, uint64_t *bits, 
   return i;
 }
 
-TARGET size_t qkd_sift_avx2(const uint64_t *bits, const uint64_t *bases, const uint8_t *peer_bases,
-                            size_t count, qkd_bits_writer *z, qkd_bits_writer *x) {
+size_t qkd_sift_avx2(const uint64_t *bits, const uint64_t *bases, const uint8_t *peer_bases,
+                     size_t count, qkd_bits_writer *z, qkd_bits_writer *x) {
   size_t i = 0;
   for (; count - i >= WORD_BITS; i += WORD_BITS) {
     const uint64_t bit = bits[i / WORD_BITS], own = bases[i / WORD_BITS];

@@ -4,15 +4,14 @@
 
 #include "sifting_impl.h"
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,bmi2,popcnt")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 
 INLINE uint64_t ones(__m512i codes, int bit) {
   return _cvtmask64_u64(_mm512_test_epi8_mask(codes, _mm512_set1_epi8((char)(1 << bit))));
 }
 
-TARGET size_t qkd_sift_codes_avx512(uint8_t *codes, size_t count, uint64_t *bits, uint64_t *bases,
-                                    size_t *several) {
+size_t qkd_sift_codes_avx512(uint8_t *codes, size_t count, uint64_t *bits, uint64_t *bases,
+                             size_t *several) {
   size_t i = 0;
   for (; count - i >= WORD_BITS; i += WORD_BITS) {
     const __m512i events = _mm512_loadu_si512(codes + i);

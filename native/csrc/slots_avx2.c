@@ -1,21 +1,13 @@
 /* Slots of four tags at a time (AVX2). */
 #if defined(__x86_64__)
 #include <immintrin.h>
-#include <string.h>
 
+#include "compress_avx2.h"
 #include "slots_impl.h"
 
-#define TARGET __attribute__((target("avx2,bmi2,popcnt")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE static inline __attribute__((always_inline))
 
 enum { LANES = 4 };
-
-/* For each set of lanes, their halves in order. */
-static const int32_t compressed[16][8] = {
-    {0},          {0, 1},             {2, 3},             {0, 1, 2, 3},
-    {4, 5},       {0, 1, 4, 5},       {2, 3, 4, 5},       {0, 1, 2, 3, 4, 5},
-    {6, 7},       {0, 1, 6, 7},       {2, 3, 6, 7},       {0, 1, 2, 3, 6, 7},
-    {4, 5, 6, 7}, {0, 1, 4, 5, 6, 7}, {2, 3, 4, 5, 6, 7}, {0, 1, 2, 3, 4, 5, 6, 7}};
 
 /* The integers within 2^51 of zero stand in the mantissa of a double of this size. */
 static const double mantissa = 6755399441055744.0;
@@ -37,10 +29,10 @@ INLINE __m256i multiply(__m256i a, __m256i b, __m256i b_high) {
   return _mm256_add_epi64(_mm256_mul_epu32(a, b), _mm256_slli_epi64(cross, 32));
 }
 
-TARGET qkd_slot_sums qkd_slots_avx2(const qkd_slot_ruler *restrict ruler,
-                                    const int64_t *restrict times,
-                                    const uint8_t *restrict channels, size_t count,
-                                    int64_t *restrict slots, uint8_t *restrict slot_channels) {
+qkd_slot_sums qkd_slots_avx2(const qkd_slot_ruler *restrict ruler,
+                             const int64_t *restrict times,
+                             const uint8_t *restrict channels, size_t count,
+                             int64_t *restrict slots, uint8_t *restrict slot_channels) {
   const __m256i centre = _mm256_set1_epi64x(ruler->centre_ps);
   const __m256i first = _mm256_set1_epi64x(ruler->slot);
   const __m256i period = _mm256_set1_epi64x(ruler->period);
@@ -80,13 +72,9 @@ TARGET qkd_slot_sums qkd_slots_avx2(const qkd_slot_ruler *restrict ruler,
         _mm256_srli_epi64(_mm256_add_epi64(residual, raise), (int)shift), raised);
     residuals = _mm256_add_epi64(residuals, _mm256_andnot_si256(outside, rounded));
     const uint32_t within = 15 & ~(uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(outside));
-    const __m256i lanes = _mm256_loadu_si256((const __m256i *)compressed[within]);
     _mm256_storeu_si256((__m256i *)(slots + accepted),
-                        _mm256_permutevar8x32_epi32(_mm256_add_epi64(slot, first), lanes));
-    uint32_t four;
-    memcpy(&four, channels + i, sizeof four);
-    const uint32_t kept = _pext_u32(four, _pdep_u32(within, 0x01010101) * 0xFF);
-    memcpy(slot_channels + accepted, &kept, sizeof kept);
+                        to_front(_mm256_add_epi64(slot, first), within));
+    bytes_front(channels + i, within, slot_channels + accepted);
     accepted += (size_t)__builtin_popcount(within);
   }
   int64_t lanes[LANES], any[LANES];

@@ -4,14 +4,13 @@
 
 #include "slots_impl.h"
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt")))
 
 enum { LANES = 8 };
 
-TARGET qkd_slot_sums qkd_slots_avx512(const qkd_slot_ruler *restrict ruler,
-                                      const int64_t *restrict times,
-                                      const uint8_t *restrict channels, size_t count,
-                                      int64_t *restrict slots, uint8_t *restrict slot_channels) {
+qkd_slot_sums qkd_slots_avx512(const qkd_slot_ruler *restrict ruler,
+                               const int64_t *restrict times,
+                               const uint8_t *restrict channels, size_t count,
+                               int64_t *restrict slots, uint8_t *restrict slot_channels) {
   const __m512i centre = _mm512_set1_epi64(ruler->centre_ps);
   const __m512i first = _mm512_set1_epi64(ruler->slot);
   const __m512i period = _mm512_set1_epi64(ruler->period), half = _mm512_set1_epi64(ruler->half);

@@ -7,8 +7,9 @@
 int qkd_tier_best(void) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-                   __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("pclmul");
+  const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+                   __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") &&
+                   __builtin_cpu_supports("pclmul");
   if (!avx2) return 0;
   const int avx512 =
       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -1,10 +1,16 @@
-/* Clicks of any times on any channels, cut anywhere: every tier and every cut alike. */
+/* Clicks of any times on any channels, dithered or not, cut anywhere: every tier and every cut
+ * alike, and no code is left where no event is. */
 #include "fuzz.h"
 
 #include "clicks.h"
+#include "dither.h"
+#include "events.h"
 #include "tier.h"
 
+enum { BASIS = 2, SEVERAL = 4, BOTH_BASES = 8, DITHER_BATCH = 128 };
+
 typedef struct {
+  uint32_t step_ps;
   qkd_click_order order;
   qkd_click_resolver resolver;
   int64_t delays_ps[256];
@@ -18,59 +24,91 @@ typedef struct {
 } clicks;
 
 typedef struct {
-  int64_t *times;
-  uint8_t *codes;
+  int64_t *times, *held_times;
+  uint8_t *codes, *held_codes;
   size_t count;
+  qkd_dither_state dither;
   qkd_click_order order;
   qkd_click_resolver resolver;
   uint64_t per_channel[256];
 } events;
 
+static void require_zeros(const uint8_t *codes, size_t from, size_t count) {
+  for (size_t i = from; i < count; i++) require(codes[i] == 0);
+}
+
+static void append(events *e, const int64_t *times, const uint8_t *codes, size_t count) {
+  memcpy(e->times + e->count, times, 8 * count);
+  memcpy(e->codes + e->count, codes, count);
+  e->count += count;
+}
+
 /* Feeds the clicks up to end; those that nothing can precede any more become events. */
 static void feed(int tier, const end_settings *s, events *e, const clicks *all, size_t begin,
-                 size_t end, int64_t **held_times, uint8_t **held_codes, int last) {
-  const size_t held = e->order.held, count = end - begin;
-  int64_t *times = room(held + count, 8);
-  uint8_t *codes = room(held + count, 1);
+                 size_t end) {
+  const size_t held = e->order.held, most = held + (end - begin);
+  int64_t *times = room(most, 8), *event_times = room(most + 1, 8);
+  uint8_t *codes = room(most, 1), *event_codes = room(most + 1, 1);
   if (held > 0) {
-    memcpy(times, *held_times, 8 * held);
-    memcpy(codes, *held_codes, held);
+    memcpy(times, e->held_times, 8 * held);
+    memcpy(codes, e->held_codes, held);
   }
-  qkd_clicks_order(tier, &e->order, all->times + begin, all->channels + begin, count, s->delays_ps,
-                   s->codes, times, codes, e->per_channel);
-  require(e->order.held <= held + count);
-  const size_t ready = last ? e->order.held : qkd_clicks_ready(&e->order, times);
-  int64_t *event_times = room(ready + 1, 8);
-  uint8_t *event_codes = room(ready + 1, 1);
-  size_t written =
-      qkd_clicks_resolve(tier, &e->resolver, times, codes, ready, event_times, event_codes);
-  require(written <= ready);
-  if (last)
-    written += qkd_clicks_close(&e->resolver, event_times + written, event_codes + written);
-  memcpy(e->times + e->count, event_times, 8 * written);
-  memcpy(e->codes + e->count, event_codes, written);
-  e->count += written;
-  e->order.held -= ready;
-  memmove(times, times + ready, 8 * e->order.held);
-  memmove(codes, codes + ready, e->order.held);
+  const size_t written = qkd_events_feed(
+      tier, &e->dither, s->step_ps, &e->order, &e->resolver, all->times + begin,
+      all->channels + begin, end - begin, s->delays_ps, s->codes, times, codes, e->per_channel,
+      event_times, event_codes);
+  require(e->order.held <= most && written <= most);
+  require_zeros(codes, e->order.held, most);
+  require_zeros(event_codes, written, most + 1);
+  append(e, event_times, event_codes, written);
   free(event_codes);
   free(event_times);
-  free(*held_codes);
-  free(*held_times);
-  *held_times = times;
-  *held_codes = codes;
+  free(e->held_codes);
+  free(e->held_times);
+  e->held_times = times;
+  e->held_codes = codes;
+}
+
+/* The events of the clicks that are still held. */
+static void flush(int tier, events *e) {
+  int64_t *times = room(e->order.held + 1, 8);
+  uint8_t *codes = room(e->order.held + 1, 1);
+  size_t written = qkd_clicks_resolve(tier, &e->resolver, e->held_times, e->held_codes,
+                                      e->order.held, times, codes);
+  require(written <= e->order.held);
+  written += qkd_clicks_close(&e->resolver, times + written, codes + written);
+  append(e, times, codes, written);
+  free(codes);
+  free(times);
+}
+
+/* Draws the bits of events of several clicks: no others change, and a basis that is given stays. */
+static void draw(const events *e) {
+  const size_t bytes = (e->resolver.multi + 3) / 4;
+  uint8_t *drawn = room(bytes, 1), *before = room(e->count, 1);
+  for (size_t i = 0; i < bytes; i++) drawn[i] = (uint8_t)(i * 37 + 27);
+  memcpy(before, e->codes, e->count);
+  qkd_clicks_draw(e->codes, e->count, drawn);
+  for (size_t i = 0; i < e->count; i++) {
+    const unsigned changed = e->codes[i] ^ before[i];
+    require(e->codes[i] < 2 * SEVERAL);
+    require(!(changed & SEVERAL) && (before[i] & SEVERAL || changed == 0));
+    require(before[i] & BOTH_BASES || !(changed & BASIS));
+  }
+  free(before);
+  free(drawn);
 }
 
 static events resolve(int tier, const end_settings *s, const clicks *all, size_t cut) {
-  events e = {.order = s->order, .resolver = s->resolver};
+  events e = {.dither = {.key = {1, 2, 3}}, .order = s->order, .resolver = s->resolver};
   e.times = room(all->count + 1, 8);
   e.codes = room(all->count + 1, 1);
-  int64_t *held_times = NULL;
-  uint8_t *held_codes = NULL;
-  feed(tier, s, &e, all, 0, cut, &held_times, &held_codes, 0);
-  feed(tier, s, &e, all, cut, all->count, &held_times, &held_codes, 1);
-  free(held_codes);
-  free(held_times);
+  feed(tier, s, &e, all, 0, cut);
+  feed(tier, s, &e, all, cut, all->count);
+  flush(tier, &e);
+  draw(&e);
+  free(e.held_codes);
+  free(e.held_times);
   return e;
 }
 
@@ -78,6 +116,7 @@ static void require_equal(const events *a, const events *b) {
   require(a->count == b->count && memcmp(a->times, b->times, 8 * a->count) == 0);
   require(memcmp(a->codes, b->codes, a->count) == 0);
   require(memcmp(a->per_channel, b->per_channel, sizeof a->per_channel) == 0);
+  require(a->dither.next_block == b->dither.next_block);
   require(a->order.non_monotone == b->order.non_monotone);
   require(a->order.unmapped == b->order.unmapped && a->resolver.multi == b->resolver.multi);
   require(a->resolver.dropped_dead_time == b->resolver.dropped_dead_time);
@@ -90,6 +129,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   memset(s.codes, 255, sizeof s.codes);
   const uint64_t kind = take(&in, 1);
   const unsigned scale = (unsigned)take(&in, 1) % 40;
+  const int dithered = take(&in, 1) % 2;
+  s.step_ps = dithered ? 1 + (uint32_t)take(&in, 2) : 1;
   s.resolver.window_ps = (int64_t)take(&in, 1);
   s.resolver.dead_time_ps = (int64_t)take(&in, 2);
   const size_t mapped = 1 + kind / 4 % 16;
@@ -103,16 +144,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (delay > most) most = delay;
   }
   s.order.reorder_ps = (int64_t)(take(&in, 2) << scale / 2) + most - least;
-  const size_t count = in.left / (kind % 4 == 0 ? 9 : 3), cut = take(&in, 2) % (count + 1);
-  int64_t *times = room(count, 8);
+  const size_t turns = 1 + take(&in, 1) % 16; /* so that there are more than are fed at once */
+  const size_t wanted = take(&in, 2), each = in.left / (kind % 4 == 0 ? 9 : 3);
+  const size_t count = turns * each, anywhere = wanted % (count + 1);
+  const size_t cut = dithered ? anywhere - anywhere % DITHER_BATCH : anywhere;
+  int64_t *times = room(count, 8), *steps = room(each, 8);
   uint8_t *channels = room(count, 1);
-  int64_t now = 0;
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < each; i++) {
     /* Whatever a broken file holds, or steps of which some lead back. */
-    now += (int64_t)(take(&in, 2) << scale / 2) - (kind % 4 == 1 ? INT64_C(2000) << scale / 2 : 0);
-    times[i] = kind % 4 == 0 ? (int64_t)take(&in, 8) : now;
+    steps[i] = (int64_t)take(&in, kind % 4 == 0 ? 8 : 2) - (kind % 4 == 1 ? 2000 : 0);
+    if (kind % 4 != 0) steps[i] *= INT64_C(1) << scale / 2;
     channels[i] = (uint8_t)(first + take(&in, 1) % (mapped + (kind % 4 == 3)));
   }
+  int64_t now = 0;
+  for (size_t i = 0; i < count; i++) {
+    times[i] = kind % 4 == 0 ? steps[i % each] : (now += steps[i % each]);
+    channels[i] = channels[i % each];
+  }
+  free(steps);
   const clicks all = {times, channels, count};
   const events portable = resolve(0, &s, &all, 0);
   for (int tier = 0; tier <= qkd_tier_best(); tier++) {

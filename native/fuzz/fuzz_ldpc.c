@@ -36,8 +36,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const int honest = take(&in, 1) % 2;
   uint32_t row_start[ROWS + 1];
   qkd_ldpc_edge all[ROWS * COLUMNS];
-  qkd_ldpc_code code = {1 + (uint32_t)take(&in, 1) % ROWS, 1 + (uint32_t)take(&in, 1) % COLUMNS,
-                        STEP * (1 + (uint32_t)take(&in, 1) % (MAX_SIZE / STEP)), row_start, NULL};
+  qkd_ldpc_code code = {.row_start = row_start};
+  code.rows = 1 + (uint32_t)take(&in, 1) % ROWS;
+  code.columns = 1 + (uint32_t)take(&in, 1) % COLUMNS;
+  code.size = STEP * (1 + (uint32_t)take(&in, 1) % (MAX_SIZE / STEP));
   take_code(&in, &code, row_start, all);
   qkd_ldpc_edge *edges = room(row_start[code.rows], sizeof *edges);
   memcpy(edges, all, row_start[code.rows] * sizeof *edges);

@@ -66,9 +66,10 @@ static void fill(input *in, uint64_t *words, size_t count) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   input in = {data, size};
-  qkd_merge merge = {.limit_ps = take(&in, 8) & ((UINT64_C(1) << 62) - 1),
-                     .reorder_ps = take(&in, 8) >> take(&in, 1) % 64,
-                     .offset_ps = (int64_t)take(&in, 4)};
+  qkd_merge merge = {.limit_ps = take(&in, 8) & ((UINT64_C(1) << 62) - 1)};
+  merge.reorder_ps = take(&in, 8);
+  merge.reorder_ps >>= take(&in, 1) % 64;
+  merge.offset_ps = (int64_t)take(&in, 4);
   const size_t piece = 16 + take(&in, 2) % 2048;
   channels_in words = {.all = 0};
   for (size_t c = 0; c < CHANNELS; c++) {

@@ -79,7 +79,7 @@ static void take_and_keep(const uint8_t *codes, size_t codes_count, const int64_
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   input in = {data, size};
   const uint64_t mode = take(&in, 1);
-  const size_t count = take(&in, 2) % (in.left + 1);
+  const size_t wanted = take(&in, 2), count = wanted % (in.left + 1);
   uint8_t *codes = room(count, 1);
   for (size_t i = 0; i < count; i++) codes[i] = (uint8_t)take(&in, 1) & 7u;
   if (mode % 4 == 0) {

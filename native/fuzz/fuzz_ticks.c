@@ -36,7 +36,8 @@ static void there_and_back(int tier, const int64_t *times, size_t count, int64_t
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   input in = {data, size};
-  const uint64_t drawn = take(&in, 8) >> (1 + take(&in, 1) % 63);
+  uint64_t drawn = take(&in, 8);
+  drawn >>= 1 + take(&in, 1) % 63;
   const int64_t resolution_ps = drawn > 0 ? (int64_t)drawn : 1;
   const size_t bytes = 1 + take(&in, 1) % 8, count = in.left / bytes;
   const unsigned shift = (unsigned)take(&in, 1) % 57;

@@ -118,32 +118,6 @@ def count_coincidences(a: Times, b: Times, window_ps: int, clock: Clock = SAME_C
     return _match(a, b, window_ps, clock, ffi.NULL, ffi.NULL)[0]
 
 
-def pair_differences(
-    a: Times, b: Times, low_ps: int, high_ps: int, capacity: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """All pairs with b - a in [low_ps, high_ps): (index into a, difference in ps).
-
-    Ordered by a, then b; only the first capacity of them. a and b are sorted int64 times in ps.
-    """
-    _check(a, b, 0)
-    if high_ps < low_ps or capacity < 0 or max(abs(low_ps), abs(high_ps)) >= _TIME_LIMIT_PS:
-        raise ValueError("differences run from low to high, and capacity is not negative")
-    ia = np.empty(capacity, np.int64)
-    differences = np.empty(capacity, np.int64)
-    count = lib.qkd_pair_differences(
-        ffi.from_buffer("int64_t[]", np.ascontiguousarray(a)),
-        len(a),
-        ffi.from_buffer("int64_t[]", np.ascontiguousarray(b)),
-        len(b),
-        low_ps,
-        high_ps,
-        ffi.from_buffer("int64_t[]", ia),
-        ffi.from_buffer("int64_t[]", differences),
-        capacity,
-    )
-    return ia[:count].copy(), differences[:count].copy()
-
-
 def _match(
     a: Times, b: Times, window_ps: int, clock: Clock, ia: object, ib: object
 ) -> tuple[int, int]:
@@ -166,14 +140,6 @@ def _match(
 
 def _checked(a: Times, b: Times, clock: Clock, window_ps: int) -> tuple[int, int, int]:
     """The clock's terms, as the kernels take them."""
-    _check(a, b, window_ps)
-    origin_ps, offset_ps, rate = clock
-    if max(abs(origin_ps), abs(offset_ps)) >= _TIME_LIMIT_PS:
-        raise ValueError("the clock's times are within ±2^61 ps")
-    return origin_ps, offset_ps, rate_q64(rate)
-
-
-def _check(a: Times, b: Times, window_ps: int) -> None:
     for times in (a, b):
         if times.dtype != np.int64 or times.ndim != 1:
             raise ValueError("times are flat int64 arrays")
@@ -182,3 +148,7 @@ def _check(a: Times, b: Times, window_ps: int) -> None:
             raise ValueError("times are sorted and within ±2^61 ps")
     if not 0 <= window_ps < _TIME_LIMIT_PS:
         raise ValueError("the window must not be negative")
+    origin_ps, offset_ps, rate = clock
+    if max(abs(origin_ps), abs(offset_ps)) >= _TIME_LIMIT_PS:
+        raise ValueError("the clock's times are within ±2^61 ps")
+    return origin_ps, offset_ps, rate_q64(rate)

@@ -1,26 +1,14 @@
 /* Strings of bits against a plain reading, bit by bit, in every tier. */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bits.h"
+#include "test.h"
 #include "tier.h"
 
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t next_random(void) {
-  random_state ^= random_state << 13;
-  random_state ^= random_state >> 7;
-  random_state ^= random_state << 17;
-  return random_state;
-}
-
-static int check(int condition, const char *what) {
-  if (!condition) fprintf(stderr, "failed: %s\n", what);
-  return condition ? 0 : 1;
-}
+static uint64_t seed = 1;
 
 /* Exactly as many bytes as needed, for the address sanitizer to see any beyond. */
 static void *room(size_t bytes) {
@@ -37,8 +25,8 @@ static int some_are_kept(size_t count, uint64_t one_in) {
   size_t kept[2] = {0, 0};
   int failures = 0;
   for (size_t i = 0; i < count; i++) {
-    const uint64_t bit = next_random() >> 60 & 1;
-    const int chosen = (next_random() >> 20) % one_in == 0;
+    const uint64_t bit = splitmix64(&seed) >> 60 & 1;
+    const int chosen = (splitmix64(&seed) >> 20) % one_in == 0;
     string[i / 64] |= bit << i % 64;
     if (chosen) listed[kept[1]] = (int64_t)i;
     wanted[chosen][kept[chosen] / 64] |= bit << kept[chosen] % 64;

@@ -2,36 +2,26 @@
  * what a hostile peer says stays inside the state. */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cascade.h"
+#include "test.h"
 #include "tier.h"
 
 enum { DEPTH = 10, PASSES = 6, FRAME = 960, LAST = 700, FRAMES = 3, MOST_WORDS = 3 << 10 };
 
 static int failures = 0;
 
-static void expect(int holds, const char *what) {
-  if (holds) return;
-  fprintf(stderr, "failed: %s\n", what);
-  failures++;
-}
+static void expect(int holds, const char *what) { failures += check(holds, what); }
 
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t next_random(void) {
-  random_state ^= random_state << 13;
-  random_state ^= random_state >> 7;
-  random_state ^= random_state << 17;
-  return (uint32_t)(random_state >> 32);
-}
+static uint64_t seed = 1;
+static uint32_t draw(void) { return (uint32_t)splitmix64(&seed); }
 
 static void permute(uint16_t *order, uint32_t length) {
   for (uint32_t i = 0; i < length; i++) order[i] = (uint16_t)i;
   for (uint32_t i = length - 1; i > 0; i--) {
-    const uint32_t j = next_random() % (i + 1);
+    const uint32_t j = draw() % (i + 1);
     const uint16_t swapped = order[i];
     order[i] = order[j];
     order[j] = swapped;
@@ -52,7 +42,7 @@ static void draw_shuffle(uint16_t *gather, uint16_t *scatter) {
   uint16_t order[1024];
   permute(order, 1024);
   for (uint32_t w = 0; w < 1024; w++) {
-    const uint32_t rotation = next_random() % 64;
+    const uint32_t rotation = draw() % 64;
     gather[w] = (uint16_t)((uint32_t)order[w] << 6 | rotation);
     scatter[order[w]] = (uint16_t)(w << 6 | rotation);
   }
@@ -68,7 +58,7 @@ static size_t words_of(const qkd_cascade_plan *plan) { return (bits_of(plan) + 6
 static void draw_bits(const qkd_cascade_plan *plan, uint64_t *words, uint32_t one_in) {
   memset(words, 0, words_of(plan) * sizeof *words);
   for (size_t i = 0; i < bits_of(plan); i++)
-    words[i / 64] |= (uint64_t)(next_random() % one_in == 0) << (i % 64);
+    words[i / 64] |= (uint64_t)(draw() % one_in == 0) << (i % 64);
 }
 
 /* A state and buffers as large as the plan says and no larger, so that sanitizers see a step beyond
@@ -172,12 +162,12 @@ static void withstands(const qkd_cascade_plan *plan, int tier) {
   qkd_cascade_begin(plan, bits, e.reference, tier);
   while ((count = qkd_cascade_ask(plan, bits, e.corrector, e.asked, e.parities, count,
                                   e.questions, tier)) > 0) {
-    for (size_t i = 0; i < (count + 7) / 8; i++) e.parities[i] = (uint8_t)next_random();
+    for (size_t i = 0; i < (count + 7) / 8; i++) e.parities[i] = (uint8_t)draw();
     memcpy(e.asked, e.questions, count * sizeof *e.asked);
     asked += count;
     /* Mostly what an honest peer may ask; in part anything. */
-    const uint32_t noise = next_random() % 4 == 0 ? next_random() : 0;
-    if (noise) e.questions[next_random() % count] ^= noise >> next_random() % 32;
+    const uint32_t noise = draw() % 4 == 0 ? draw() : 0;
+    if (noise) e.questions[draw() % count] ^= noise >> draw() % 32;
     qkd_cascade_answer(plan, e.reference, e.questions, count, e.parities, tier);
   }
   expect(asked <= (size_t)plan->frames * plan->passes << plan->depth, "false answers come to an end");

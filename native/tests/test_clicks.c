@@ -1,18 +1,13 @@
 /* Clicks to events by hand: order, delays, multi-clicks, dead time. */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "clicks.h"
 #include "dither.h"
 #include "events.h"
+#include "test.h"
 #include "tier.h"
-
-static int check(int condition, const char *what) {
-  if (!condition) fprintf(stderr, "failed: %s\n", what);
-  return condition ? 0 : 1;
-}
 
 static int by_hand(int tier) {
   int failures = 0;
@@ -94,7 +89,7 @@ static int tiers_agree(void) {
   static uint8_t channels[CLICKS];
   static outcome wanted, found;
   int failures = 0;
-  uint64_t draw = 1;
+  uint64_t seed = 1;
   for (uint32_t round = 0; round < 40; round++) {
     int64_t delays[256], now = 0;
     uint8_t codes[256];
@@ -103,7 +98,7 @@ static int tiers_agree(void) {
     for (size_t i = 1; i < 5; i++) codes[i] = (uint8_t)(i - 1);
     if (round % 4 == 3) codes[200] = 2;
     for (size_t i = 0; i < CLICKS; i++) {
-      draw = draw * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+      const uint64_t draw = splitmix64(&seed);
       const uint32_t rare = (uint32_t)(draw >> 32) % (round % 3 ? 2000 : 20);
       now += (int64_t)(draw >> 40) % (round % 2 ? 2000 : 100);
       const int64_t disorder = round % 3 == 1 ? (int64_t)(draw >> 12 & 511) >> round % 4 : 0;
@@ -148,9 +143,9 @@ static int feeds_alike(int tier) {
   uint8_t codes[256];
   memset(codes, 255, sizeof codes);
   for (size_t i = 1; i < 5; i++) codes[i] = (uint8_t)(i - 1);
-  uint64_t draw = 5;
+  uint64_t seed = 5;
   for (size_t i = 0; i < FED; i++) {
-    draw = draw * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    const uint64_t draw = splitmix64(&seed);
     times[i] = (now += (int64_t)(draw >> 40) % 200) - ((draw >> 30) % 50 == 0 ? 90 : 0);
     channels[i] = (uint8_t)(1 + (draw >> 20) % 5);
   }

@@ -1,16 +1,11 @@
 /* Words laid out by hand against the decoders. */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "decode.h"
+#include "test.h"
 #include "tier.h"
-
-static int check(int condition, const char *what) {
-  if (!condition) fprintf(stderr, "failed: %s\n", what);
-  return condition ? 0 : 1;
-}
 
 static void store32(uint8_t *bytes, uint32_t word) {
   for (size_t i = 0; i < 4; i++) bytes[i] = (uint8_t)(word >> (8 * i));
@@ -61,10 +56,10 @@ enum { WORDS = 4096 };
 
 /* Mostly one tag a word and time running forward; every kind of word among them. */
 static void fill(uint8_t *bytes, int kind) {
-  uint64_t random = 1;
+  uint64_t seed = 1;
   uint32_t ticks = 0;
   for (size_t i = 0; i < WORDS; i++) {
-    random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    const uint64_t random = splitmix64(&seed);
     const uint32_t draw = (uint32_t)(random >> 32);
     const int wild = draw % 31 == 0 || (i & 1024 && draw % 3 == 0);
     ticks += draw >> 20;

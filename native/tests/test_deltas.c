@@ -1,17 +1,12 @@
 /* Delta coding against hand-made bytes, and hostile ones. */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "deltas.h"
+#include "test.h"
 #include "tier.h"
-
-static int check(int condition, const char *what) {
-  if (!condition) fprintf(stderr, "failed: %s\n", what);
-  return condition ? 0 : 1;
-}
 
 static int by_hand(int tier) {
   int failures = 0;
@@ -69,12 +64,12 @@ static int tiers_agree(void) {
   static int64_t values[VALUES], back[2][VALUES];
   static uint8_t bytes[2][9 * VALUES + 128];
   int failures = 0;
-  uint64_t random = 1;
+  uint64_t seed = 1;
   for (unsigned round = 0; round < 60; round++) {
     const size_t count = VALUES - round * 31;
     int64_t now = INT64_MIN / 2;
     for (size_t i = 0; i < count; i++) {
-      random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+      const uint64_t random = splitmix64(&seed);
       const int outlier = round % 5 == 0 && (random >> 32 & 255) == 0;
       const unsigned width = outlier ? 50 : round % 52;
       now += (int64_t)((random >> 11) & ((UINT64_C(1) << width) - 1));

@@ -1,18 +1,13 @@
 /* The dither's words against a published block of ChaCha, and all versions against the portable. */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "dither.h"
+#include "test.h"
 #include "tier.h"
 
 enum { LANES = 8, COUNT = 300 };
-
-static int check(int condition, const char *what) {
-  if (!condition) fprintf(stderr, "failed: %s\n", what);
-  return condition ? 0 : 1;
-}
 
 /* ChaCha8 with key and nonce 0, blocks 0 and 1 (J. Strombergson, draft-strombergson-chacha-test-
  * vectors-01, TC1). The largest step shows the upper 32 bits of word * (2^32 - 1): word - 1, or 0. */

@@ -1,18 +1,13 @@
 /* The photon generator: determinism in every tier, order, bounds of buffers. */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "photons.h"
+#include "test.h"
 #include "tier.h"
 
 enum { CAPACITY = 4096 };
-
-static int check(int condition, const char *what) {
-  if (!condition) fprintf(stderr, "failed: %s\n", what);
-  return condition ? 0 : 1;
-}
 
 static qkd_photon_table bright(void) {
   qkd_photon_table table = {.pair_rate_hz = 5e7,

@@ -2,22 +2,14 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "search.h"
+#include "test.h"
 #include "tier.h"
 
-static int check(int condition, const char *what) {
-  if (!condition) fprintf(stderr, "failed: %s\n", what);
-  return condition ? 0 : 1;
-}
-
-static uint32_t drawn(uint64_t *seed) {
-  *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-  return (uint32_t)(*seed >> 33);
-}
+static uint32_t drawn(uint64_t *seed) { return (uint32_t)splitmix64(seed); }
 
 static void *room(size_t bytes) {
   void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);

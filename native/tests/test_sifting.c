@@ -1,17 +1,12 @@
 /* The sift by hand, and its versions against a plain reading of the codes. */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sifting.h"
+#include "test.h"
 #include "tier.h"
-
-static int check(int condition, const char *what) {
-  if (!condition) fprintf(stderr, "failed: %s\n", what);
-  return condition ? 0 : 1;
-}
 
 /* Exactly as many bytes as needed, for the address sanitizer to see any beyond. */
 static void *room(size_t bytes) {
@@ -43,7 +38,7 @@ static int by_hand(int tier) {
 
 static int tiers_agree_with_a_plain_reading(void) {
   int failures = 0;
-  uint64_t random = 1;
+  uint64_t seed = 1;
   for (size_t count = 0; count < 700; count += 1 + count / 9) {
     const size_t words = (count + 63) / 64;
     uint8_t *codes = room(count), *peer = room((count + 7) / 8), *used = room(count);
@@ -51,7 +46,7 @@ static int tiers_agree_with_a_plain_reading(void) {
     uint64_t *string[2] = {room(8 * words), room(8 * words)};
     size_t length[2] = {0, 0}, kept[2], several = 0;
     for (size_t i = 0; i < count; i++) {
-      random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+      const uint64_t random = splitmix64(&seed);
       /* Now and then long runs that agree in one basis, or in none. */
       const unsigned style = (unsigned)(count % 4);
       codes[i] = (uint8_t)((random >> 32 & 0xFD) | (style & 1 ? 2 : random >> 20 & 2));

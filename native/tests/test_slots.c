@@ -1,18 +1,13 @@
 /* Slots by hand, against division in 128 bits, and the versions against each other. */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "slots.h"
+#include "test.h"
 #include "tier.h"
 
 __extension__ typedef __int128 wide;
-
-static int check(int condition, const char *what) {
-  if (!condition) fprintf(stderr, "failed: %s\n", what);
-  return condition ? 0 : 1;
-}
 
 static qkd_slot_grid grid_of(int64_t period, int64_t gate) {
   const qkd_slot_grid grid = {.period = period, .least_period = period - period / 1024,
@@ -66,11 +61,8 @@ static int full_gains(int tier) {
 
 enum { TAGS = 4000 };
 
-static uint64_t random_word = 1;
-static uint64_t draw(void) {
-  random_word = random_word * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-  return random_word >> 20;
-}
+static uint64_t seed = 1;
+static uint64_t draw(void) { return splitmix64(&seed) >> 20; }
 
 /* Every time within reach, without tracking, from an anchor that moves with the tags. */
 static int exact(int tier) {

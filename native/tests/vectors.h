@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "test.h"
 #include "tier.h"
 
 enum { MOST_FIELDS = 32 };
@@ -90,13 +91,6 @@ static inline int is(const vector *v, const char *function) {
 
 static inline int64_t number(const vector *v, const char *key) {
   return strtoll(field(v, key).at, NULL, 10);
-}
-
-static inline uint64_t splitmix64(uint64_t *state) {
-  uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-  z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-  return z ^ (z >> 31);
 }
 
 /* The bytes that an input stands for, and their number. The caller frees them. */

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qkd_native.matching import SliceMatcher, count_coincidences, match, pair_differences
+from qkd_native.matching import SliceMatcher, count_coincidences, match
 from qkd_native.search import map_times
 from qkd_native.tier import Tier, forced, supported
 
@@ -72,16 +72,6 @@ def test_every_tier_is_the_portable_one(data):
             assert count_coincidences(a, b, window, clock) == count
 
 
-@settings(max_examples=200, deadline=None)
-@given(times, times, st.integers(-50, 50), st.integers(0, 60), st.integers(0, 500))
-def test_pair_differences_are_all_pairs_in_the_range(a, b, low, span, capacity):
-    differences = b[None, :] - a[:, None]
-    ia, ib = np.nonzero((differences >= low) & (differences < low + span))
-    got_ia, got = pair_differences(a, b, low, low + span, capacity)
-    assert np.array_equal(got_ia, ia[:capacity])
-    assert np.array_equal(got, differences[ia, ib][:capacity])
-
-
 def test_wrong_arrays_are_refused():
     good = np.arange(3, dtype=np.int64)
     with pytest.raises(ValueError, match="int64"):
@@ -94,8 +84,6 @@ def test_wrong_arrays_are_refused():
         match(good, good, 1, (0, 0, 0.1))
     with pytest.raises(ValueError, match="clock"):
         match(good, good, 1, (0, 2**61, 0.0))
-    with pytest.raises(ValueError, match="low to high"):
-        pair_differences(good, good, 5, 1, 10)
 
 
 @settings(max_examples=100, deadline=None)

@@ -195,12 +195,8 @@ def _correlated(a: search.Bins, b: search.Bins, grid: _Grid) -> tuple[search.Flo
     plane = np.empty((grid.pieces, grid.lags), np.float32)
     floor = np.zeros(grid.lags, np.float32)
     correlator = search.Correlator(grid.log2_size)
-    room = 2 * (correlator.size - grid.piece + 1) // search.SMOOTH * search.SMOOTH
     for index, row in enumerate(plane):
         start = index * grid.piece
         piece = a[start : start + grid.piece]
-        for lag in range(0, grid.lags, room):
-            until = min(lag + room, grid.lags)
-            ahead = b[start + lag : start + until + grid.piece]
-            correlator.correlate(piece, ahead, row[lag:until], floor[lag:until])
+        correlator.correlate(piece, b[start : start + grid.piece + grid.lags], row, floor)
     return plane, floor
