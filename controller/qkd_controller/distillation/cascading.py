@@ -104,7 +104,7 @@ async def _ask(talk: StringConversation, end: FirstBlocks | Corrector, string_bi
         talk.tally.rounds += 1
         talk.count(questions.size)
         work = _round_bytes(questions.size, string_bits)
-        questions, nodes = await aside(work, _absorbed, end, questions, answers.parities)
+        questions, nodes = await aside(work, _absorbed, end, questions, answers.bits)
 
 
 async def _answer(talk: StringConversation, reference: Reference, string_bits: int) -> None:

@@ -87,10 +87,6 @@ class ParityQuestions(StringMessage, frozen=True):
 class ParityAnswers(_Told, frozen=True):
     """The answers of one round: one parity of the reference's string each."""
 
-    @property
-    def parities(self) -> bytes:
-        return self.bits
-
 
 class SyndromesBegun(StringMessage, frozen=True):
     """The corrector's choice of an LDPC code and of how much it first asks for."""

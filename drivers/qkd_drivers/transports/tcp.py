@@ -18,28 +18,35 @@ class TcpTransport(BufferedTransport):
         self._host = host
         self._port = port
         self._wire: _Wire | None = None
+        self._opening: _Wire | None = None
 
     async def open(self) -> None:
-        await self.close()
+        """The last to open or close has the connection; DeviceLost tells the one before."""
+        wire = self._opening = _Wire(self)
+        await self._let_go()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
-                _, self._wire = await loop.create_connection(
-                    lambda: _Wire(self), self._host, self._port
-                )
+                await loop.create_connection(lambda: wire, self._host, self._port)
         except TimeoutError:
             raise DeviceTimeout(
                 f"{self.address} did not accept a connection within {OPEN_TIMEOUT_S:g} s"
             ) from None
         except OSError as error:
             raise connect_fault(self.address, error) from error
+        if wire is not self._wire:
+            await wire.abort()
+            raise DeviceLost(f"{self.address} was closed while it was being opened")
 
     async def close(self) -> None:
+        self._opening = None
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         self._fail(DeviceLost(f"{self.address} is not open"))
         wire, self._wire = self._wire, None
         if wire is not None:
-            wire.transport.abort()
-            await wire.closed.wait()
+            await wire.abort()
 
     async def write(self, data: bytes, *, timeout_s: float = 2.0) -> None:
         self._check()
@@ -58,12 +65,15 @@ class TcpTransport(BufferedTransport):
         await self.open()
 
     def begin(self, wire: "_Wire") -> None:
-        """Called by the connection once made."""
-        self._start()
+        """Called by the connection once made; one that nobody waits for any more stays out."""
+        if wire is self._opening:
+            self._wire = wire
+            self._start()
 
     def received(self, wire: "_Wire", data: bytes) -> None:
         """Called by the connection for all that arrives."""
-        self._feed(data)
+        if wire is self._wire:
+            self._feed(data)
 
     def lost(self, wire: "_Wire", cause: str) -> None:
         """Called by the connection at its end."""
@@ -87,6 +97,11 @@ class _Wire(asyncio.Protocol):
         self.writable = asyncio.Event()
         self.writable.set()
         self.closed = asyncio.Event()
+
+    async def abort(self) -> None:
+        """Ends the connection; what was not sent yet is dropped."""
+        self.transport.abort()
+        await self.closed.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

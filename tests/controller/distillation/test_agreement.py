@@ -103,7 +103,7 @@ def spoil_answers(runs: int):
         nonlocal begun
         if isinstance(message, ParityAnswers) and message.count > 1 and begun < runs:
             begun += 1
-            parities = bytearray(message.parities)
+            parities = bytearray(message.bits)
             parities[0] ^= 1
             return msgspec.structs.replace(message, bits=bytes(parities))
         return message
@@ -141,7 +141,7 @@ async def test_a_frame_beyond_repair_is_disclosed_and_charged_whole(
             questions = decode(message.nodes, message.count)
         if isinstance(message, ParityAnswers):
             spoiled = np.full(message.count, True) if repairing else questions >> 20 == 2
-            parities = BitString.from_bytes(message.parities, message.count)
+            parities = BitString.from_bytes(message.bits, message.count)
             parities.words ^= BitString.of(spoiled.astype(np.uint8)).words
             return msgspec.structs.replace(message, bits=parities.to_bytes())
         return message

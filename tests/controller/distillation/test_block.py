@@ -208,7 +208,7 @@ async def test_false_answers_are_repaired_or_discard_the_block(
         answered += 1
         if not spoil_from < answered <= spoil_from + bits:
             return message
-        parities = bytearray(message.parities)
+        parities = bytearray(message.bits)
         bit = int(rng.integers(message.count))
         parities[bit // 8] ^= 1 << bit % 8
         return msgspec.structs.replace(message, bits=bytes(parities))

@@ -1,6 +1,7 @@
 """What a transport says when its wire fails."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import threading
@@ -22,8 +23,9 @@ from qkd_drivers.errors import (
     DeviceTimeout,
 )
 from qkd_drivers.framing import ScpiWire, TraceEntry
-from qkd_drivers.transports import Transport, make_transport, open_transport
+from qkd_drivers.transports import Transport, make_transport, open_transport, split_host
 from qkd_drivers.transports.base import BUFFER_LIMIT_BYTES
+from qkd_drivers.transports.tcp import TcpTransport
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -196,6 +198,50 @@ async def test_a_closed_port_an_unknown_host_and_a_bad_address_are_told_apart() 
 def test_a_malformed_address_says_what_is_wanted(address: str) -> None:
     with pytest.raises(ValueError, match="address"):
         make_transport(address)
+
+
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_a_close_while_a_connection_is_made_leaves_none(turns: int) -> None:
+    """However far it had come: whoever opens is told, unless it was open before."""
+    begun = ended = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal begun, ended
+        begun += 1
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        ended += 1
+
+    async with listening(serve) as address:
+        transport = TcpTransport(address, *split_host(address))
+        opening = asyncio.create_task(transport.open())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_open = opening.done()
+        await transport.close()
+        (fault,) = await asyncio.gather(opening, return_exceptions=True)
+        assert was_open or (isinstance(fault, DeviceLost) and "being opened" in str(fault))
+        assert not transport.is_open
+        await transport.open()
+        await eventually(lambda: begun == ended + 1)
+        await transport.close()
+        await eventually(lambda: begun == ended)
+
+
+async def test_of_two_that_open_a_connection_the_last_has_it() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(line)
+
+    async with listening(echo) as address:
+        transport = make_transport(address)
+        first, second = (asyncio.create_task(transport.open()) for _ in range(2))
+        with pytest.raises(DeviceLost, match="while it was being opened"):
+            await first
+        await second
+        await transport.write(b"two?\n")
+        assert await transport.read_until(b"\n", timeout_s=5) == b"two?\n"
+        await transport.close()
 
 
 async def test_a_peer_that_closes_in_mid_reply_is_lost_with_the_rest_kept() -> None:
