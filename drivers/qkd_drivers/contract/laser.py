@@ -120,8 +120,11 @@ class PairSource(Instrument):
         """As measured."""
 
     @abstractmethod
-    async def set_current_a(self, amperes: float) -> None:
-        """Of the pump diode."""
+    async def set_current_a(self, amperes: float, *, ramp_a_per_s: float = 0.0) -> None:
+        """Moves the set point of the pump diode in steps at ramp_a_per_s; at once if that is 0.
+
+        Steps are no finer than the device takes them and no faster than the ramp asks.
+        """
 
     @abstractmethod
     async def current_set_point_a(self) -> float: ...

@@ -59,13 +59,14 @@ class PairSourceSetPoints(SetPoints, frozen=True):
 
     temperature_c: Annotated[float, Meta(ge=10, le=100)]
     current_a: NotNegative
+    ramp_a_per_s: Positive = 0.02
     settle_tolerance_c: Positive = 0.1
     settle_s: NotNegative = 3.0
     settle_timeout_s: Positive = 600.0
 
 
 class PairSourceProcedure(Procedure[PairSource, PairSourceSetPoints]):
-    """Crystal temperature before pump light."""
+    """Crystal temperature before pump light, which goes on and off at the least current."""
 
     async def limit_faults(self) -> list[str]:
         return outside(await self._device.limits(), self._wanted, "temperature_c", "current_a")
@@ -77,9 +78,10 @@ class PairSourceProcedure(Procedure[PairSource, PairSourceSetPoints]):
             raise DeviceTripped(f"{device.name}: {cause}")
         await device.set_temperature_c(wanted.temperature_c)
         await settle(device, wanted)
-        await device.set_current_a(wanted.current_a)
         if not lit:
+            await device.set_current_a((await device.limits())["current_a"].minimum)
             await device.set_pump(True)
+        await device.set_current_a(wanted.current_a, ramp_a_per_s=wanted.ramp_a_per_s)
 
     async def observe(self) -> list[Observation]:
         device, wanted = self._device, self._wanted
@@ -95,4 +97,8 @@ class PairSourceProcedure(Procedure[PairSource, PairSourceSetPoints]):
         await self._device.set_pump(False)
 
     async def rest(self) -> None:
-        await self._device.set_pump(False)
+        device, ramp_a_per_s = self._device, self._wanted.ramp_a_per_s
+        if await device.pump():
+            least_a = (await device.limits())["current_a"].minimum
+            await device.set_current_a(least_a, ramp_a_per_s=ramp_a_per_s)
+        await device.set_pump(False)
