@@ -1,11 +1,14 @@
 """The instruments of one link end: their actors in order of bring-up, and whether all are ready."""
 
 from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
 from qkd_controller.config.node import Device, LinkEnd
 from qkd_controller.devices.actor import DeviceActor
+from qkd_controller.devices.latch import Latch
 from qkd_controller.devices.state import State, StateChange
 from qkd_controller.devices.tagger import TaggerActor
 from qkd_controller.node.status import DeviceStatus
@@ -14,19 +17,25 @@ from qkd_controller.node.status import DeviceStatus
 class Instruments:
     """One actor a device of the link end; the laser goes on last, once all others are ready."""
 
-    def __init__(self, end: LinkEnd, on_event: Callable[[StateChange], None]) -> None:
+    def __init__(
+        self, end: LinkEnd, on_event: Callable[[StateChange], None], latches: Path
+    ) -> None:
+        """latches is the folder that holds what must not be forgotten of each device."""
         self._devices = {device.name: device for device in end.devices}
         self.actors: dict[str, DeviceActor] = {}
         lasers = [device for device in end.devices if device.kind == "laser"]
         for device in end.devices:
+            latch = _latch(latches, device)
             if device.kind == "tagger":
-                self.tagger = TaggerActor(device, on_event=on_event)
+                self.tagger = TaggerActor(device, on_event=on_event, latch=latch)
                 self.actors[device.name] = self.tagger
             elif device.kind != "laser":
-                self.actors[device.name] = DeviceActor(device, on_event=on_event)
+                self.actors[device.name] = DeviceActor(device, on_event=on_event, latch=latch)
         others = tuple(self.actors.values())
         for device in lasers:
-            self.actors[device.name] = DeviceActor(device, on_event=on_event, after=others)
+            self.actors[device.name] = DeviceActor(
+                device, on_event=on_event, after=others, latch=_latch(latches, device)
+            )
         self.polarisation = self._first("polarisation_controller")
 
     def missing(self) -> str:
@@ -48,6 +57,10 @@ class Instruments:
 
     def _first(self, kind: str) -> DeviceActor | None:
         return next((actor for actor in self.actors.values() if actor.kind == kind), None)
+
+
+def _latch(folder: Path, device: Device) -> Latch:
+    return Latch(folder / f"{quote(device.name, safe='')}.json")
 
 
 def _status(device: Device, actor: DeviceActor) -> DeviceStatus:

@@ -34,7 +34,7 @@ class DetectorProcedure(Procedure[SinglePhotonDetector, DetectorSetPoints]):
         limits = await self._device.limits()
         return outside(limits, self._wanted, "bias_voltage_v", "threshold_v", "temperature_c")
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         device, wanted = self._device, self._wanted
         await device.set_temperature_c(wanted.temperature_c)
         await device.set_cooling(True)
