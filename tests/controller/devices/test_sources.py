@@ -10,6 +10,7 @@ from bench import Bench, eventually
 
 from qkd_controller.devices import DeviceActor, Latch, State
 from qkd_controller.devices.kinds import LIGHT_KINDS
+from qkd_drivers.errors import DeviceTripped
 from qkd_drivers.framing import Wire
 
 SOURCES = [case for case in CASES if case[0] in LIGHT_KINDS and case[3] != "hislip"]
@@ -156,5 +157,63 @@ async def test_a_source_that_went_out_while_the_node_was_dead_stays_out(
     await release(core)
     actor = actor_for(address, kind, model, set_points, latch=Latch(path))
     async with running(actor):
+        await until(actor, State.TRIPPED)
+        await assert_stays_dark(actor, core)
+
+
+THERMAL = [case for case in SOURCES if "settle_s" in case[4]]
+every_thermal_source = pytest.mark.parametrize(
+    ("kind", "model", "make", "front", "set_points"),
+    [case[:5] for case in THERMAL],
+    ids=[case[1] for case in THERMAL],
+)
+
+
+@every_thermal_source
+async def test_a_temperature_that_does_not_settle_puts_the_light_out(
+    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any
+) -> None:
+    core = make()
+    address, _ = await bench.plug(core, front=front)
+    actor = actor_for(address, kind, model, set_points | {"settle_timeout_s": 0.3})
+    async with running(actor):
+        await until(actor, State.READY)
+        core.regulated.stalled = True
+        core.warm_by(8)
+        await until(actor, State.TRIPPED)
+        assert "does not settle" in actor.cause
+        await assert_stays_dark(actor, core)
+
+
+@every_thermal_source
+async def test_a_dark_source_waits_for_its_temperature_and_does_not_trip(
+    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any
+) -> None:
+    core = make()
+    core.regulated.stalled = True
+    core.warm_by(8)
+    address, _ = await bench.plug(core, front=front)
+    actor = actor_for(address, kind, model, set_points | {"settle_timeout_s": 0.3})
+    async with running(actor):
+        for _ in range(2):
+            await until(actor, State.SETTLING)
+            await until(actor, State.DISCONNECTED)
+            assert "does not settle" in actor.cause and core.current_a == 0
+        core.regulated.stalled = False
+        await until(actor, State.READY)
+
+
+@every_thermal_source
+async def test_an_operators_temperature_that_does_not_settle_trips_too(
+    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any
+) -> None:
+    core = make()
+    address, _ = await bench.plug(core, front=front)
+    actor = actor_for(address, kind, model, set_points | {"settle_timeout_s": 0.3})
+    async with running(actor):
+        await until(actor, State.READY)
+        core.regulated.stalled = True
+        with pytest.raises(DeviceTripped, match="does not settle"):
+            await actor.set(temperature_c=35.0)
         await until(actor, State.TRIPPED)
         await assert_stays_dark(actor, core)

@@ -49,7 +49,7 @@ class LaserProcedure(SourceProcedure[LaserDriver, LaserSetPoints]):
         lit = await self._found_lit()
         await device.set_temperature_c(wanted.temperature_c)
         await device.set_temperature_control(True)
-        await settle(device, wanted)
+        await settle(device, wanted, lit=lit)
         if not lit:
             await device.set_current_a(0.0)
         await device.set_current_limit_a(wanted.current_limit_a)

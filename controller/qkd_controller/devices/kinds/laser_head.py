@@ -68,7 +68,7 @@ class PairSourceProcedure(SourceProcedure[PairSource, PairSourceSetPoints]):
         device, wanted = self._device, self._wanted
         lit = await self._found_lit()
         await device.set_temperature_c(wanted.temperature_c)
-        await settle(device, wanted)
+        await settle(device, wanted, lit=lit)
         if not lit:
             await device.set_current_a(await self._least_current_a())
             await self._light()
