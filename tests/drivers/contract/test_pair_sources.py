@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from agreement import agreement
 from bench import Bench
-from direct import driver_on
+from direct import currents_seen, driver_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,19 +27,6 @@ async def source_on(bench: Bench, model: str, options: str) -> tuple[PairSource,
     device = await open_device(model, address + options, "source")
     assert isinstance(device, PairSource)
     return device, core
-
-
-def currents_seen(source: Any, core: Any) -> list[float]:
-    """The pump current after each request from now on."""
-    seen = [core.current_a]
-    write = source._wire.transport.write
-
-    async def watched(data: bytes, **options: Any) -> None:
-        await write(data, **options)
-        seen.append(core.current_a)
-
-    source._wire.transport.write = watched
-    return seen
 
 
 @every_source

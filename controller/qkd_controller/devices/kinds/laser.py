@@ -52,10 +52,15 @@ class LaserProcedure(SourceProcedure[LaserDriver, LaserSetPoints]):
         await settle(device, wanted, lit=lit)
         if not lit:
             await device.set_current_a(0.0)
-        await device.set_current_limit_a(wanted.current_limit_a)
+        # A limit that falls would take the current of a lit laser with it at once.
+        falls = lit and wanted.current_limit_a < await device.current_limit_a()
+        if not falls:
+            await device.set_current_limit_a(wanted.current_limit_a)
         if not lit:
             await self._light()
         await device.set_current_a(wanted.current_a, ramp_a_per_s=wanted.ramp_a_per_s)
+        if falls:
+            await device.set_current_limit_a(wanted.current_limit_a)
 
     async def observe(self) -> list[Observation]:
         device, wanted = self._device, self._wanted
