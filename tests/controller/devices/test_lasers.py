@@ -1,5 +1,6 @@
 """A lit laser diode goes to its set-points by its ramp alone."""
 
+from itertools import pairwise
 from typing import Any
 
 import bench as lab
@@ -36,7 +37,7 @@ async def test_limit_and_current_change_together_without_a_jump(
         await LaserProcedure(laser, wanted).drive()
         assert await laser.current_limit_a() == pytest.approx(wanted.current_limit_a)
         assert core.current_a == pytest.approx(wanted.current_a)
-        steps_a = [abs(after - before) for before, after in zip(seen, seen[1:], strict=False)]
+        steps_a = [abs(after - before) for before, after in pairwise(seen)]
         assert max(steps_a) <= RAMP_A_PER_S * STEP_S + 1e-6
     await laser.close()
 
@@ -54,6 +55,6 @@ async def test_a_pair_source_goes_on_and_off_at_its_least_current() -> None:
     assert core.current_a == 0
     lit = [current_a for current_a in seen if current_a]
     assert lit[0] == lit[-1] == 0.02 and max(lit) == pytest.approx(wanted.current_a)
-    steps_a = [abs(after - before) for before, after in zip(lit, lit[1:], strict=False)]
+    steps_a = [abs(after - before) for before, after in pairwise(lit)]
     assert max(steps_a) <= RAMP_A_PER_S * STEP_S + 1e-3, "a milliampere is the box's step"
     await source.close()
