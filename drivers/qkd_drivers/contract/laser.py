@@ -1,8 +1,10 @@
 """Laser diode drivers."""
 
 from abc import abstractmethod
+from functools import partial
 
 from qkd_drivers.contract.instrument import Instrument, Limits
+from qkd_drivers.errors import DeviceError
 
 
 class LaserDriver(Instrument):
@@ -63,9 +65,23 @@ class LaserDriver(Instrument):
     async def trip_cause(self) -> str:
         """What protection is active; empty if none."""
 
-    @abstractmethod
     async def emergency_stop(self) -> None:
-        """Laser off, current 0, temperature control off last; goes on past errors of a step."""
+        """Laser off, current 0, temperature control off last; goes on past errors of a step.
+
+        Temperature control stays on if the laser does. Raises the first error.
+        """
+        fault: DeviceError | None = None
+        for step in (
+            partial(self.set_laser, False),
+            partial(self.set_current_a, 0.0),
+            partial(self.set_temperature_control, False),
+        ):
+            try:
+                await step()
+            except DeviceError as error:
+                fault = fault or error
+        if fault is not None:
+            raise fault
 
 
 class LaserHead(Instrument):
