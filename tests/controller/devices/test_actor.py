@@ -124,6 +124,30 @@ async def test_a_laser_that_loses_its_cooling_is_put_out(bench: Bench) -> None:
         await eventually(lambda: core.current_a == 0)
 
 
+async def test_a_detector_whose_supply_fails_is_left_without_bias(bench: Bench) -> None:
+    core = lab.simulated("idq-id120")
+    address, _ = await bench.plug(core, front="hislip")
+    actor = actor_for(address, "detector", "idq-id120", DETECTOR)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(actor.run())
+        await until(actor, State.READY)
+        core.latched = True
+        await until(actor, State.TRIPPED)
+        await eventually(lambda: core.bias_v == 0)
+        core.latched = False
+        before = actor.readings
+        await eventually(lambda: actor.readings != before)
+        assert actor.state is State.TRIPPED and core.bias_v == 0
+        actor.rearm()
+        await until(actor, State.READY)
+        assert core.bias_v == DETECTOR["bias_voltage_v"]
+        core.latched = True
+        await until(actor, State.TRIPPED)
+        await actor.shutdown()
+    assert core.bias_v == 0 and not core._cooling
+    assert actor.cause == "shut down"
+
+
 async def test_rearming_with_the_interlock_open_trips_again(bench: Bench) -> None:
     core, _, actor = await laser(bench)
     causes: list[StateChange] = []
