@@ -122,7 +122,10 @@ class PairSource(Instrument):
 
     @abstractmethod
     async def limits(self) -> dict[str, Limits]:
-        """Ranges of ``temperature_c`` and ``current_a``."""
+        """Ranges of ``temperature_c`` and ``current_a``.
+
+        The pump goes on and off at the least current.
+        """
 
     @abstractmethod
     async def set_temperature_c(self, celsius: float) -> None:
