@@ -33,6 +33,13 @@ DETECTOR = {
     "settle_s": 0.05,
 }
 HEAD = {"power_w": 0.035}
+SOURCE = {
+    "temperature_c": 25.0,
+    "current_a": 0.06,
+    "ramp_a_per_s": 0.5,
+    "settle_tolerance_c": 0.5,
+    "settle_s": 0.05,
+}
 EPC = {"voltages_mv": [100, -200, 300, -400]}
 
 CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
@@ -163,8 +170,19 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         HEAD,
         lambda core: abs(core.light_w - 0.035) < 1e-9,
     ),
+    (
+        "pair_source",
+        "qubitekk-qes",
+        partial(lab.simulated, "qubitekk-qes"),
+        "pty",
+        SOURCE,
+        lambda core: round(core.current_a, 6) == 0.06,
+    ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]
+
+_OPTIONS = {"qubitekk-qes": "?pause_ms=0"}
+"""What the address of a model needs in a test."""
 
 
 @asynccontextmanager
@@ -180,6 +198,7 @@ async def running(actor: DeviceActor) -> AsyncIterator[None]:
 def actor_for(
     address: str, kind: Any, model: str, set_points: dict[str, Any], **options: Any
 ) -> DeviceActor:
+    address += _OPTIONS.get(model, "")
     config = Device(name="it", kind=kind, model=model, address=address, set_points=set_points)
     make = TaggerActor if kind == "tagger" else DeviceActor
     return make(config, poll_s=0.02, reconnect_s=(0.02, 0.1), **options)

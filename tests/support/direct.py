@@ -77,3 +77,16 @@ def driver_on(model: str, core: Any, options: str = "") -> Any:
     device: Any = make_device(model, f"serial:direct{options}", "it")
     device._wire.transport = DirectTransport(core)
     return device
+
+
+def currents_seen(device: Any, core: Any) -> list[float]:
+    """The current through a driver's diode after each request from now on."""
+    seen = [core.current_a]
+    write = device._wire.transport.write
+
+    async def watched(data: bytes, **options: Any) -> None:
+        await write(data, **options)
+        seen.append(core.current_a)
+
+    device._wire.transport.write = watched
+    return seen

@@ -1,6 +1,6 @@
 """Every instrument's wire is cut and mended; the link comes back by itself."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import pytest
 from testbed import Testbed
@@ -31,7 +31,10 @@ def test_cut_wires_are_mended(bed: Testbed) -> None:
 
 
 def test_instruments_that_lost_their_settings_are_driven_back(bed: Testbed) -> None:
-    """While the wire is cut the instrument restarts and forgets all it was told."""
+    """While the wire is cut the instrument restarts and forgets all it was told.
+
+    All come back by themselves but the pump, which has gone out and lights again once re-armed.
+    """
     lose_and_mend(bed, ("pump", "bob-spd-3", "alice-tagger"), settings=True)
 
 
@@ -58,7 +61,7 @@ def test_a_stopped_node_brings_its_instruments_to_rest(bed: Testbed) -> None:
         assert node.log.events()[-1]["event"] == "node_stopped"
 
 
-def lose_and_mend(bed: Testbed, instruments: Iterable[str], settings: bool) -> None:
+def lose_and_mend(bed: Testbed, instruments: Collection[str], settings: bool) -> None:
     """Cuts, shows, mends, is back where it was."""
     bed.until_keying()
     before = bed.table()
@@ -92,6 +95,11 @@ def lose_and_mend(bed: Testbed, instruments: Iterable[str], settings: bool) -> N
         if settings:
             bed.act("reset", device=instrument)
         bed.act("wire", device=instrument, fault="restore")
+    if settings and "pump" in instruments:  # it went out, so it waits for the operator
+        until(
+            lambda: (d := bed.alice.device("pump")) and d.state == "tripped", "the dark pump trips"
+        )
+        bed.alice.rearm("pump")
     bed.until_keying()
     for instrument in instruments:
         end, device = INSTRUMENTS[instrument]

@@ -2,6 +2,7 @@
 
 from qkd_controller.devices.actor import DeviceActor
 from qkd_controller.devices.errors import DeviceNotReady
+from qkd_controller.devices.latch import Latch
 from qkd_controller.devices.set_points import validate_device, validate_set_points
 from qkd_controller.devices.state import State, StateChange
 from qkd_controller.devices.tagger import RunEnded, RunStarted, TaggerActor
@@ -9,6 +10,7 @@ from qkd_controller.devices.tagger import RunEnded, RunStarted, TaggerActor
 __all__ = [
     "DeviceActor",
     "DeviceNotReady",
+    "Latch",
     "RunEnded",
     "RunStarted",
     "State",

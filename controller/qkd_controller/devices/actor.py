@@ -11,6 +11,7 @@ import msgspec
 from qkd_controller.config.node import Device
 from qkd_controller.devices.errors import DeviceNotReady
 from qkd_controller.devices.kinds import KINDS, Observation, Procedure, SetPoints
+from qkd_controller.devices.latch import Latch
 from qkd_controller.devices.set_points import read_set_points
 from qkd_controller.devices.state import State, StateChange
 from qkd_drivers.catalogue import make_device
@@ -31,8 +32,8 @@ _LAST_RESORT_S = 0.5
 class DeviceActor:
     """Connects, verifies, drives to the set-points, watches, and does it again after each loss.
 
-    A trip is answered by making the device safe and waiting for ``rearm``. ``on_event`` is called
-    at each change of state, on the event loop, and must not block.
+    A trip is answered by making the device safe and waiting for ``rearm``; ``latch`` holds it.
+    ``on_event`` is called at each change of state, on the event loop, and must not block.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class DeviceActor:
         *,
         on_event: Callable[[StateChange], None] = lambda change: None,
         after: Sequence["DeviceActor"] = (),
+        latch: Latch | None = None,
         poll_s: float = 1.0,
         reconnect_s: tuple[float, float] = (0.1, 5.0),
     ) -> None:
@@ -51,6 +53,7 @@ class DeviceActor:
         self._config = config
         self._on_event = on_event
         self._after = tuple(after)
+        self._latch = latch or Latch()
         self._poll_s = poll_s
         self._reconnect_s = reconnect_s
         self._pause_s = reconnect_s[0]
@@ -64,8 +67,6 @@ class DeviceActor:
         self._connected = False
         self._work = asyncio.Lock()
         self._fault = ""
-        self._trip = ""
-        self._rearmed = False
         self._readings: dict[str, Reading] = {}
         self._observations: list[Observation] = []
         self._supervision: asyncio.Task[None] | None = None
@@ -106,6 +107,8 @@ class DeviceActor:
 
         A cancellation closes the wire and leaves the device as it is: call ``shutdown`` before.
         """
+        if self._latch.trip:
+            self._enter(State.TRIPPED, self._latch.trip)
         self._supervision = asyncio.ensure_future(self._supervise())
         try:
             await asyncio.wait({self._supervision})
@@ -146,20 +149,23 @@ class DeviceActor:
                 )
             try:
                 await self._drive()
+            except DeviceTripped as tripped:
+                self._latch.hold(str(tripped))
+                self._wake.set()
+                raise
             except (ValueError, DeviceRefused):
                 self._wake.set()  # what was changed before the refusal is found and driven back
                 raise
 
     def rearm(self) -> None:
         """The operator's word that the cause of a trip is gone; no effect unless tripped."""
-        if self._trip:
-            self._trip = ""
-            self._rearmed = True
+        if self._latch.trip:
+            self._latch.rearm()
             self._wake.set()
 
     async def trip(self, cause: str) -> None:
         """Makes the device safe at once and holds it there, as a protection would."""
-        self._trip = cause
+        self._latch.hold(cause)
         self._enter(State.TRIPPED, cause)
         self._wake.set()
         if self._driving is not None:
@@ -180,11 +186,13 @@ class DeviceActor:
             if self._state is not State.DISCONNECTED:
                 async with asyncio.timeout(timeout_s):
                     await self._procedure.rest()
+                self._latch.dark()
         except (DeviceError, TimeoutError) as error:
             self._enter(State.DISCONNECTED, f"not brought to rest: {error or 'it took too long'}")
             with contextlib.suppress(DeviceError, TimeoutError):
                 async with asyncio.timeout(_LAST_RESORT_S):
                     await self._procedure.make_safe()
+                self._latch.dark()
         finally:
             self._stopped.set()
 
@@ -199,8 +207,8 @@ class DeviceActor:
             try:
                 await self._session()
             except (DeviceError, ValueError) as fault:
-                if self._trip:
-                    self._enter(State.TRIPPED, f"{self._trip}; meanwhile: {fault}")
+                if self._latch.trip:
+                    self._enter(State.TRIPPED, f"{self._latch.trip}; meanwhile: {fault}")
                 else:
                     self._enter(State.DISCONNECTED, str(fault))
             self._connected = False
@@ -211,30 +219,30 @@ class DeviceActor:
     async def _session(self) -> None:
         """From one connection to its loss."""
         self._fault = ""
-        if not self._trip:
+        if not self._latch.trip:
             self._enter(State.CONNECTING, f"at {self._config.address}")
         await self.device.connect()
         self._verify_serial_number()
         self._connected = True
+        if self._latch.trip:
+            await self._stand_by()  # which waits for nobody
         for other in self._after:
-            if other.state is not State.READY and not self._trip:
+            if other.state is not State.READY:
                 self._enter(State.CONNECTING, f"waits for {other.name}")
             await other.until(State.READY)
         cause = "drives to its set-points"
         while True:
             try:
-                if self._trip:
+                if self._latch.trip:
                     await self._stand_by()
                 async with self._work:
                     self._enter(State.SETTLING, cause)
                     await self._drive()
-                    self._rearmed = False
                     self._pause_s = self._reconnect_s[0]
                     self._enter(State.READY, "at its set-points")
                 cause = await self._watch()
             except DeviceTripped as tripped:
-                self._trip = str(tripped)
-                self._rearmed = False
+                self._latch.hold(str(tripped))
 
     async def _watch(self) -> str:
         """Polls until something differs from the desired state; returns what."""
@@ -242,15 +250,15 @@ class DeviceActor:
             async with self._work:
                 self._readings.update(await self.device.readings())
                 self._observations = await self._procedure.observe()
-            if self._trip or self.differences:
+            if self._latch.trip or self.differences:
                 return ", ".join(self.differences)
             await self._pause()
 
     async def _stand_by(self) -> None:
         """Makes the device safe and reads on, but drives nothing, until re-armed."""
-        self._enter(State.TRIPPED, self._trip)
+        self._enter(State.TRIPPED, self._latch.trip)
         await self._procedure.make_safe()
-        while self._trip:
+        while self._latch.trip:
             async with self._work:
                 self._readings.update(await self.device.readings())
             await self._pause()
@@ -281,15 +289,15 @@ class DeviceActor:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            if self._trip:
-                raise DeviceTripped(self._trip) from None
+            if self._latch.trip:
+                raise DeviceTripped(self._latch.trip) from None
             raise DeviceNotReady(f"{self.name} is being brought to rest") from None
         finally:
             self._driving = None
 
     async def _drive_within_limits(self) -> None:
         await self._require_limits(self._procedure)
-        await self._procedure.drive(rearmed=self._rearmed)
+        await self._procedure.drive()
 
     async def _require_limits(self, procedure: Procedure[Any, Any]) -> None:
         """ValueError if the device, which is connected, cannot do what is wanted."""
@@ -311,7 +319,7 @@ class DeviceActor:
             raise ValueError(f"{self.name}: {error}") from None
 
     def _make_procedure(self, wanted: SetPoints) -> Procedure[Any, Any]:
-        procedure = KINDS[self.device.kind].procedure(self.device, wanted)
+        procedure = KINDS[self.device.kind].procedure(self.device, wanted, self._latch)
         if faults := procedure.faults():
             raise ValueError(f"{self.name}: {'; '.join(faults)}")
         return procedure

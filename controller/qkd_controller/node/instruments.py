@@ -1,32 +1,47 @@
 """The instruments of one link end: their actors in order of bring-up, and whether all are ready."""
 
 from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
 from qkd_controller.config.node import Device, LinkEnd
 from qkd_controller.devices.actor import DeviceActor
+from qkd_controller.devices.kinds import LIGHT_KINDS
+from qkd_controller.devices.latch import Latch
 from qkd_controller.devices.state import State, StateChange
 from qkd_controller.devices.tagger import TaggerActor
 from qkd_controller.node.status import DeviceStatus
 
 
 class Instruments:
-    """One actor a device of the link end; the laser goes on last, once all others are ready."""
+    """One actor a device of the link end; light goes on last, once all others are ready."""
 
-    def __init__(self, end: LinkEnd, on_event: Callable[[StateChange], None]) -> None:
+    def __init__(
+        self, end: LinkEnd, on_event: Callable[[StateChange], None], latches: Path
+    ) -> None:
+        """latches is the folder that holds what must not be forgotten of each device."""
         self._devices = {device.name: device for device in end.devices}
         self.actors: dict[str, DeviceActor] = {}
-        lasers = [device for device in end.devices if device.kind == "laser"]
+
+        def latch(device: Device) -> Latch:
+            return Latch(latches / f"{quote(device.name, safe='')}.json")
+
         for device in end.devices:
             if device.kind == "tagger":
-                self.tagger = TaggerActor(device, on_event=on_event)
+                self.tagger = TaggerActor(device, on_event=on_event, latch=latch(device))
                 self.actors[device.name] = self.tagger
-            elif device.kind != "laser":
-                self.actors[device.name] = DeviceActor(device, on_event=on_event)
+            elif device.kind not in LIGHT_KINDS:
+                self.actors[device.name] = DeviceActor(
+                    device, on_event=on_event, latch=latch(device)
+                )
         others = tuple(self.actors.values())
-        for device in lasers:
-            self.actors[device.name] = DeviceActor(device, on_event=on_event, after=others)
+        for device in end.devices:
+            if device.kind in LIGHT_KINDS:
+                self.actors[device.name] = DeviceActor(
+                    device, on_event=on_event, latch=latch(device), after=others
+                )
         self.polarisation = self._first("polarisation_controller")
 
     def missing(self) -> str:

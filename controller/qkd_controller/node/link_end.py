@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import Any
 
 from qkd_controller.acquisition.announcing import AnnouncingEnd
@@ -64,7 +65,8 @@ class LinkRuntime:
         self.peer = store.peer
         self.link = link
         self.store = store
-        self.instruments = Instruments(end, self._on_device)
+        latches = Path(node.state_dir) / "latches" / link.name
+        self.instruments = Instruments(end, self._on_device, latches)
         self.machine = StateMachine(self._on_state)
         self.monitor = LeakageMonitor()
         self.workspace = Workspace(link.block.in_flight_mib << 20)

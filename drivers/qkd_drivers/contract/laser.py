@@ -1,8 +1,10 @@
 """Laser diode drivers."""
 
 from abc import abstractmethod
+from functools import partial
 
 from qkd_drivers.contract.instrument import Instrument, Limits
+from qkd_drivers.errors import DeviceError
 
 
 class LaserDriver(Instrument):
@@ -63,9 +65,23 @@ class LaserDriver(Instrument):
     async def trip_cause(self) -> str:
         """What protection is active; empty if none."""
 
-    @abstractmethod
     async def emergency_stop(self) -> None:
-        """Laser off, current 0, temperature control off last; goes on past errors of a step."""
+        """Laser off, current 0, temperature control off last; goes on past errors of a step.
+
+        Temperature control stays on if the laser does. Raises the first error.
+        """
+        fault: DeviceError | None = None
+        for step in (
+            partial(self.set_laser, False),
+            partial(self.set_current_a, 0.0),
+            partial(self.set_temperature_control, False),
+        ):
+            try:
+                await step()
+            except DeviceError as error:
+                fault = fault or error
+        if fault is not None:
+            raise fault
 
 
 class LaserHead(Instrument):
@@ -106,7 +122,10 @@ class PairSource(Instrument):
 
     @abstractmethod
     async def limits(self) -> dict[str, Limits]:
-        """Ranges of ``temperature_c`` and ``current_a``."""
+        """Ranges of ``temperature_c`` and ``current_a``.
+
+        The pump goes on and off at the least current.
+        """
 
     @abstractmethod
     async def set_temperature_c(self, celsius: float) -> None:
@@ -120,8 +139,11 @@ class PairSource(Instrument):
         """As measured."""
 
     @abstractmethod
-    async def set_current_a(self, amperes: float) -> None:
-        """Of the pump diode."""
+    async def set_current_a(self, amperes: float, *, ramp_a_per_s: float = 0.0) -> None:
+        """Moves the set point of the pump diode in steps at ramp_a_per_s; at once if that is 0.
+
+        Steps are no finer than the device takes them and no faster than the ramp asks.
+        """
 
     @abstractmethod
     async def current_set_point_a(self) -> float: ...

@@ -5,6 +5,7 @@ import asyncio
 from qkd_drivers.errors import (
     DeviceError,
     DeviceLost,
+    DeviceMismatch,
     DeviceProtocolError,
     DeviceRefused,
     DeviceTimeout,
@@ -12,6 +13,8 @@ from qkd_drivers.errors import (
 from qkd_drivers.framing.answers import leading_number, text
 from qkd_drivers.framing.wire import Trace, Wire
 from qkd_drivers.transports import Transport
+
+_IDENTITY = "*IDN?"
 
 
 class ScpiWire(Wire):
@@ -77,15 +80,18 @@ class ScpiWire(Wire):
 class ReopeningScpiWire(ScpiWire):
     """For devices that hang up when nothing was said for long: a lost wire is opened once more.
 
-    Only for devices whose every request may be sent twice.
+    Only for devices whose every request may be sent twice. Who answers then must be who answered
+    ``*IDN?`` before: DeviceMismatch, and the wire is closed.
     """
 
     def __init__(self, transport: Transport, device: str, trace: Trace | None = None) -> None:
         super().__init__(transport, device, trace)
         self._turn = asyncio.Lock()
         self._wanted = False
+        self._identity = ""
 
     async def open(self) -> None:
+        self._identity = ""
         await super().open()
         self._wanted = True
 
@@ -96,10 +102,13 @@ class ReopeningScpiWire(ScpiWire):
     async def query(self, command: str, *, timeout_s: float | None = None) -> str:
         async with self._turn:
             try:
-                return await super().query(command, timeout_s=timeout_s)
+                answer = await super().query(command, timeout_s=timeout_s)
             except DeviceLost:
                 await self._reopen()
-                return await super().query(command, timeout_s=timeout_s)
+                answer = await super().query(command, timeout_s=timeout_s)
+            if command == _IDENTITY:
+                self._identity = answer
+            return answer
 
     async def command(self, command: str) -> None:
         async with self._turn:
@@ -113,3 +122,9 @@ class ReopeningScpiWire(ScpiWire):
         if not self._wanted:
             raise DeviceLost(f"{self.device}: the wire is closed")
         await super().open()
+        found = await super().query(_IDENTITY)
+        if self._identity and found != self._identity:
+            await super().close()
+            raise DeviceMismatch(
+                f"{self.device}: {self._identity!r} hung up, and {found!r} answers in its place"
+            )

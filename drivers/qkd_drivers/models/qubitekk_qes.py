@@ -13,9 +13,11 @@ from qkd_drivers.contract import Identity, Limits, PairSource, Reading
 from qkd_drivers.errors import DeviceMismatch, DeviceRefused, DeviceTripped
 from qkd_drivers.framing import Dialect, LineWire, Trace
 from qkd_drivers.framing.answers import leading_number
+from qkd_drivers.ramp import STEP_S, ramp
 from qkd_drivers.transports import make_transport, split_options
 
 _LIMITS = {"temperature_c": Limits(10.0, 50.0), "current_a": Limits(0.020, 0.120)}
+_STEP_A = 0.001
 _DIALECT = Dialect(
     end=b"\r\n",
     # Heating or cooling is asked for nowhere else, and no other answer is one letter.
@@ -90,17 +92,16 @@ class QubitekkQes(PairSource):
     async def temperature_c(self) -> float:
         return await self._wire.ask_number("TEMP?")
 
-    async def set_current_a(self, amperes: float) -> None:
+    async def set_current_a(self, amperes: float, *, ramp_a_per_s: float = 0.0) -> None:
+        """In steps of whole milliamperes, each followed by the pause that the box is left."""
         _LIMITS["current_a"].check("current_a", amperes)
-        milliamperes = round(1000 * amperes)
-        if abs(milliamperes - 1000 * amperes) > 1e-6:
+        if abs(round(1000 * amperes) - 1000 * amperes) > 1e-6:
             raise ValueError(f"current_a = {amperes:g} is no multiple of 0.001")
-        command = f":PLDC {milliamperes}"
-        await self._tell(command)
-        self._current_ma = milliamperes
-        held_a = await self.current_set_point_a()
-        if not abs(held_a - amperes) < 5e-4:
-            raise DeviceRefused(f"{self.name}: {command!r}: the device still holds {held_a:g} A")
+        start, step_s = amperes, STEP_S
+        if ramp_a_per_s > 0:
+            start = max(await self.current_set_point_a(), _LIMITS["current_a"].minimum)
+            step_s = max(STEP_S, self._pause_s, _STEP_A / ramp_a_per_s)
+        await ramp(self._set_current, start, amperes, ramp_a_per_s, step_s=step_s)
 
     async def current_set_point_a(self) -> float:
         if self._remembers:
@@ -123,6 +124,15 @@ class QubitekkQes(PairSource):
     async def trip_cause(self) -> str:
         fault = await self._wire.ask_number("FAUL?")
         return "the crystal's temperature control failed" if fault else ""
+
+    async def _set_current(self, amperes: float) -> None:
+        milliamperes = round(1000 * amperes)
+        command = f":PLDC {milliamperes}"
+        await self._tell(command)
+        self._current_ma = milliamperes
+        held_a = await self.current_set_point_a()
+        if not abs(1000 * held_a - milliamperes) < 0.5:
+            raise DeviceRefused(f"{self.name}: {command!r}: the device still holds {held_a:g} A")
 
     async def _tell(self, command: str) -> None:
         await self._wire.tell(command)

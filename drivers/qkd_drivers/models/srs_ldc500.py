@@ -7,7 +7,7 @@ GPIB, as the address says.
 import time
 
 from qkd_drivers.contract import Identity, LaserDriver, Limits, Reading
-from qkd_drivers.errors import DeviceError, DeviceMismatch, DeviceRefused, DeviceTripped
+from qkd_drivers.errors import DeviceMismatch, DeviceRefused, DeviceTripped
 from qkd_drivers.framing import SrsWire, Trace
 from qkd_drivers.identity import scpi_identity
 from qkd_drivers.ramp import ramp
@@ -123,16 +123,6 @@ class SrsLdc500(LaserDriver):
     async def trip_cause(self) -> str:
         await self._active_cause()
         return self._cause
-
-    async def emergency_stop(self) -> None:
-        fault: DeviceError | None = None
-        for command in ("LDON OFF", "SILD 0", "TEON OFF"):
-            try:
-                await self._wire.command(command)
-            except DeviceError as error:
-                fault = fault or error
-        if fault is not None:
-            raise fault
 
     async def _active_cause(self) -> str:
         """What keeps the laser off now; remembered."""

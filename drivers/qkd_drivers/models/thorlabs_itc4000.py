@@ -7,7 +7,7 @@ socket, as the address says.
 import time
 
 from qkd_drivers.contract import Identity, LaserDriver, Limits, Reading
-from qkd_drivers.errors import DeviceError, DeviceMismatch, DeviceRefused, DeviceTripped
+from qkd_drivers.errors import DeviceMismatch, DeviceRefused, DeviceTripped
 from qkd_drivers.framing import ScpiWire, Trace
 from qkd_drivers.identity import scpi_identity
 from qkd_drivers.ramp import ramp
@@ -114,16 +114,6 @@ class ThorlabsItc4000(LaserDriver):
             if await self._wire.query_number(f"OUTP:PROT:{protection}:TRIP?")
         ]
         return ", ".join(causes)
-
-    async def emergency_stop(self) -> None:
-        fault: DeviceError | None = None
-        for command in ("OUTP:STAT OFF", "SOUR:CURR 0", "OUTP2:STAT OFF"):
-            try:
-                await self._wire.command(command)
-            except DeviceError as error:
-                fault = fault or error
-        if fault is not None:
-            raise fault
 
     async def _set_current(self, amperes: float) -> None:
         await self._wire.command(f"SOUR:CURR {amperes:.6f}")

@@ -5,11 +5,12 @@ from typing import Any
 
 import bench as lab
 import pytest
-from actors import CASES, DETECTOR, EPC, LASER, OVEN, actor_for, running, until
+from actors import CASES, DETECTOR, EPC, LASER, OVEN, SOURCE, actor_for, running, until
 from bench import Bench, eventually
 
 from qkd_controller.config.node import Device
 from qkd_controller.devices import DeviceActor, DeviceNotReady, State, StateChange, TaggerActor
+from qkd_controller.devices.kinds import LIGHT_KINDS
 from qkd_drivers.contract import Limits
 from qkd_drivers.errors import DeviceError
 from qkd_drivers.framing import Wire
@@ -51,6 +52,9 @@ async def test_set_points_hold_after_a_cut_and_a_reset(
         if kind != "tagger":
             assert not there(core) or kind == "crystal_oven"
         await wire.apply("restore")
+        if kind in LIGHT_KINDS:  # what was lit and is dark stays dark until the operator says so
+            await until(actor, State.TRIPPED)
+            actor.rearm()
         await until(actor, State.READY)
         await eventually(lambda: there(core))
     assert actor.state is State.DISCONNECTED
@@ -118,6 +122,30 @@ async def test_a_laser_that_loses_its_cooling_is_put_out(bench: Bench) -> None:
         await until(actor, State.TRIPPED)
         assert "temperature control" in actor.cause
         await eventually(lambda: core.current_a == 0)
+
+
+async def test_a_detector_whose_supply_fails_is_left_without_bias(bench: Bench) -> None:
+    core = lab.simulated("idq-id120")
+    address, _ = await bench.plug(core, front="hislip")
+    actor = actor_for(address, "detector", "idq-id120", DETECTOR)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(actor.run())
+        await until(actor, State.READY)
+        core.latched = True
+        await until(actor, State.TRIPPED)
+        await eventually(lambda: core.bias_v == 0)
+        core.latched = False
+        before = actor.readings
+        await eventually(lambda: actor.readings != before)
+        assert actor.state is State.TRIPPED and core.bias_v == 0
+        actor.rearm()
+        await until(actor, State.READY)
+        assert core.bias_v == DETECTOR["bias_voltage_v"]
+        core.latched = True
+        await until(actor, State.TRIPPED)
+        await actor.shutdown()
+    assert core.bias_v == 0 and not core._cooling
+    assert actor.cause == "shut down"
 
 
 async def test_rearming_with_the_interlock_open_trips_again(bench: Bench) -> None:
@@ -270,13 +298,8 @@ async def test_a_device_waits_for_those_before_it(bench: Bench) -> None:
 async def test_a_pair_source_warms_its_crystal_before_it_pumps(bench: Bench) -> None:
     core = lab.simulated("qubitekk-qes")
     address, _ = await bench.plug(core)
-    wanted = {
-        "temperature_c": 45.0,
-        "current_a": 0.06,
-        "settle_tolerance_c": 0.5,
-        "settle_s": 0.05,
-    }
-    actor = actor_for(f"{address}?pause_ms=0", "pair_source", "qubitekk-qes", wanted)
+    wanted = SOURCE | {"temperature_c": 45.0}
+    actor = actor_for(address, "pair_source", "qubitekk-qes", wanted)
     lit_at: list[float] = []
     async with running(actor):
         while actor.state is not State.READY:

@@ -12,6 +12,7 @@ from bench import Bench, eventually
 from levels import assert_levels_off
 
 from qkd_controller.devices import RunEnded, RunStarted, State, StateChange, TaggerActor
+from qkd_controller.devices.kinds import LIGHT_KINDS
 from qkd_drivers.contract import Tags
 from qkd_drivers.framing import Wire
 from qkd_drivers.models import idq_id900_run
@@ -28,9 +29,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 GOES = {"busy", "cut", "slam", "silence"}
 """After these the device is not ready until they end, whatever the model."""
-
-LASING = {"laser", "laser_head"}
-"""What goes out before the actor's eyes has tripped, and stays out until it is re-armed."""
 
 Case = tuple[str, str, Any, str, dict[str, Any], Any]
 Row = tuple[str, Case]
@@ -79,7 +77,10 @@ async def test_every_kind_comes_back_from_a_fault(bench: Bench, fault: str, case
 
 
 async def fail_and_mend(bench: Bench, fault: str, case: Case) -> None:
-    """The device also loses its settings under the fault, so that being back means driven back."""
+    """The device also loses its settings under the fault, so that being back means driven back.
+
+    Not one that emits light: once out, it stays out until it is re-armed.
+    """
     kind, model, make, front, set_points, there = case
     core = make()
     address, wire = await bench.plug(core, front=front)
@@ -93,7 +94,7 @@ async def fail_and_mend(bench: Bench, fault: str, case: Case) -> None:
         if fault in GOES:
             await eventually(lambda: actor.state is not State.READY)
             assert actor.cause
-        if kind not in LASING or fault in GOES:
+        if kind not in LIGHT_KINDS:
             core.lose_settings()
         await wire.apply("restore")
         await eventually(lambda: actor.state is State.READY and there(core), within_s=20)

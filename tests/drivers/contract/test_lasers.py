@@ -8,7 +8,7 @@ import bench as lab
 import pytest
 from agreement import agreement
 from bench import Bench
-from direct import DirectTransport
+from direct import DirectTransport, driver_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +88,30 @@ async def test_an_open_interlock_trips_the_laser_and_says_so(
     assert "interlock" in await laser.trip_cause()
     await laser.set_laser(True)
     assert await laser.trip_cause() == ""
+    await laser.close()
+
+
+@pytest.mark.parametrize("model", ["thorlabs-itc4000", "srs-ldc500"])
+@pytest.mark.parametrize("failing", ["set_laser", "set_current_a", "set_temperature_control"])
+async def test_an_emergency_stop_goes_on_past_a_step_that_fails(
+    monkeypatch: pytest.MonkeyPatch, model: str, failing: str
+) -> None:
+    core = lab.simulated(model)
+    laser = driver_on(model, core)
+    await laser.connect()
+    await warm(laser)
+    await laser.set_laser(True)
+    await laser.set_current_a(0.05)
+
+    async def refuse(value: object) -> None:
+        raise DeviceRefused("not now")
+
+    monkeypatch.setattr(laser, failing, refuse)
+    with pytest.raises(DeviceRefused, match="not now"):
+        await laser.emergency_stop()
+    assert core.current_a == 0
+    assert await laser.laser() == (failing == "set_laser")
+    assert await laser.temperature_control() == (failing != "set_current_a")
     await laser.close()
 
 

@@ -4,16 +4,18 @@ import asyncio
 from typing import Any
 
 import bench as lab
+import numpy as np
 import pytest
 from agreement import agreement
 from bench import Bench
-from direct import driver_on
+from direct import currents_seen, driver_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qkd_drivers.catalogue import make_device, open_device
 from qkd_drivers.contract import PairSource
 from qkd_drivers.errors import DeviceRefused, DeviceTripped
+from qkd_drivers.ramp import STEP_S
 
 MODELS = [("qubitekk-qes", "?pause_ms=0")]
 every_source = pytest.mark.parametrize(("model", "options"), MODELS)
@@ -45,6 +47,28 @@ async def test_a_source_holds_its_set_points(bench: Bench, model: str, options: 
         await source.set_current_a(0.5)
     await source.set_pump(False)
     assert core.current_a == 0
+    await source.close()
+
+
+@every_source
+async def test_the_current_of_a_source_moves_no_faster_than_its_ramp(
+    model: str, options: str
+) -> None:
+    core = lab.simulated(model)
+    source = driver_on(model, core, options)
+    await source.connect()
+    loop, low_a, high_a, rate = asyncio.get_running_loop(), 0.03, 0.06, 0.1
+    await source.set_current_a(low_a)
+    await source.set_pump(True)
+    seen = currents_seen(source, core)
+    for target_a in (high_a, low_a):
+        begun_s = loop.time()
+        await source.set_current_a(target_a, ramp_a_per_s=rate)
+        assert loop.time() - begun_s > 0.7 * (high_a - low_a) / rate
+        assert core.current_a == pytest.approx(target_a)
+    steps = np.diff(seen)
+    assert max(abs(steps)) <= rate * STEP_S + 1e-3
+    assert np.count_nonzero(np.diff(np.sign(steps[steps != 0]))) == 1, "once up, once down"
     await source.close()
 
 

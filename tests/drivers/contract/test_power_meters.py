@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qkd_drivers.catalogue import make_device, open_device
 from qkd_drivers.contract import PowerMeter
-from qkd_drivers.errors import DeviceLost, DeviceRefused
+from qkd_drivers.errors import DeviceLost, DeviceMismatch, DeviceRefused
 from qkd_drivers.framing import TraceEntry
 
 MODELS = ["thorlabs-pm100d"]
@@ -89,6 +89,27 @@ async def test_a_wire_lost_in_mid_reply_is_opened_once_more(bench: Bench, model:
     meter, _, wire = await meter_on(bench, model)
     await wire.apply("hang_up", size=3)
     assert await meter.wavelength_nm() == pytest.approx(633)
+    await meter.close()
+
+
+@every_meter
+async def test_another_meter_in_the_place_of_one_that_hung_up_is_told_nothing(
+    bench: Bench, model: str
+) -> None:
+    meter, core, _ = await meter_on(bench, model)
+    core.idle_disconnect_s = 0.05
+    await lab.eventually(lambda: not meter._wire.transport.is_open)  # type: ignore[attr-defined]
+    core.identity = core.identity.replace("SN-0412", "SN-0413")
+    assert "SN-0413" in core.identity
+    with pytest.raises(DeviceMismatch, match=r"meter: .*SN-0412.* hung up, and .*SN-0413"):
+        await meter.set_wavelength_nm(500.0)
+    with pytest.raises(DeviceMismatch):
+        await meter.wavelength_nm()
+    assert core._wavelength_nm == 633
+    await meter.close()
+    await meter.connect()
+    assert meter.identity.serial_number == "SN-0413"
+    await meter.set_wavelength_nm(500.0)
     await meter.close()
 
 

@@ -32,9 +32,18 @@ from qkd_controller.devices.kinds.polarisation import (
 from qkd_controller.devices.kinds.procedure import Observation, Procedure, SetPoints
 from qkd_controller.devices.kinds.pulses import PulseProcedure, PulseSetPoints
 from qkd_controller.devices.kinds.rotator import RotatorProcedure, RotatorSetPoints
+from qkd_controller.devices.kinds.source import SourceProcedure
 from qkd_controller.devices.kinds.tagger import TaggerProcedure, TaggerSetPoints
 
-__all__ = ["KINDS", "Kind", "Observation", "PolarisationSetPoints", "Procedure", "SetPoints"]
+__all__ = [
+    "KINDS",
+    "LIGHT_KINDS",
+    "Kind",
+    "Observation",
+    "PolarisationSetPoints",
+    "Procedure",
+    "SetPoints",
+]
 
 
 @dataclass(frozen=True)
@@ -62,3 +71,8 @@ KINDS = {
     "frequency_reference": Kind(FrequencySetPoints, FrequencyProcedure),
 }
 """By the name that a driver's contract has."""
+
+LIGHT_KINDS = frozenset(
+    name for name, kind in KINDS.items() if issubclass(kind.procedure, SourceProcedure)
+)
+"""Those that emit light: last on, first off."""

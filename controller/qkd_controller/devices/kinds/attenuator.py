@@ -29,7 +29,7 @@ class AttenuatorProcedure(Procedure[Attenuator, AttenuatorSetPoints]):
             faults.append("wavelength_nm: the device has one calibration; leave it out")
         return faults
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         device, wanted = self._device, self._wanted
         if wanted.wavelength_nm is not None:
             await device.set_wavelength_nm(wanted.wavelength_nm)

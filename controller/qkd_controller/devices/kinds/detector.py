@@ -1,5 +1,6 @@
 """Single-photon detectors: bias, discriminator and cooling."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from msgspec import Meta
@@ -14,6 +15,7 @@ from qkd_controller.devices.kinds.procedure import (
 )
 from qkd_controller.devices.kinds.thermal import settle, temperature
 from qkd_drivers.contract import SinglePhotonDetector
+from qkd_drivers.errors import DeviceTripped
 
 
 class DetectorSetPoints(SetPoints, frozen=True):
@@ -34,7 +36,7 @@ class DetectorProcedure(Procedure[SinglePhotonDetector, DetectorSetPoints]):
         limits = await self._device.limits()
         return outside(limits, self._wanted, "bias_voltage_v", "threshold_v", "temperature_c")
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         device, wanted = self._device, self._wanted
         await device.set_temperature_c(wanted.temperature_c)
         await device.set_cooling(True)
@@ -54,6 +56,10 @@ class DetectorProcedure(Procedure[SinglePhotonDetector, DetectorSetPoints]):
             temperature(await device.temperature_c(), wanted),
         ]
 
+    async def make_safe(self) -> None:
+        with suppress(DeviceTripped):  # a supply tells its error again when it is set
+            await self._device.set_bias_voltage_v(0.0)
+
     async def rest(self) -> None:
-        await self._device.set_bias_voltage_v(0.0)
+        await self.make_safe()
         await self._device.set_cooling(False)

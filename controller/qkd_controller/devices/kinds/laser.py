@@ -8,10 +8,10 @@ from qkd_controller.devices.kinds.procedure import (
     NotNegative,
     Observation,
     Positive,
-    Procedure,
     SetPoints,
     outside,
 )
+from qkd_controller.devices.kinds.source import SourceProcedure
 from qkd_controller.devices.kinds.thermal import settle, temperature
 from qkd_drivers.contract import LaserDriver
 from qkd_drivers.errors import DeviceTripped
@@ -36,7 +36,7 @@ class LaserSetPoints(SetPoints, frozen=True):
         ]
 
 
-class LaserProcedure(Procedure[LaserDriver, LaserSetPoints]):
+class LaserProcedure(SourceProcedure[LaserDriver, LaserSetPoints]):
     """Temperature before light, light off before temperature control."""
 
     async def limit_faults(self) -> list[str]:
@@ -44,26 +44,27 @@ class LaserProcedure(Procedure[LaserDriver, LaserSetPoints]):
         limits = await self._device.limits()
         return outside(limits, self._wanted, "current_limit_a", "temperature_c")
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         device, wanted = self._device, self._wanted
-        lit = await device.laser()
-        if not lit and not rearmed and (cause := await device.trip_cause()):
-            raise DeviceTripped(f"{device.name}: {cause}")
+        lit = await self._found_lit()
         await device.set_temperature_c(wanted.temperature_c)
         await device.set_temperature_control(True)
-        await settle(device, wanted)
+        await settle(device, wanted, lit=lit)
         if not lit:
             await device.set_current_a(0.0)
-        await device.set_current_limit_a(wanted.current_limit_a)
+        # A limit that falls would take the current of a lit laser with it at once.
+        falls = lit and wanted.current_limit_a < await device.current_limit_a()
+        if not falls:
+            await device.set_current_limit_a(wanted.current_limit_a)
         if not lit:
-            await device.set_laser(True)
+            await self._light()
         await device.set_current_a(wanted.current_a, ramp_a_per_s=wanted.ramp_a_per_s)
+        if falls:
+            await device.set_current_limit_a(wanted.current_limit_a)
 
     async def observe(self) -> list[Observation]:
         device, wanted = self._device, self._wanted
-        if not await device.laser():
-            cause = await device.trip_cause() or "the laser went off, the device gives no cause"
-            raise DeviceTripped(f"{device.name}: {cause}")
+        await self._require_light()
         if not await device.temperature_control():
             raise DeviceTripped(f"{device.name}: temperature control went off under the laser")
         return [
@@ -82,3 +83,9 @@ class LaserProcedure(Procedure[LaserDriver, LaserSetPoints]):
         if await self._device.laser():
             await self._device.set_current_a(0.0, ramp_a_per_s=self._wanted.ramp_a_per_s)
         await self._device.emergency_stop()
+
+    async def _lit(self) -> bool:
+        return await self._device.laser()
+
+    async def _switch(self, on: bool) -> None:
+        await self._device.set_laser(on)

@@ -22,7 +22,7 @@ class PowerMeterProcedure(Procedure[PowerMeter, PowerMeterSetPoints]):
     async def limit_faults(self) -> list[str]:
         return outside(await self._device.limits(), self._wanted, "wavelength_nm")
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         await self._device.set_wavelength_nm(self._wanted.wavelength_nm)
 
     async def observe(self) -> list[Observation]:
@@ -40,7 +40,7 @@ class FrequencySetPoints(SetPoints, frozen=True):
 class FrequencyProcedure(Procedure[FrequencyReference, FrequencySetPoints]):
     """Sets the discipline and watches the lock."""
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         if await self._device.discipline() != self._wanted.discipline:
             await self._device.set_discipline(self._wanted.discipline)
 

@@ -29,7 +29,7 @@ class NanowireProcedure(Procedure[NanowireDetectors, NanowireSetPoints]):
             faults.append(f"{given} bias_currents_a for {device.channel_count} channels")
         return faults
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         device, wanted = self._device, self._wanted
         if await device.enabled():
             await device.set_enabled(False)
@@ -60,7 +60,7 @@ class PassiveSetPoints(SetPoints, frozen=True):
 class PassiveProcedure(Procedure[PassiveDetector, PassiveSetPoints]):
     """There is nothing to drive and nothing to read."""
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         return
 
     async def observe(self) -> list[Observation]:

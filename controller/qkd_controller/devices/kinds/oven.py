@@ -32,7 +32,7 @@ class OvenProcedure(Procedure[CrystalOven, OvenSetPoints]):
     async def limit_faults(self) -> list[str]:
         return outside(await self._device.limits(), self._wanted, "temperature_c", "ramp_k_per_s")
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         device, wanted = self._device, self._wanted
         await device.set_ramp_k_per_s(wanted.ramp_k_per_s)
         await device.set_temperature_c(wanted.temperature_c)

@@ -31,7 +31,7 @@ class PolarisationProcedure(Procedure[PolarisationController, PolarisationSetPoi
     async def limit_faults(self) -> list[str]:
         return outside(await self._device.limits(), self._wanted, voltages_mv="voltage_mv")
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         if not self._holding:
             await self._device.hold()
             self._holding = True

@@ -11,6 +11,7 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 from msgspec import Meta
 
+from qkd_controller.devices.latch import Latch
 from qkd_drivers.contract import Instrument, Limits
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -49,9 +50,10 @@ S = TypeVar("S", bound=SetPoints)
 class Procedure(ABC, Generic[D, S]):
     """The handling of one device."""
 
-    def __init__(self, device: D, wanted: S) -> None:
+    def __init__(self, device: D, wanted: S, latch: Latch | None = None) -> None:
         self._device = device
         self._wanted = wanted
+        self._latch = latch or Latch()
 
     def faults(self) -> list[str]:
         """What of the set-points does not fit this device, as far as is known without asking it."""
@@ -62,11 +64,10 @@ class Procedure(ABC, Generic[D, S]):
         return []
 
     @abstractmethod
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         """Brings the device to its set-points and returns once it has settled there.
 
-        Raises DeviceTripped if a protection forbids it; with rearmed, protections that acted
-        before are taken as seen by the operator.
+        Raises DeviceTripped if a protection forbids it.
         """
 
     @abstractmethod

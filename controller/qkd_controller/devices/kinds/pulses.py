@@ -64,7 +64,7 @@ class PulseProcedure(Procedure[PulseGenerator, PulseSetPoints]):
             faults += [f"channel {pulse.channel}: {fault}" for fault in found]
         return faults
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         device, wanted = self._device, self._wanted
         await device.set_period_s(wanted.period_s)
         for pulse in wanted.pulses:

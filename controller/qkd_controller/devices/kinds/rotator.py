@@ -27,7 +27,7 @@ class RotatorProcedure(Procedure[Rotator, RotatorSetPoints]):
     async def limit_faults(self) -> list[str]:
         return outside(await self._device.limits(), self._wanted, positions_deg="position_deg")
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         device, wanted = self._device, self._wanted
         for axis, degrees in enumerate(wanted.positions_deg, 1):
             if not await device.homed(axis):

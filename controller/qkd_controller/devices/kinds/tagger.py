@@ -19,7 +19,7 @@ class TaggerSetPoints(SetPoints, frozen=True):
 class TaggerProcedure(Procedure[TimeTagger, TaggerSetPoints]):
     """Tells the tagger what its runs shall use."""
 
-    async def drive(self, *, rearmed: bool = False) -> None:
+    async def drive(self) -> None:
         await self._device.configure(
             level=self._wanted.level, reference_clock=self._wanted.reference_clock
         )

@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 from qkd_controller.devices.kinds.procedure import Observation
-from qkd_drivers.errors import DeviceTimeout
+from qkd_drivers.errors import DeviceTimeout, DeviceTripped
 
 _EXCURSION = 3.0  # a settled temperature may wander this many settling tolerances
 
@@ -36,8 +36,12 @@ def temperature(celsius: float, wanted: Thermal) -> Observation:
     return Observation("temperature_c", celsius, wanted.temperature_c, tolerance_c)
 
 
-async def settle(device: Heated, wanted: Thermal) -> None:
-    """Returns once the temperature stayed within its tolerance for settle_s."""
+async def settle(device: Heated, wanted: Thermal, *, lit: bool = False) -> None:
+    """Returns once the temperature stayed within its tolerance for settle_s.
+
+    Where that takes longer than settle_timeout_s it is a DeviceTimeout, and a DeviceTripped while
+    the device is lit: light does not wait for a temperature that is not held.
+    """
     loop = asyncio.get_running_loop()
     pause_s = min(0.5, max(0.02, wanted.settle_s / 10))
     deadline = loop.time() + wanted.settle_timeout_s
@@ -52,7 +56,8 @@ async def settle(device: Heated, wanted: Thermal) -> None:
             if now - inside_since >= wanted.settle_s:
                 return
         if now > deadline:
-            raise DeviceTimeout(
+            fault = DeviceTripped if lit else DeviceTimeout
+            raise fault(
                 f"{device.name}: the temperature does not settle: {celsius:.2f} °C after "
                 f"settle_timeout_s = {wanted.settle_timeout_s:g}, "
                 f"wanted {wanted.temperature_c:g} °C"

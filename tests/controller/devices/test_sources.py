@@ -1,0 +1,219 @@
+"""A source that went out stays out until the operator re-arms it, whoever saw it go."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from actors import CASES, actor_for, running, until
+from bench import Bench, eventually
+
+from qkd_controller.devices import DeviceActor, Latch, State
+from qkd_controller.devices.kinds import LIGHT_KINDS
+from qkd_drivers.errors import DeviceTripped
+from qkd_drivers.framing import Wire
+
+SOURCES = [case for case in CASES if case[0] in LIGHT_KINDS and case[3] != "hislip"]
+every_source = pytest.mark.parametrize(
+    ("kind", "model", "make", "front", "set_points", "there"),
+    SOURCES,
+    ids=[case[1] for case in SOURCES],
+)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.5)
+
+
+def protect(core: Any) -> None:
+    """A protection puts the light out."""
+    if hasattr(core, "set_interlock"):
+        core.set_interlock(True)
+    else:
+        core.warm_by(500)
+    assert core.current_a == 0
+
+
+async def release(core: Any) -> None:
+    """Its cause is gone."""
+    if hasattr(core, "set_interlock"):
+        core.set_interlock(False)
+    else:
+        await eventually(lambda: abs(core.crystal_c - 25) < 0.2)
+
+
+async def assert_stays_dark(actor: DeviceActor, core: Any) -> None:
+    """Over three polls of a device that is safe."""
+    for _ in range(3):
+        before = actor.readings
+        await eventually(lambda before=before: actor.readings != before)  # type: ignore[misc]
+        assert actor.state is State.TRIPPED and core.current_a == 0
+
+
+def test_a_model_of_each_maker_is_tried() -> None:
+    assert {case[1] for case in SOURCES} >= {
+        "thorlabs-itc4000",
+        "srs-ldc500",
+        "cobolt-06",
+        "coherent-obis",
+        "qubitekk-qes",
+    }
+
+
+@every_source
+@pytest.mark.parametrize("how", ["protection", "power cycle"])
+async def test_a_source_that_went_out_unseen_stays_out(
+    bench: Bench,
+    how: str,
+    kind: str,
+    model: str,
+    make: Any,
+    front: str,
+    set_points: Any,
+    there: Any,
+) -> None:
+    core = make()
+    address, wire = await bench.plug(core, front=front)
+    actor = actor_for(address, kind, model, set_points)
+    async with running(actor):
+        await until(actor, State.READY)
+        await wire.apply("cut")
+        await until(actor, State.DISCONNECTED)
+        if how == "protection":
+            protect(core)
+            await release(core)
+        else:
+            core.power_cycle()
+        await wire.apply("restore")
+        await until(actor, State.TRIPPED)
+        assert actor.cause
+        await assert_stays_dark(actor, core)
+        actor.rearm()
+        await until(actor, State.READY)
+        assert there(core)
+
+
+@every_source
+async def test_a_trip_is_remembered_over_a_restart(
+    bench: Bench,
+    tmp_path: Path,
+    kind: str,
+    model: str,
+    make: Any,
+    front: str,
+    set_points: Any,
+    there: Any,
+) -> None:
+    core, path = make(), tmp_path / "latch.json"
+    address, _ = await bench.plug(core, front=front)
+
+    def restarted() -> DeviceActor:
+        return actor_for(address, kind, model, set_points, latch=Latch(path))
+
+    first = restarted()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(first.run())
+        await until(first, State.READY)
+        protect(core)
+        await until(first, State.TRIPPED)
+        cause = first.cause
+        await first.shutdown()
+    await release(core)
+    second = restarted()
+    async with running(second):
+        await until(second, State.TRIPPED)
+        await assert_stays_dark(second, core)
+        assert second.cause == cause
+        second.rearm()
+        await until(second, State.READY)
+        assert there(core)
+        await second.shutdown()
+    third = restarted()
+    async with running(third):
+        await until(third, State.READY)
+        assert there(core)
+
+
+@every_source
+async def test_a_source_that_went_out_while_the_node_was_dead_stays_out(
+    bench: Bench,
+    tmp_path: Path,
+    kind: str,
+    model: str,
+    make: Any,
+    front: str,
+    set_points: Any,
+    there: Any,
+) -> None:
+    core, path = make(), tmp_path / "latch.json"
+    address, _ = await bench.plug(core, front=front)
+    for _ in range(2):  # what is found as it was left is taken over
+        actor = actor_for(address, kind, model, set_points, latch=Latch(path))
+        async with running(actor):
+            await until(actor, State.READY)
+        assert there(core), "a cancelled actor leaves the device as it is"
+    protect(core)
+    await release(core)
+    actor = actor_for(address, kind, model, set_points, latch=Latch(path))
+    async with running(actor):
+        await until(actor, State.TRIPPED)
+        await assert_stays_dark(actor, core)
+
+
+THERMAL = [case for case in SOURCES if "settle_s" in case[4]]
+every_thermal_source = pytest.mark.parametrize(
+    ("kind", "model", "make", "front", "set_points"),
+    [case[:5] for case in THERMAL],
+    ids=[case[1] for case in THERMAL],
+)
+
+
+@every_thermal_source
+async def test_a_temperature_that_does_not_settle_puts_the_light_out(
+    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any
+) -> None:
+    core = make()
+    address, _ = await bench.plug(core, front=front)
+    actor = actor_for(address, kind, model, set_points | {"settle_timeout_s": 0.3})
+    async with running(actor):
+        await until(actor, State.READY)
+        core.regulated.stalled = True
+        core.warm_by(8)
+        await until(actor, State.TRIPPED)
+        assert "does not settle" in actor.cause
+        await assert_stays_dark(actor, core)
+
+
+@every_thermal_source
+async def test_a_dark_source_waits_for_its_temperature_and_does_not_trip(
+    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any
+) -> None:
+    core = make()
+    core.regulated.stalled = True
+    core.warm_by(8)
+    address, _ = await bench.plug(core, front=front)
+    actor = actor_for(address, kind, model, set_points | {"settle_timeout_s": 0.3})
+    async with running(actor):
+        for _ in range(2):
+            await until(actor, State.SETTLING)
+            await until(actor, State.DISCONNECTED)
+            assert "does not settle" in actor.cause and core.current_a == 0
+        core.regulated.stalled = False
+        await until(actor, State.READY)
+
+
+@every_thermal_source
+async def test_an_operators_temperature_that_does_not_settle_trips_too(
+    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any
+) -> None:
+    core = make()
+    address, _ = await bench.plug(core, front=front)
+    actor = actor_for(address, kind, model, set_points | {"settle_timeout_s": 0.3})
+    async with running(actor):
+        await until(actor, State.READY)
+        core.regulated.stalled = True
+        with pytest.raises(DeviceTripped, match="does not settle"):
+            await actor.set(temperature_c=35.0)
+        await until(actor, State.TRIPPED)
+        await assert_stays_dark(actor, core)
