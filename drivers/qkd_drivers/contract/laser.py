@@ -122,7 +122,7 @@ class PairSource(Instrument):
 
     @abstractmethod
     async def limits(self) -> dict[str, Limits]:
-        """Ranges of ``temperature_c`` and ``current_a``."""
+        """Ranges of ``temperature_c`` and ``current_a``, at whose least the pump goes on and off."""
 
     @abstractmethod
     async def set_temperature_c(self, celsius: float) -> None:
