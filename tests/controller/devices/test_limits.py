@@ -60,7 +60,17 @@ OUTSIDE: dict[str, list[tuple[dict[str, Any], str]]] = {
     "jdsu-ha9": [({"wavelength_nm": 800.0}, "wavelength_nm = 800 is outside 1200 … 1650")],
     "srs-fs725": [({"discipline": "perhaps"}, "discipline = 'perhaps': Expected `bool`")],
     "s15-tdc1": [({"level": "-4"}, "level = -4 is outside -3.3 … 3.3")],
-    "qubitekk-qes": [({"temperature_c": 51.0}, "temperature_c = 51 is outside 10 … 50")],
+    "qubitekk-qes": [
+        ({"temperature_c": 51.0}, "temperature_c = 51 is outside 10 … 50"),
+        ({"current_limit_a": 0.1}, "current_limit_a: the device keeps that by itself; leave it"),
+    ],
+    "s15-spdc-source": [
+        ({"temperature_c": 101.0}, "temperature_c = 101 is outside 20 … 100"),
+        ({"diode_temperature_c": 51.0}, "diode_temperature_c = 51 is outside 20 … 50"),
+        ({"current_limit_a": 0.1}, "current_limit_a = 0.1 is outside 0 … 0.097"),
+        ({"current_a": 0.09}, "current_a = 0.09 is above current_limit_a = 0.08"),
+        ({"current_limit_a": None, "current_a": 0.09}, "current_a = 0.09 is outside 0 … 0.0[68]"),
+    ],
 }
 ROWS = [
     pytest.param(case, change, message, id=f"{case[1]}-{case[3]}-{'-'.join(change)}")
