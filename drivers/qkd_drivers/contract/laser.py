@@ -91,7 +91,7 @@ class LaserHead(Instrument):
 
     @abstractmethod
     async def limits(self) -> dict[str, Limits]:
-        """The range of ``power_w``."""
+        """The range of ``power_w``, without an upper end where the device does not tell it."""
 
     @abstractmethod
     async def set_power_w(self, watts: float) -> None: ...

@@ -153,6 +153,18 @@ async def test_a_qes_that_complains_is_told_and_no_answer_goes_astray(bench: Ben
     await source.close()
 
 
+async def test_a_qes_that_has_no_serial_number_is_a_qes_all_the_same() -> None:
+    core = lab.simulated("qubitekk-qes")
+    answer = core.answer
+    core.answer = lambda line: "Unknown Command" if line == "PLID?" else answer(line)
+    source = driver_on("qubitekk-qes", core, "?pause_ms=0")
+    await source.connect()
+    assert source.identity.serial_number == "" and source.identity.firmware
+    await source.set_pump(True)
+    assert core.current_a > 0
+    await source.close()
+
+
 async def test_a_qes_may_remember_its_current_and_takes_whole_milliamperes() -> None:
     core = lab.simulated("qubitekk-qes")
     asked: list[str] = []
