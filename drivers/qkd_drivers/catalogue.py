@@ -70,7 +70,14 @@ OWN = (
     ),
     _own("replay", "tagger", "recordings of time tags, played", "file", "replay:Replay"),
     _own("s15-spd", "detector", "S-Fifteen SPD", "serial", "s15_spd:S15Spd"),
-    _own("s15-spdc", "crystal_oven", "S-Fifteen SPDC driver", "serial", "s15_spdc:S15Spdc"),
+    _own("s15-spdc", "crystal_oven", "S-Fifteen SPDC driver, heater", "serial", "s15_spdc:S15Spdc"),
+    _own(
+        "s15-spdc-source",
+        "pair_source",
+        "S-Fifteen SPDC driver, source",
+        "serial",
+        "s15_spdc:S15SpdcSource",
+    ),
     _own(
         "thorlabs-itc4000",
         "laser",

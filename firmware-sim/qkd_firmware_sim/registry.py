@@ -99,6 +99,11 @@ SIMULATED: dict[str, Simulated] = {
         ("pty",),
         Role.OVEN,
     ),
+    "s15-spdc-source": Simulated(
+        lambda spot: SpdcDriver(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("pty",),
+        Role.SOURCE,
+    ),
     "thorlabs-itc4000": Simulated(
         lambda spot: Itc4000(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("tcp", "hislip"),

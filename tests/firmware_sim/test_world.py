@@ -195,15 +195,26 @@ def transmission(world: World) -> float:
     return float(alice)
 
 
-def test_a_pair_source_is_pump_and_oven_in_one() -> None:
-    model = "qubitekk-qes"
+@pytest.mark.parametrize(
+    ("model", "warm", "on", "cold"),
+    [
+        ("qubitekk-qes", ":SETT 45000\r\n:PLDC 60\r\n", ":PLON\r\n", ":SETT 30000\r\n"),
+        (
+            "s15-spdc-source",
+            "power 3;hrate 1;hsettemp 45;hloop 1;psettemp 25;ploop 1;lcurrent 60;",
+            "on;",
+            "hsettemp 30;",
+        ),
+    ],
+)
+def test_a_pair_source_is_pump_and_oven_in_one(model: str, warm: str, on: str, cold: str) -> None:
     world = table(model)
-    tell(world, model, ":SETT 45000\r\n:PLDC 60\r\n")
+    tell(world, model, warm)
     run(world, 1)
     assert world.status()["pair_rate_hz"] == 0
-    tell(world, model, ":PLON\r\n")
+    tell(world, model, on)
     assert world.status()["pair_rate_hz"] == pytest.approx(441_000, rel=0.01)
-    tell(world, model, ":SETT 30000\r\n")
+    tell(world, model, cold)
     run(world, 1)
     assert world.status()["pair_rate_hz"] == pytest.approx(0, abs=1)
 

@@ -40,6 +40,16 @@ SOURCE = {
     "settle_tolerance_c": 0.5,
     "settle_s": 0.05,
 }
+BOARD = {
+    "temperature_c": 40.0,
+    "current_a": 0.01,
+    "ramp_k_per_s": 1.0,
+    "current_limit_a": 0.08,
+    "diode_temperature_c": 25.0,
+    "diode_settle_tolerance_c": 0.5,
+    "settle_tolerance_c": 0.5,
+    "settle_s": 0.05,
+}
 EPC = {"voltages_mv": [100, -200, 300, -400]}
 
 CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
@@ -177,6 +187,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         "pty",
         SOURCE,
         lambda core: round(core.current_a, 6) == 0.06,
+    ),
+    (
+        "pair_source",
+        "s15-spdc-source",
+        partial(lab.simulated, "s15-spdc-source"),
+        "pty",
+        BOARD,
+        lambda core: abs(core.current_a - 0.01) < 1e-9 and abs(core.crystal_c - 40) < 1,
     ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]

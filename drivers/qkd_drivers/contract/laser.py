@@ -4,7 +4,7 @@ from abc import abstractmethod
 from functools import partial
 
 from qkd_drivers.contract.instrument import Instrument, Limits
-from qkd_drivers.errors import DeviceError
+from qkd_drivers.errors import DeviceError, DeviceRefused
 
 
 class LaserDriver(Instrument):
@@ -91,7 +91,7 @@ class LaserHead(Instrument):
 
     @abstractmethod
     async def limits(self) -> dict[str, Limits]:
-        """The range of ``power_w``."""
+        """The range of ``power_w``, without an upper end where the device does not tell it."""
 
     @abstractmethod
     async def set_power_w(self, watts: float) -> None: ...
@@ -116,16 +116,29 @@ class LaserHead(Instrument):
 
 
 class PairSource(Instrument):
-    """A pump laser and a down-conversion crystal in one box."""
+    """A pump laser and a down-conversion crystal in one box.
+
+    What some boxes keep to themselves (the temperature of the diode, a limit of its current, how
+    fast the crystal warms) can be set where ``limits`` names it; elsewhere it is DeviceRefused.
+    """
 
     kind = "pair_source"
 
     @abstractmethod
     async def limits(self) -> dict[str, Limits]:
-        """Ranges of ``temperature_c`` and ``current_a``.
+        """Ranges of ``temperature_c`` and ``current_a``, at whose least the pump goes on and off.
 
-        The pump goes on and off at the least current.
+        And of ``diode_temperature_c``, ``current_limit_a`` and ``ramp_k_per_s`` where they can be
+        set.
         """
+
+    async def set_temperature_control(self, on: bool) -> None:
+        """DeviceRefused when switching off while the pump is on; no effect without a switch."""
+        return
+
+    async def temperature_control(self) -> bool:
+        """True where it cannot be switched."""
+        return True
 
     @abstractmethod
     async def set_temperature_c(self, celsius: float) -> None:
@@ -142,15 +155,39 @@ class PairSource(Instrument):
     async def set_current_a(self, amperes: float, *, ramp_a_per_s: float = 0.0) -> None:
         """Moves the set point of the pump diode in steps at ramp_a_per_s; at once if that is 0.
 
-        Steps are no finer than the device takes them and no faster than the ramp asks.
+        Steps are no finer than the device takes them and no faster than the ramp asks, nor than
+        the maker of the device lets a lit diode be moved.
         """
 
     @abstractmethod
     async def current_set_point_a(self) -> float: ...
 
+    async def set_diode_temperature_c(self, celsius: float) -> None:
+        """Of the pump diode."""
+        raise self._keeps("diode_temperature_c")
+
+    async def diode_temperature_c(self) -> float:
+        """As measured."""
+        raise self._keeps("diode_temperature_c")
+
+    async def set_current_limit_a(self, amperes: float) -> None:
+        """Of the pump diode."""
+        raise self._keeps("current_limit_a")
+
+    async def current_limit_a(self) -> float:
+        raise self._keeps("current_limit_a")
+
+    async def set_ramp_k_per_s(self, kelvin_per_second: float) -> None:
+        """Of the crystal."""
+        raise self._keeps("ramp_k_per_s")
+
+    async def ramp_k_per_s(self) -> float:
+        raise self._keeps("ramp_k_per_s")
+
     @abstractmethod
     async def set_pump(self, on: bool) -> None:
-        """DeviceTripped while a fault is present."""
+        """Off is at once. DeviceTripped while a fault is present; DeviceRefused when switching on
+        without temperature control."""
 
     @abstractmethod
     async def pump(self) -> bool: ...
@@ -158,3 +195,6 @@ class PairSource(Instrument):
     @abstractmethod
     async def trip_cause(self) -> str:
         """What fault is present; empty if none."""
+
+    def _keeps(self, name: str) -> DeviceRefused:
+        return DeviceRefused(f"{self.name}: {name} is kept by the box itself")

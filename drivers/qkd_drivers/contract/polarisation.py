@@ -11,6 +11,7 @@ class PolarisationController(Instrument):
     kind = "polarisation_controller"
 
     channel_count: int
+    """Known without asking the device."""
 
     @abstractmethod
     async def limits(self) -> dict[str, Limits]:

@@ -4,9 +4,11 @@ Commands as the public drivers of qmi and pylablib have them. They disagree on t
 drive current (mA, A): the address option ``current_unit`` says which it is here.
 """
 
+import math
 import time
 
 from qkd_drivers.contract import Identity, LaserHead, Limits, Reading
+from qkd_drivers.doubtful import DoubtfulQuestions
 from qkd_drivers.errors import DeviceMismatch, DeviceProtocolError, DeviceTripped
 from qkd_drivers.framing import Dialect, LineWire, Trace
 from qkd_drivers.models.current_unit import take_current_unit
@@ -34,8 +36,10 @@ class Cobolt06(LaserHead):
         self.name = name
         self.identity = Identity("")
         self._wire = LineWire(make_transport(plain), name, _DIALECT, trace)
+        self._doubtful = DoubtfulQuestions(unknown="syntax error")
 
     async def connect(self) -> None:
+        self._doubtful.forget()
         await self._wire.open()
         self.identity = Identity(
             await self._wire.ask("glm?"), await self._wire.ask("gsn?"), await self._wire.ask("gfv?")
@@ -59,7 +63,8 @@ class Cobolt06(LaserHead):
         }
 
     async def limits(self) -> dict[str, Limits]:
-        return {"power_w": Limits(0.0, await self._wire.ask_number("gmlp?") / 1000)}
+        most_mw = await self._doubtful.ask("gmlp?", self._wire.ask_number)
+        return {"power_w": Limits(0.0, math.inf if most_mw is None else most_mw / 1000)}
 
     async def set_power_w(self, watts: float) -> None:
         (await self.limits())["power_w"].check("power_w", watts)

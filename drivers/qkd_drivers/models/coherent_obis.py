@@ -9,6 +9,7 @@ import re
 import time
 
 from qkd_drivers.contract import Identity, LaserHead, Limits, Reading
+from qkd_drivers.doubtful import DoubtfulQuestions
 from qkd_drivers.errors import DeviceMismatch, DeviceProtocolError, DeviceTripped
 from qkd_drivers.framing import ObisWire, Trace
 from qkd_drivers.models.current_unit import take_current_unit
@@ -38,8 +39,10 @@ class CoherentObis(LaserHead):
         self.identity = Identity("")
         plain, self._ampere_per_unit = take_current_unit(address)
         self._wire = ObisWire(make_transport(plain), name, trace)
+        self._doubtful = DoubtfulQuestions(unknown="ERR-100")
 
     async def connect(self) -> None:
+        self._doubtful.forget()
         await self._wire.open()
         firmware = re.search(r"V[\d.]+", await self._wire.ask("*IDN?"))
         self.identity = Identity(
@@ -109,7 +112,9 @@ class CoherentObis(LaserHead):
         causes = []
         if (await self._wire.ask("SYST:LOCK?")).upper() not in _CLOSED:
             causes.append("the interlock is open")
-        answer = await self._wire.ask("SYST:FAUL?")
+        answer = await self._doubtful.ask("SYST:FAUL?", self._wire.ask)
+        if answer is None:
+            return ", ".join(causes)
         try:
             fault = int(answer, 16)
         except ValueError:

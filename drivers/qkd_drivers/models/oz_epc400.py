@@ -6,6 +6,8 @@ box keeps its settings in flash memory that wears.
 
 import re
 import time
+from collections.abc import Mapping
+from typing import ClassVar
 
 from qkd_drivers.contract import Identity, Limits, PolarisationController, Reading
 from qkd_drivers.errors import DeviceMismatch, DeviceProtocolError, DeviceRefused
@@ -19,6 +21,7 @@ class OzEpc400(PolarisationController):
     """One EPC-400 on a serial port."""
 
     channel_count = 4
+    static_limits: ClassVar[Mapping[str, Limits]] = {"voltages_mv": VOLTAGE_LIMITS_MV}
 
     def __init__(self, address: str, name: str, trace: Trace | None = None) -> None:
         self.name = name

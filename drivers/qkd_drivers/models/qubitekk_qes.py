@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from qkd_drivers.contract import Identity, Limits, PairSource, Reading
+from qkd_drivers.doubtful import DoubtfulQuestions
 from qkd_drivers.errors import DeviceMismatch, DeviceRefused, DeviceTripped
 from qkd_drivers.framing import Dialect, LineWire, Trace
 from qkd_drivers.framing.answers import leading_number
@@ -58,9 +59,9 @@ class QubitekkQes(PairSource):
                 f"{self.name}: the device at this address answers {answer!r} to 'SETP?'; "
                 "is this a QES 2.4?"
             )
-        self.identity = Identity(
-            "QES", await self._wire.ask("PLID?"), await self._wire.ask("FIRM?")
-        )
+        doubtful = DoubtfulQuestions(unknown="unknown command")
+        serial_number = await doubtful.ask("PLID?", self._wire.ask)
+        self.identity = Identity("QES", serial_number or "", await self._wire.ask("FIRM?"))
 
     async def close(self) -> None:
         await self._wire.close()

@@ -7,6 +7,7 @@ socket, as the address says.
 import time
 
 from qkd_drivers.contract import Identity, LaserDriver, Limits, Reading
+from qkd_drivers.doubtful import DoubtfulQuestions
 from qkd_drivers.errors import DeviceMismatch, DeviceRefused, DeviceTripped
 from qkd_drivers.framing import ScpiWire, Trace
 from qkd_drivers.identity import scpi_identity
@@ -28,8 +29,10 @@ class ThorlabsItc4000(LaserDriver):
         self.name = name
         self.identity = Identity("")
         self._wire = ScpiWire(make_transport(address), name, trace)
+        self._doubtful = DoubtfulQuestions(unknown="-113")
 
     async def connect(self) -> None:
+        self._doubtful.forget()
         await self._wire.open()
         self.identity = scpi_identity(await self._wire.query("*IDN?"))
         if not self.identity.model.upper().startswith(MODELS):
@@ -102,6 +105,8 @@ class ThorlabsItc4000(LaserDriver):
         except DeviceRefused as refusal:
             if cause := await self.trip_cause():
                 raise DeviceTripped(f"{self.name}: the laser stays off: {cause}") from refusal
+            if self._doubtful.unknown:  # it may be a protection, of which this device cannot tell
+                raise DeviceTripped(f"{self.name}: the laser stays off: {refusal}") from refusal
             raise
 
     async def laser(self) -> bool:
@@ -111,7 +116,7 @@ class ThorlabsItc4000(LaserDriver):
         causes = [
             told
             for protection, told in _PROTECTIONS.items()
-            if await self._wire.query_number(f"OUTP:PROT:{protection}:TRIP?")
+            if await self._doubtful.ask(f"OUTP:PROT:{protection}:TRIP?", self._wire.query_number)
         ]
         return ", ".join(causes)
 

@@ -35,7 +35,7 @@ class _Settings:
 
 
 class SpdcDriver(Regulated, S15Core):
-    """The driver's firmware; its optical side is `crystal_c`."""
+    """The driver's firmware; its optical side is `crystal_c`, `diode_c` and `current_a`."""
 
     def __init__(self, serial_number: str, *, thermal_speed: float = 1.0) -> None:
         super().__init__(f"S-Fifteen Instruments SPDCSDR {serial_number} firmware 1.3")
@@ -51,6 +51,16 @@ class SpdcDriver(Regulated, S15Core):
     @property
     def crystal_c(self) -> float:
         return self.regulated.temperature_c
+
+    @property
+    def diode_c(self) -> float:
+        return self._diode.temperature_c
+
+    @property
+    def current_a(self) -> float:
+        """What flows through the pump diode."""
+        lit = self._laser_on and self._now.power & 2
+        return self._now.laser_ma / 1000 if lit else 0.0
 
     def advance(self, now_ps: int) -> None:
         elapsed_s = (now_ps - self.now_ps) / PS_PER_S * self._thermal_speed

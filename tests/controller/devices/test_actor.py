@@ -5,7 +5,7 @@ from typing import Any
 
 import bench as lab
 import pytest
-from actors import CASES, DETECTOR, EPC, LASER, OVEN, SOURCE, actor_for, running, until
+from actors import BOARD, CASES, DETECTOR, EPC, LASER, OVEN, SOURCE, actor_for, running, until
 from bench import Bench, eventually
 
 from qkd_controller.config.node import Device
@@ -315,6 +315,37 @@ async def test_a_pair_source_warms_its_crystal_before_it_pumps(bench: Bench) -> 
         actor.rearm()
         await until(actor, State.READY)
         assert core.current_a == pytest.approx(0.06)
+
+
+async def test_a_whole_source_board_warms_both_lights_last_and_rests_dark(bench: Bench) -> None:
+    """And a loop that goes off under the light trips it; it lights again by the operator's word."""
+    core = lab.simulated("s15-spdc-source")
+    address, _ = await bench.plug(core)
+    actor = actor_for(address, "pair_source", "s15-spdc-source", BOARD)
+    lit_at: list[tuple[float, float]] = []
+    async with running(actor):
+        while actor.state is not State.READY:
+            if core.current_a > 0:
+                lit_at.append((core.crystal_c, core.diode_c))
+            await asyncio.sleep(0.001)
+        assert lit_at and lit_at[0] == (pytest.approx(40, abs=0.6), pytest.approx(25, abs=0.6))
+        assert core._now.heater_rate == 1.0 and core._now.laser_limit_ma == pytest.approx(80)
+        await eventually(lambda: "diode_temperature_c" in actor.readings)
+        await actor.set(current_a=0.004, current_limit_a=0.005)
+        assert core.current_a == pytest.approx(0.004)
+        core.receive(b"ploop 0;")
+        await until(actor, State.TRIPPED)
+        await eventually(lambda: core.current_a == 0)
+        assert "temperature control" in actor.cause and core._now.power == 1
+        core.receive(b"ploop 1;")
+        polled = actor.readings
+        await eventually(lambda: actor.readings["temperature_c"] != polled["temperature_c"])
+        assert actor.state is State.TRIPPED and core.current_a == 0
+        actor.rearm()
+        await until(actor, State.READY)
+        assert core.current_a == pytest.approx(0.004)
+        await actor.shutdown()
+        assert core.current_a == 0 and core._now.power == 0 and not core._now.heater_loop
 
 
 async def test_a_wrong_serial_number_is_named(bench: Bench) -> None:

@@ -22,9 +22,12 @@ OUTSIDE: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"current_a": 0.09}, "current_a = 0.09 is above current_limit_a = 0.08"),
     ],
     "srs-ldc500": [({"current_limit_a": 50.0}, r"current_limit_a = 50 is outside 0 … 0.25")],
-    "s15-spdc": [({"temperature_c": 101.0}, "temperature_c = 101.0: .* <= 100")],
-    "s15-spd": [({"threshold_v": 3.0}, "threshold_v = 3.0: .* <= 2")],
-    "idq-id120": [({"bias_voltage_v": 251.0}, "bias_voltage_v = 251 is outside 0 … 250")],
+    "s15-spdc": [({"temperature_c": 101.0}, "temperature_c = 101 is outside 20 … 100")],
+    "s15-spd": [({"threshold_v": 3.0}, "threshold_v = 3 is outside -2 … 2")],
+    "idq-id120": [
+        ({"bias_voltage_v": 251.0}, "bias_voltage_v = 251 is outside 0 … 250"),
+        ({"temperature_c": -90.0}, "temperature_c = -90 is outside -50 … -10"),
+    ],
     "keysight-33500": [
         ({"period_s": 1e9}, r"period_s = 1e\+09 is outside"),
         ({"pulses": [PULSE | {"amplitude_v": 99}]}, "channel 2: amplitude_v = 99 is outside"),
@@ -45,7 +48,7 @@ OUTSIDE: dict[str, list[tuple[dict[str, Any], str]]] = {
         ),
     ],
     "thorlabs-pm100d": [({"wavelength_nm": 5000.0}, "wavelength_nm = 5000 is outside 400 … 1100")],
-    "oz-epc400": [({"voltages_mv": [0, 0, 0, 5001]}, "voltages_mv = .*5001.* <= 5000")],
+    "oz-epc400": [({"voltages_mv": [0, 0, 0, 5001]}, "voltages_mv = 5001 is outside -5000 … 5000")],
     "thorlabs-ell14": [({"positions_deg": [361.0]}, "positions_deg = 361 is outside 0 … 360")],
     "thorlabs-k10cr1": [
         ({"positions_deg": [-361.0]}, "positions_deg = -361 is outside -360 … 360")
@@ -60,7 +63,17 @@ OUTSIDE: dict[str, list[tuple[dict[str, Any], str]]] = {
     "jdsu-ha9": [({"wavelength_nm": 800.0}, "wavelength_nm = 800 is outside 1200 … 1650")],
     "srs-fs725": [({"discipline": "perhaps"}, "discipline = 'perhaps': Expected `bool`")],
     "s15-tdc1": [({"level": "-4"}, "level = -4 is outside -3.3 … 3.3")],
-    "qubitekk-qes": [({"temperature_c": 51.0}, "temperature_c = 51 is outside 10 … 50")],
+    "qubitekk-qes": [
+        ({"temperature_c": 51.0}, "temperature_c = 51 is outside 10 … 50"),
+        ({"current_limit_a": 0.1}, "current_limit_a: the device keeps that by itself; leave it"),
+    ],
+    "s15-spdc-source": [
+        ({"temperature_c": 101.0}, "temperature_c = 101 is outside 20 … 100"),
+        ({"diode_temperature_c": 51.0}, "diode_temperature_c = 51 is outside 20 … 50"),
+        ({"current_limit_a": 0.1}, "current_limit_a = 0.1 is outside 0 … 0.097"),
+        ({"current_a": 0.09}, "current_a = 0.09 is above current_limit_a = 0.08"),
+        ({"current_limit_a": None, "current_a": 0.09}, "current_a = 0.09 is outside 0 … 0.0[68]"),
+    ],
 }
 ROWS = [
     pytest.param(case, change, message, id=f"{case[1]}-{case[3]}-{'-'.join(change)}")

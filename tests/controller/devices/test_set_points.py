@@ -1,10 +1,16 @@
 """Set-points are checked all at once, before any device is touched."""
 
+import sys
+from collections.abc import Mapping
+from typing import ClassVar
+
 import pytest
 
 from qkd_controller.config.node import Device
 from qkd_controller.devices import validate_device, validate_set_points
-from qkd_drivers.catalogue import models
+from qkd_drivers.catalogue import Model, models
+from qkd_drivers.contract import Limits
+from qkd_drivers.models.oz_epc400 import OzEpc400
 
 
 def test_every_model_of_the_catalogue_has_set_points() -> None:
@@ -49,10 +55,57 @@ def test_a_rotator_has_a_position_for_each_axis(model: str, axes: int, positions
     assert validate_device(device) == told
 
 
-@pytest.mark.parametrize("voltages", [[0, 0, 0], [0, 0, 0, 5001], "0000", [0.5, 0, 0, 0]])
-def test_voltages_are_four_whole_millivolts_in_range(voltages: object) -> None:
-    (fault,) = validate_set_points("oz-epc400", {"voltages_mv": voltages})
+@pytest.mark.parametrize(
+    "voltages", [[0, 0, 0], [0] * 5, [0, 0, 0, 5001], "0000", [0.5, 0, 0, 0], None]
+)
+def test_voltages_are_whole_millivolts_in_range_one_a_channel(voltages: object) -> None:
+    device = Device(
+        name="epc",
+        kind="polarisation_controller",
+        model="oz-epc400",
+        address="serial:/dev/x",
+        set_points={"voltages_mv": voltages},
+    )
+    (fault,) = validate_device(device)
     assert "voltages_mv" in fault
+
+
+RANGED = {"bias_voltage_v": 1e5, "threshold_v": -80.0, "temperature_c": -270.0}
+
+
+def test_no_kind_has_a_range_that_belongs_to_a_model() -> None:
+    """A detector of another make may be colder than ours, and a laser warmer."""
+    assert validate_set_points("idq-id120", RANGED) == []
+    assert len(validate_set_points("s15-spd", RANGED)) == 3
+    hot = {"temperature_c": 150.0, "current_a": 0.1, "current_limit_a": 0.2}
+    assert validate_set_points("srs-ldc500", hot) == []
+    (fault,) = validate_set_points("s15-spdc", {"temperature_c": 150.0})
+    assert fault == "temperature_c = 150 is outside 20 … 100"
+
+
+def test_a_controller_of_another_package_may_have_three_channels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Three(OzEpc400):
+        channel_count = 3
+        static_limits: ClassVar[Mapping[str, Limits]] = {"voltages_mv": Limits(0, 90_000)}
+
+    monkeypatch.setattr(sys.modules[__name__], "Three", Three, raising=False)
+    three = Model(
+        "acme-pc3", "polarisation_controller", "Acme PC3", ("serial",), f"{__name__}:Three"
+    )
+    monkeypatch.setitem(models(), three.name, three)
+
+    def faults(*voltages_mv: int) -> list[str]:
+        set_points = {"voltages_mv": list(voltages_mv)}
+        section = Device(
+            "pc", "polarisation_controller", three.name, "serial:/dev/x", "", set_points
+        )
+        return validate_device(section)
+
+    assert faults(0, 45_000, 90_000) == []
+    assert faults(0, 0, 0, 0) == ["device pc: 4 voltages_mv for 3 channels"]
+    assert faults(0, 0, -1) == ["device pc: voltages_mv = -1 is outside 0 … 90000"]
 
 
 def test_a_device_section_is_checked_whole() -> None:

@@ -17,6 +17,7 @@ IDENTITIES = {
     "s15-tdc1": "TDC1",
     "s15-spd": "SPD",
     "s15-spdc": "SPDCSDR",
+    "s15-spdc-source": "SPDCSDR",
     "oz-epc400": "EPC-400 (4 channels)",
     "thorlabs-itc4000": "ITC4001",
     "idq-id120": "ID120",

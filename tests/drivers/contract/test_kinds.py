@@ -1,6 +1,7 @@
 """What every driver of one kind of device does."""
 
 import asyncio
+import re
 from typing import Any
 
 import bench as lab
@@ -47,13 +48,19 @@ async def test_a_detector_holds_its_set_points(bench: Bench) -> None:
 
 async def test_an_oven_heats_and_keeps_its_laser_off(bench: Bench) -> None:
     core = lab.spdc()
-    core.receive(b"POWER 2;ON;")
+    core.receive(b"POWER 2;LCURRENT 3;ON;")
     address, _ = await bench.plug(core)
     oven = await open_device("s15-spdc", address, "oven")
     assert isinstance(oven, CrystalOven)
+    told: list[bytes] = []
+    receive = core.receive
+    core.receive = lambda data: told.append(data) or receive(data)
     await oven.set_ramp_k_per_s(1.0)
     await oven.set_temperature_c(40.0)
     await oven.set_heater(True)
+    orders = re.findall(rb"LCURRENT [\d.]+|OFF", b"".join(told))
+    assert [float(order.split()[1]) for order in orders[:-1]] == [2, 1, 0], "ramped down, then cut"
+    assert orders[-1] == b"OFF"
     assert await oven.heater()
     await lab.eventually(lambda: core.crystal_c > 38)
     assert not core._status() & 4 and not core._status() & 512

@@ -176,3 +176,43 @@ async def test_a_hot_head_is_out_and_says_so(model: str) -> None:
     assert not await head.laser()
     assert re.search("temperature|warm", await head.trip_cause())
     await head.close()
+
+
+@pytest.mark.parametrize(
+    ("model", "question", "says"),
+    [
+        ("cobolt-06", "gmlp?", "Syntax error: illegal command"),
+        ("coherent-obis", "SYST:FAUL?", "ERR-100"),
+    ],
+)
+async def test_a_head_that_does_not_know_a_doubtful_question_is_driven_all_the_same(
+    model: str, question: str, says: str
+) -> None:
+    """It is asked once a connection; a refusal that means something else is told."""
+    core = lab.simulated(model)
+    asked: list[str] = []
+    answer = core.answer
+
+    def firmware(line: str) -> Any:
+        if line != question:
+            return answer(line)
+        asked.append(line)
+        return says
+
+    core.answer = firmware
+    head = driver_on(model, core)
+    await head.connect()
+    for _ in range(3):
+        await head.set_power_w(0.035)
+        assert "power_w" in await head.limits()
+        await head.set_laser(True)
+        assert await head.trip_cause() == ""
+    assert core.light_w == pytest.approx(0.035) and len(asked) == 1
+    core.set_interlock(True)
+    assert "interlock" in await head.trip_cause()
+    await head.close()
+    await head.connect()
+    says = "ERR-200" if model == "coherent-obis" else "Error: not now"
+    with pytest.raises(DeviceRefused, match=says):
+        await (head.limits if model == "cobolt-06" else head.trip_cause)()
+    await head.close()

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from qkd_drivers.catalogue import make_device, open_device
 from qkd_drivers.contract import LaserDriver
 from qkd_drivers.errors import DeviceRefused, DeviceTripped
-from qkd_drivers.framing import srs
+from qkd_drivers.framing import Wire, srs
+from qkd_firmware_sim.scpi.syntax import ScpiError
 
 CASES = [
     ("thorlabs-itc4000", "tcp"),
@@ -184,4 +185,35 @@ async def test_an_error_logged_late_is_told_with_its_own_command(bench: Bench) -
         with pytest.raises(DeviceRefused, match="TEMP 400"):
             await laser.set_temperature_c(400.0)
         await laser.set_temperature_c(24.0)
+    await laser.close()
+
+
+async def test_an_itc_that_cannot_tell_of_its_protections_is_driven_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What keeps its laser off is then a trip by its own words, and no error to be tried again."""
+    monkeypatch.setattr(Wire, "reply_timeout_s", 0.05)
+    core = lab.simulated("thorlabs-itc4000")
+    asked: list[str] = []
+    execute = core._run
+
+    def firmware(header: str, tail: str) -> Any:
+        if ":PROT:" in header:
+            asked.append(header)
+            raise ScpiError(-113)
+        return execute(header, tail)
+
+    core._run = firmware
+    laser: Any = make_device("thorlabs-itc4000", "tcp:direct:1", "pump")
+    laser._wire.transport = DirectTransport(core)
+    await laser.connect()
+    assert await laser.trip_cause() == ""
+    await laser.set_temperature_control(True)
+    await laser.set_laser(True)
+    assert await laser.laser()
+    core.set_interlock(True)
+    assert not await laser.laser() and await laser.trip_cause() == ""
+    with pytest.raises(DeviceTripped, match=r"pump: the laser stays off: .*device says"):
+        await laser.set_laser(True)
+    assert len(asked) == len(set(asked)) == 3
     await laser.close()

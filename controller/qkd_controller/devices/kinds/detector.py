@@ -1,9 +1,6 @@
 """Single-photon detectors: bias, discriminator and cooling."""
 
 from contextlib import suppress
-from typing import Annotated
-
-from msgspec import Meta
 
 from qkd_controller.devices.kinds.procedure import (
     NotNegative,
@@ -21,9 +18,9 @@ from qkd_drivers.errors import DeviceTripped
 class DetectorSetPoints(SetPoints, frozen=True):
     """Bias, discriminator and cooling of a single-photon detector."""
 
-    bias_voltage_v: Annotated[float, Meta(ge=0, le=500)]
-    threshold_v: Annotated[float, Meta(ge=-2, le=2)]
-    temperature_c: Annotated[float, Meta(ge=-60, le=30)]
+    bias_voltage_v: NotNegative
+    threshold_v: float
+    temperature_c: float
     settle_tolerance_c: Positive = 1.0
     settle_s: NotNegative = 1.0
     settle_timeout_s: Positive = 300.0

@@ -1,9 +1,5 @@
 """Laser diodes: current and temperature."""
 
-from typing import Annotated
-
-from msgspec import Meta
-
 from qkd_controller.devices.kinds.procedure import (
     NotNegative,
     Observation,
@@ -20,7 +16,7 @@ from qkd_drivers.errors import DeviceTripped
 class LaserSetPoints(SetPoints, frozen=True):
     """Current and temperature of a laser diode."""
 
-    temperature_c: Annotated[float, Meta(ge=5, le=70)]
+    temperature_c: float
     current_a: NotNegative
     current_limit_a: Positive
     ramp_a_per_s: Positive = 0.05

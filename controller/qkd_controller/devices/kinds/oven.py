@@ -1,9 +1,5 @@
 """Crystal ovens."""
 
-from typing import Annotated
-
-from msgspec import Meta
-
 from qkd_controller.devices.kinds.procedure import (
     NotNegative,
     Observation,
@@ -19,8 +15,8 @@ from qkd_drivers.contract import CrystalOven
 class OvenSetPoints(SetPoints, frozen=True):
     """Temperature of a crystal."""
 
-    temperature_c: Annotated[float, Meta(ge=20, le=100)]
-    ramp_k_per_s: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    temperature_c: float
+    ramp_k_per_s: Positive = 0.5
     settle_tolerance_c: Positive = 0.1
     settle_s: NotNegative = 3.0
     settle_timeout_s: Positive = 600.0

@@ -1,9 +1,5 @@
 """Polarisation controllers."""
 
-from typing import Annotated
-
-from msgspec import Meta
-
 from qkd_controller.devices.kinds.procedure import (
     Observation,
     Positive,
@@ -15,11 +11,9 @@ from qkd_drivers.contract import PolarisationController
 
 
 class PolarisationSetPoints(SetPoints, frozen=True):
-    """Where the retarders start, and what turns one by half a wave."""
+    """Where the retarders start, one voltage each, and what turns one by half a wave."""
 
-    voltages_mv: Annotated[
-        tuple[Annotated[int, Meta(ge=-5000, le=5000)], ...], Meta(min_length=4, max_length=4)
-    ] = (0, 0, 0, 0)
+    voltages_mv: tuple[int, ...] = (0, 0, 0, 0)
     half_wave_voltage_mv: Positive = 2000.0
 
 
@@ -27,6 +21,10 @@ class PolarisationProcedure(Procedure[PolarisationController, PolarisationSetPoi
     """Holds voltages; alignment moves them."""
 
     _holding = False
+
+    def faults(self) -> list[str]:
+        channels, voltages = self._device.channel_count, len(self._wanted.voltages_mv)
+        return [] if channels == voltages else [f"{voltages} voltages_mv for {channels} channels"]
 
     async def limit_faults(self) -> list[str]:
         return outside(await self._device.limits(), self._wanted, voltages_mv="voltage_mv")
