@@ -83,7 +83,7 @@ class DeviceActor:
 
     @property
     def readings(self) -> dict[str, Reading]:
-        """What was measured at the last poll."""
+        """What was measured, each with its time; empty once the device is lost."""
         return dict(self._readings)
 
     @property
@@ -93,7 +93,7 @@ class DeviceActor:
 
     @property
     def observed(self) -> dict[str, float]:
-        """The set-points as read back at the last poll."""
+        """The set-points as read back at the last poll; empty unless the device stands at them."""
         return {observation.name: observation.value for observation in self._observations}
 
     @property
@@ -204,6 +204,7 @@ class DeviceActor:
                 else:
                     self._enter(State.DISCONNECTED, str(fault))
             self._connected = False
+            self._readings.clear()
             await self.device.close()
             await asyncio.sleep(self._pause_s)
             self._pause_s = min(2 * self._pause_s, self._reconnect_s[1])
@@ -268,6 +269,7 @@ class DeviceActor:
     async def _drive(self) -> None:
         """Set-points that are refused give way to those that were taken last."""
         wanted = self._set_points
+        self._observations = []
         self._procedure = self._make_procedure(wanted)
         self._driving = asyncio.ensure_future(self._drive_within_limits())
         try:
@@ -325,6 +327,8 @@ class DeviceActor:
             )
 
     def _enter(self, state: State, cause: str) -> None:
+        if state is not State.READY:
+            self._observations = []
         if (state, cause) == (self._state, self._cause):
             return
         self._state, self._cause = state, cause

@@ -11,6 +11,7 @@ import pytest
 from bench import running_bench, simulated
 from pyvisa.constants import InterfaceType
 from pyvisa_py.sessions import Session, UnavailableSession
+from rich.console import Console
 
 from qkd_controller.cli import devices
 from qkd_controller.cli.devices import _change
@@ -18,6 +19,7 @@ from qkd_controller.cli.main import main
 from qkd_controller.config.node import Device
 from qkd_controller.devices import validate_device
 from qkd_controller.node import operator
+from qkd_controller.node.status import DeviceStatus
 from qkd_drivers.catalogue import models, open_device
 from qkd_drivers.contract import Identity
 from qkd_drivers.scan import Found, Place, host_places, look, serial_places, visa_places
@@ -218,6 +220,32 @@ def test_a_change_that_cannot_be_meant_is_refused(
     assert main(["devices", "set", str(tmp_path / "node.toml"), "pump", *changes]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
+
+
+def test_a_reading_is_shown_with_its_age_unless_it_is_of_this_moment() -> None:
+    device = DeviceStatus(
+        name="pump",
+        kind="laser",
+        model="thorlabs-itc4000",
+        state="ready",
+        cause="at its set-points",
+        readings={"current_a": (0.061, "A", 998.0), "power_w": (0.002, "W", 940.0)},
+        set_points={"current_a": 0.06},
+        observed={"current_a": 0.061},
+    )
+    assert rows(device) == [
+        ["current_a", "0.06", "0.061", "0.061 A"],
+        ["power_w", "0.002 W (60 s ago)"],
+    ]
+    away = msgspec.structs.replace(device, state="disconnected", readings={}, observed={})
+    assert rows(away) == [["current_a", "0.06"]]
+
+
+def rows(device: DeviceStatus) -> list[list[str]]:
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(devices._figures(device, 1000.0))
+    return [re.split(r" {2,}", line.strip()) for line in captured.get().splitlines()[1:]]
 
 
 class SlowNode:

@@ -1,6 +1,7 @@
 """The actor keeps its device at the set-points through losses, resets and trips."""
 
 import asyncio
+import time
 from typing import Any
 
 import bench as lab
@@ -75,6 +76,32 @@ async def test_a_reset_without_a_cut_is_noticed_and_mended(bench: Bench) -> None
         await until(actor, State.READY)
         assert core._bias_v == 120
         assert "temperature_c" in actor.readings
+
+
+async def test_nothing_is_told_of_a_device_that_is_away(bench: Bench) -> None:
+    """What it read and held at last is not what it reads and holds."""
+    _, wire, actor = await laser(bench)
+    async with running(actor):
+        await until(actor, State.READY)
+        await eventually(lambda: actor.readings and actor.observed)
+        await wire.apply("cut")
+        await until(actor, State.DISCONNECTED)
+        await eventually(lambda: not actor.readings and not actor.observed)
+        await wire.apply("restore")
+        await until(actor, State.READY)
+        await eventually(lambda: "current_a" in actor.readings and "current_a" in actor.observed)
+
+
+async def test_a_tripped_device_is_read_but_holds_nothing(bench: Bench) -> None:
+    core, _, actor = await laser(bench)
+    async with running(actor):
+        await until(actor, State.READY)
+        await eventually(lambda: "current_a" in actor.observed)
+        core.set_interlock(True)
+        await until(actor, State.TRIPPED)
+        tripped_s = time.time()
+        await eventually(lambda: any(r.utc_s > tripped_s for r in actor.readings.values()))
+        assert actor.readings["current_a"].value == 0 and actor.observed == {}
 
 
 async def test_the_laser_warms_up_before_it_is_lit(bench: Bench) -> None:
