@@ -179,7 +179,10 @@ def _set(args: argparse.Namespace) -> int:
         "`qkd devices show` tells how far it is"
     )
     tell_once = functools.cache(lambda: print(on_its_way, flush=True))
-    asyncio.run(set_device(_socket(args.config), args.device, changes, tell_once))
+    kept = asyncio.run(set_device(_socket(args.config), args.device, changes, tell_once))
+    if kept:
+        print(f"kept for later: {one_line(kept)}; `qkd devices show` tells how far it is")
+        return 0
     print(
         f"{args.device} is at its new set-points until the node ends; "
         "change the node file to keep them"

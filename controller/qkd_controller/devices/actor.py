@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from qkd_controller.config.node import Device
-from qkd_controller.devices.errors import DeviceNotReady
+from qkd_controller.devices.errors import ChangeKept, DeviceNotReady
 from qkd_controller.devices.kinds import KINDS, Observation, Procedure, SetPoints
 from qkd_controller.devices.set_points import read_set_points
 from qkd_controller.devices.state import State, StateChange
@@ -68,6 +68,7 @@ class DeviceActor:
         self._rearmed = False
         self._readings: dict[str, Reading] = {}
         self._observations: list[Observation] = []
+        self._kept: list[asyncio.Future[str]] = []
         self._supervision: asyncio.Task[None] | None = None
         self._stopping = False
         self._stopped = asyncio.Event()
@@ -117,6 +118,7 @@ class DeviceActor:
             await _end(self._supervision)
             await self.device.close()
             self._enter(State.DISCONNECTED, "shut down")
+            self._tell_kept("dropped: the device was shut down before")
 
     async def until(self, state: State) -> None:
         """Returns once the device is in a state; use with ``asyncio.timeout``."""
@@ -127,8 +129,9 @@ class DeviceActor:
         """Changes set-points and drives the device there.
 
         ValueError lists faults, those that the device's own limits show among them; then nothing
-        was sent. DeviceNotReady if the device is not ready now: the change is kept and applied
-        when it is. DeviceError if the device fails meanwhile. What is refused is not kept.
+        was sent. DeviceRefused if the device refuses them. ChangeKept if the device is not ready
+        now, or fails meanwhile: the change is applied when it is ready. DeviceNotReady if it is
+        being brought to rest.
         """
         self._changed(changes)  # what can be said at once is
         async with self._work:
@@ -140,15 +143,14 @@ class DeviceActor:
                     await self._require_limits(self._make_procedure(wanted))
             self._set_points = wanted
             if self._state is not State.READY:
-                raise DeviceNotReady(
-                    f"{self.name} is {self._state} ({self._cause}): the change waits until it is "
-                    "ready"
-                )
+                raise self._keep(f"{self.name} is {self._state} ({self._cause})")
             try:
                 await self._drive()
             except (ValueError, DeviceRefused):
                 self._wake.set()  # what was changed before the refusal is found and driven back
                 raise
+            except DeviceError as error:
+                raise self._keep(str(error)) from error
 
     def rearm(self) -> None:
         """The operator's word that the cause of a trip is gone; no effect unless tripped."""
@@ -243,8 +245,8 @@ class DeviceActor:
             async with self._work:
                 self._readings.update(await self.device.readings())
                 self._observations = await self._procedure.observe()
-            if self._trip or self.differences:
-                return ", ".join(self.differences)
+            if self._trip or self._kept or self.differences:
+                return ", ".join(self.differences) or "drives to its set-points"
             await self._pause()
 
     async def _stand_by(self) -> None:
@@ -275,9 +277,11 @@ class DeviceActor:
         try:
             await self._driving
             self._taken = wanted
-        except (ValueError, DeviceRefused):
+            self._tell_kept("applied")
+        except (ValueError, DeviceRefused) as error:
             self._set_points = self._taken
             self._procedure = self._make_procedure(self._taken)
+            self._tell_kept(f"refused: {error}")
             raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -288,6 +292,18 @@ class DeviceActor:
             raise DeviceNotReady(f"{self.name} is being brought to rest") from None
         finally:
             self._driving = None
+
+    def _keep(self, cause: str) -> ChangeKept:
+        fate = asyncio.get_running_loop().create_future()
+        self._kept.append(fate)
+        self._wake.set()
+        return ChangeKept(f"{cause}: the change waits until it is ready", fate)
+
+    def _tell_kept(self, fate: str) -> None:
+        kept, self._kept = self._kept, []
+        for each in kept:
+            if not each.done():
+                each.set_result(fate)
 
     async def _drive_within_limits(self) -> None:
         await self._require_limits(self._procedure)

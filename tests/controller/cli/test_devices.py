@@ -255,10 +255,13 @@ class SlowNode:
         self.changes: dict[str, Any] = {}
         self.told = asyncio.Semaphore(0)
 
-    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+    async def set(
+        self, device: str, changes: dict[str, Any], user_id: int
+    ) -> operator.Done | operator.Kept:
         for _ in range(3):
             await self.told.acquire()
         self.changes = changes
+        return operator.Done()
 
     def tell(self, writer: asyncio.StreamWriter, answer: msgspec.Struct) -> None:
         writer.write(msgspec.json.encode(answer) + b"\n")
@@ -280,3 +283,23 @@ async def test_a_change_that_takes_long_is_told_to_be_on_its_way(
     on_its_way, there = capsys.readouterr().out.splitlines()
     assert on_its_way.startswith("oven is on its way")
     assert there.startswith("oven is at its new set-points until the node ends")
+
+
+class PatientNode:
+    """A node whose device is away."""
+
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> operator.Kept:
+        return operator.Kept("pump is disconnected (unplugged): the change waits until it is ready")
+
+
+async def test_a_change_of_a_device_that_is_away_is_told_to_be_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "status.sock"
+    monkeypatch.setattr(devices, "_socket", lambda config: path)
+    node: Any = PatientNode()
+    async with operator.serve_operator(path, node):
+        command = ["devices", "set", "node.toml", "pump", "current_a=0.05"]
+        assert await asyncio.to_thread(main, command) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("kept for later: pump is disconnected (unplugged): the change waits")

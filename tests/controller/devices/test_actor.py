@@ -10,7 +10,14 @@ from actors import CASES, DETECTOR, EPC, LASER, OVEN, actor_for, running, until
 from bench import Bench, eventually
 
 from qkd_controller.config.node import Device
-from qkd_controller.devices import DeviceActor, DeviceNotReady, State, StateChange, TaggerActor
+from qkd_controller.devices import (
+    ChangeKept,
+    DeviceActor,
+    DeviceNotReady,
+    State,
+    StateChange,
+    TaggerActor,
+)
 from qkd_drivers.contract import Limits
 from qkd_drivers.errors import DeviceError
 from qkd_drivers.framing import Wire
@@ -246,6 +253,44 @@ async def test_changed_set_points_are_applied_and_survive_a_cut(bench: Bench) ->
         await wire.apply("restore")
         await until(actor, State.READY)
         assert core.voltages_mv == (5, 6, 7, 8)
+
+
+async def test_what_becomes_of_a_change_that_is_kept_is_told(bench: Bench) -> None:
+    """It is applied, refused, or dropped at the end."""
+    core = lab.itc()
+    address, wire = await bench.plug(core, front="tcp")
+    actor = actor_for(address, "laser", "thorlabs-itc4000", LASER)
+    async with running(actor):
+        await until(actor, State.READY)
+        for wanted, fate in (({"current_a": 0.06}, "applied"), ({"current_limit_a": 50.0}, "ref")):
+            await wire.apply("cut")
+            await until(actor, State.DISCONNECTED)
+            with pytest.raises(ChangeKept) as kept:
+                await actor.set(**wanted)
+            assert not kept.value.fate.done()
+            await wire.apply("restore")
+            assert (await kept.value.fate).startswith(fate)
+            await until(actor, State.READY)
+            assert core.current_a == 0.06
+        await wire.apply("cut")
+        await until(actor, State.DISCONNECTED)
+        with pytest.raises(ChangeKept) as kept:
+            await actor.set(current_a=0.05)
+    assert kept.value.fate.result().startswith("dropped: ")
+
+
+async def test_a_change_that_a_loss_interrupts_is_kept(bench: Bench) -> None:
+    core, wire, actor = await laser(bench)
+    async with running(actor):
+        await until(actor, State.READY)
+        change = asyncio.ensure_future(actor.set(current_a=0.08, ramp_a_per_s=0.05))
+        await eventually(lambda: 0.05 < core._current_a < 0.08)
+        await wire.apply("cut")
+        with pytest.raises(ChangeKept) as kept:
+            await change
+        await wire.apply("restore")
+        assert await kept.value.fate == "applied"
+        assert core.current_a == pytest.approx(0.08)
 
 
 async def test_what_a_device_refuses_is_not_kept(
