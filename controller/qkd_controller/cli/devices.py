@@ -96,7 +96,8 @@ def _scan(args: argparse.Namespace) -> int:
 
 
 async def _look_everywhere(places: list[Place]) -> list[Found]:
-    return await asyncio.gather(*(look(place) for place in places))
+    looks = await asyncio.gather(*(look(place) for place in places))
+    return list(itertools.chain.from_iterable(looks))
 
 
 def _stanza(found: Found, names: set[str]) -> str:

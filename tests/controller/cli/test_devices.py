@@ -37,18 +37,36 @@ async def test_every_instrument_on_a_serial_port_is_known_by_its_answers(tmp_pat
     async with running_bench(tmp_path) as bench:
         address = {name: (await bench.plug(simulated(name)))[0] for name in serial}
         places = serial_places([each.removeprefix("serial:") for each in address.values()])
-        for model, found in zip(serial, await asyncio.gather(*map(look, places)), strict=True):
+        for model, (found, *_) in zip(
+            serial, await asyncio.gather(*map(look, places)), strict=True
+        ):
             assert found.model is not None and found.model.name == model
             assert found.address == address[model] and found.identity is not None
             # It was left as it was found: another program can open it.
             await (await open_device(model, found.address, "again")).close()
 
 
+async def test_every_mount_of_a_bus_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever it sits; each has a section that can be pasted beside the others."""
+    async with running_bench(tmp_path) as bench:
+        bus: Any = simulated("thorlabs-ell14")
+        bus.mounts = dict(zip("37F", bus.mounts.values(), strict=True))
+        address, _ = await bench.plug(bus)
+        port = address.removeprefix("serial:")
+        assert await asyncio.to_thread(main, ["devices", "scan", "--serial", port]) == 0
+    pasted = tomllib.loads(capsys.readouterr().out)["links"]["devices"]
+    assert [each["address"] for each in pasted] == [f"{address}?bus={seat}" for seat in "37F"]
+    assert len({each["name"] for each in pasted}) == 3
+    assert len({each["serial_number"] for each in pasted}) == 3
+
+
 async def test_an_instrument_at_a_host_is_known_by_its_answers(tmp_path: Path) -> None:
     async with running_bench(tmp_path) as bench:
         address, _ = await bench.plug(simulated("thorlabs-itc4000"), front="tcp")
         (place,) = host_places([address.removeprefix("tcp:")])
-        found = await look(place)
+        (found,) = await look(place)
         assert found.model is not None and found.model.name == "thorlabs-itc4000"
 
 
@@ -70,7 +88,7 @@ async def test_an_instrument_at_any_port_of_a_host_is_known_by_its_answers(
         address, _ = await bench.plug(simulated(model), front=front)
         (port,) = re.findall(r"\d{4,5}(?!.*hislip)", address)[:1]
         (place,) = host_places([f"127.0.0.1:{port}"])
-        found = await look(place, patience_s=0.5)
+        (found,) = await look(place, patience_s=0.5)
         assert found.model is not None and found.model.name == model
         assert found.address.startswith(scheme) and port in found.address
 
@@ -83,6 +101,8 @@ def test_instruments_at_a_host_are_looked_for_where_each_model_listens() -> None
         "zeromq:10.0.0.9:5555",
         "tcp:10.0.0.9:12000",
         "tcp:10.0.0.9:2101",
+        "tcp:10.0.0.9:2000",
+        "tcp:10.0.0.9:8888",
     }
 
 
@@ -120,7 +140,7 @@ async def test_usb_and_gpib_are_looked_at_through_visa(
         )
         places, blind = visa_places()
         assert blind == [] and [place.name for place in places] == [meter, pulser]
-        found = await asyncio.gather(*map(look, places))
+        found = [each for looked in map(look, places) for each in await looked]
     assert [each.address for each in found] == [meter, pulser]
     assert [each.model and each.model.name for each in found] == [
         "thorlabs-pm100d",
@@ -179,7 +199,7 @@ def test_a_section_can_be_pasted_whatever_the_instrument_says_of_itself() -> Non
 
 async def test_a_place_without_a_known_instrument_says_why(tmp_path: Path) -> None:
     (place,) = serial_places([str(tmp_path / "ttyNONE")])
-    found = await look(place)
+    (found,) = await look(place)
     assert found.model is None and "no serial port" in found.cause
 
 
