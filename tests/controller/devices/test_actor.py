@@ -111,6 +111,21 @@ async def test_a_tripped_device_is_read_but_holds_nothing(bench: Bench) -> None:
         assert actor.readings["current_a"].value == 0 and actor.observed == {}
 
 
+async def test_a_calibration_that_somebody_changes_is_driven_back(bench: Bench) -> None:
+    core: Any = lab.simulated("jdsu-ha9")
+    address, _ = await bench.plug(core, front="tcp")
+    wanted = {"attenuation_db": 10.0, "wavelength_nm": 1550.0}
+    actor = actor_for(address, "attenuator", "jdsu-ha9", wanted)
+    causes: list[str] = []
+    actor._on_event = lambda change: causes.append(change.cause)
+    async with running(actor):
+        await until(actor, State.READY)
+        core._wavelength_m = 1.31e-6
+        await eventually(lambda: "wavelength_nm is 1310, wanted 1550" in causes)
+        await until(actor, State.READY)
+        assert core.wavelength_m == pytest.approx(1.55e-6)
+
+
 async def test_the_laser_warms_up_before_it_is_lit(bench: Bench) -> None:
     core, _, actor = await laser(bench)
     core.warm_by(8)
