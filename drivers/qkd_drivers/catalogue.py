@@ -38,6 +38,8 @@ class Model:
     """``module:class``; imported when a device of the model is made."""
     host_addresses: tuple[str, ...] = ()
     """Where it listens in a network, such as ``tcp:{host}:5025``."""
+    seats: tuple[str, ...] = ("",)
+    """The options of an address that name each place where one may hang on a shared wire."""
 
     def load(self) -> Driver:
         """The driver's class; ValueError if it cannot be imported."""
@@ -51,9 +53,20 @@ class Model:
         return driver
 
 
-def _own(name: str, kind: str, title: str, wires: str, driver: str, *host_addresses: str) -> Model:
+_HEXADECIMAL_SEATS = ("", *(f"bus={seat:X}" for seat in range(1, 16)))
+
+
+def _own(
+    name: str,
+    kind: str,
+    title: str,
+    wires: str,
+    driver: str,
+    *host_addresses: str,
+    seats: tuple[str, ...] = ("",),
+) -> Model:
     module = f"qkd_drivers.models.{driver}"
-    return Model(name, kind, title, tuple(wires.split()), module, host_addresses)
+    return Model(name, kind, title, tuple(wires.split()), module, host_addresses, seats)
 
 
 OWN = (
@@ -94,7 +107,14 @@ OWN = (
         "keysight_33500:Keysight33500",
         "tcp:{host}:5025",
     ),
-    _own("srs-ldc500", "laser", "SRS LDC500 to LDC502", "tcp serial visa", "srs_ldc500:SrsLdc500"),
+    _own(
+        "srs-ldc500",
+        "laser",
+        "SRS LDC500 to LDC502",
+        "tcp serial visa",
+        "srs_ldc500:SrsLdc500",
+        "tcp:{host}:8888",
+    ),
     _own(
         "oz-epc400",
         "polarisation_controller",
@@ -126,6 +146,7 @@ OWN = (
         "Thorlabs Elliptec ELL14 and ELL18",
         "serial",
         "thorlabs_ell14:ThorlabsEll14",
+        seats=_HEXADECIMAL_SEATS,
     ),
     _own(
         "thorlabs-pm100d",
@@ -133,6 +154,8 @@ OWN = (
         "Thorlabs PM100D and relatives",
         "visa tcp",
         "thorlabs_pm100d:ThorlabsPm100d",
+        "tcp:{host}:2000",
+        "visa:TCPIP::{host}::hislip0::INSTR",
     ),
     _own(
         "thorlabs-k10cr1", "rotator", "Thorlabs K10CR1", "serial", "thorlabs_k10cr1:ThorlabsK10cr1"

@@ -20,6 +20,8 @@ from qkd_drivers.errors import DeviceBusy, DeviceError, DeviceNotFound, DeviceRe
 BY_ID = Path("/dev/serial/by-id")
 PATIENCE_S = 1.5
 """How long a model may take to know itself."""
+SEAT_PATIENCE_S = 0.5
+"""The same where a wire has many seats: such devices answer within milliseconds, or never."""
 
 
 @dataclass(frozen=True)
@@ -98,24 +100,32 @@ def visa_places() -> tuple[list[Place], list[str]]:
     return [Place(_at(f"visa:{name}"), f"visa:{name}") for name in names], blind
 
 
-async def look(place: Place, patience_s: float = PATIENCE_S) -> Found:
-    """Asks who is there; never raises DeviceError."""
-    cause = "no known model answers"
+async def look(place: Place, patience_s: float = PATIENCE_S) -> list[Found]:
+    """Asks who is there; never raises DeviceError.
+
+    One instrument, or all that share the wire; or one without a model, which says why.
+    """
+    found: list[Found] = []
     for name, address in place.addresses:
+        if found and found[0].model != models()[name]:
+            break
+        shared = len(models()[name].seats) > 1
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(min(patience_s, SEAT_PATIENCE_S) if shared else patience_s):
                 device = await open_device(name, address, name)
         except (DeviceNotFound, DeviceBusy, DeviceRefused) as error:
             # The next model would find the same door shut.
             told = str(error).removeprefix(f"{name}: connect: ").removeprefix(f"{address}: ")
-            return Found(place, cause=told)
+            return found or [Found(place, cause=told)]
         except (DeviceError, TimeoutError, ValueError):
             continue
         identity = device.identity
         with contextlib.suppress(DeviceError):
             await device.close()
-        return Found(place, models()[name], address, identity)
-    return Found(place, cause=cause)
+        found.append(Found(place, models()[name], address, identity))
+        if not shared:
+            break
+    return found or [Found(place, cause="no known model answers")]
 
 
 def _ports() -> list[tuple[str, str]]:
@@ -134,9 +144,14 @@ def _serial_place(path: str, description: str) -> Place:
 
 
 def _at(address: str) -> list[tuple[str, str]]:
-    """The address, for each model that hangs on wires of its scheme."""
+    """The address, for each model that hangs on wires of its scheme, and for each of its seats."""
     scheme = address.partition(":")[0]
-    return [(model.name, address) for model in models().values() if scheme in model.wires]
+    return [
+        (model.name, f"{address}?{seat}" if seat else address)
+        for model in models().values()
+        if scheme in model.wires
+        for seat in model.seats
+    ]
 
 
 def _at_port(host: str, port: str) -> list[tuple[str, str]]:

@@ -149,10 +149,11 @@ class Bench:
 
     def _wire(self, instrument: Instrument) -> None:
         core: Any = self.world.cores[instrument.name]
-        fronts = SIMULATED[instrument.model].fronts
-        wire = self._wires[instrument.name] = Wire(fronts)
-        for front in fronts:
-            port = FRONTS[front](core, wire, instrument, self.directory)
+        model = SIMULATED[instrument.model]
+        wire = self._wires[instrument.name] = Wire(model.fronts)
+        section = msgspec.structs.replace(instrument, baud=instrument.baud or model.baud)
+        for front in model.fronts:
+            port = FRONTS[front](core, wire, section, self.directory)
             self._ports.append((instrument.name, port))
 
     def _held_back(self, now_s: float) -> bool:

@@ -39,7 +39,10 @@ class LabError(Exception):
 
 
 class Instrument(Section, frozen=True):
-    """A device, its place on the table and its wires; port 0 is one that the system chooses."""
+    """A device, its place on the table and its wires; port 0 is one that the system chooses.
+
+    A serial port answers at ``baud``, that of the model unless it is given.
+    """
 
     name: str
     model: str

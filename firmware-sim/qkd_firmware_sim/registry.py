@@ -50,6 +50,11 @@ class Simulated:
     fronts: tuple[str, ...]
     """Its wires: names of `qkd_firmware_sim.bench.FRONTS`."""
     role: Role = Role.NONE
+    baud: int | None = None
+    """That of its serial line as delivered, at which it answers; None where USB has no such line.
+
+    An entry of the lab file says otherwise.
+    """
 
 
 def _tdc1(spot: Spot) -> Core:
@@ -92,6 +97,7 @@ SIMULATED: dict[str, Simulated] = {
         lambda spot: Id120(spot.serial_number, _diode(spot), thermal_speed=spot.thermal_speed),
         ("pty", "hislip"),
         Role.DETECTOR,
+        baud=115200,
     ),
     "single-quantum-websq": Simulated(lambda spot: WebSq(), ("two-tcp",), Role.NANOWIRES),
     "s15-spdc": Simulated(
@@ -114,12 +120,16 @@ SIMULATED: dict[str, Simulated] = {
         lambda spot: Ldc500(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("tcp", "pty"),
         Role.PUMP,
+        baud=9600,
     ),
-    "oz-epc400": Simulated(lambda spot: Epc400(random=spot.random), ("pty",), Role.RETARDERS),
+    "oz-epc400": Simulated(
+        lambda spot: Epc400(random=spot.random), ("pty",), Role.RETARDERS, baud=9600
+    ),
     "thorlabs-ell14": Simulated(
         lambda spot: Ell14Bus(spot.serial_number, speed=spot.thermal_speed),
         ("pty",),
         Role.RETARDERS,
+        baud=9600,
     ),
     "thorlabs-pm100d": Simulated(
         lambda spot: Pm100d(spot.serial_number), ("tcp", "hislip"), Role.MONITOR
@@ -128,35 +138,42 @@ SIMULATED: dict[str, Simulated] = {
         lambda spot: K10cr1(spot.serial_number, speed=spot.thermal_speed),
         ("pty",),
         Role.RETARDERS,
+        baud=115200,
     ),
     "thorlabs-mpc320": Simulated(
         lambda spot: Mpc320(spot.serial_number, speed=spot.thermal_speed),
         ("pty",),
         Role.RETARDERS,
+        baud=115200,
     ),
     "cobolt-06": Simulated(
         lambda spot: Cobolt06(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("pty",),
         Role.PUMP,
+        baud=115200,
     ),
     "oz-dd100": Simulated(
-        lambda spot: Dd100(motor_speed=spot.thermal_speed), ("pty",), Role.ATTENUATOR
+        lambda spot: Dd100(motor_speed=spot.thermal_speed), ("pty",), Role.ATTENUATOR, baud=9600
     ),
-    "qc-9530": Simulated(lambda spot: Qc9530(spot.serial_number), ("pty", "tcp")),
+    "qc-9530": Simulated(lambda spot: Qc9530(spot.serial_number), ("pty", "tcp"), baud=38400),
     "srs-fs725": Simulated(
-        lambda spot: Prs10(spot.serial_number, thermal_speed=spot.thermal_speed), ("pty",)
+        lambda spot: Prs10(spot.serial_number, thermal_speed=spot.thermal_speed),
+        ("pty",),
+        baud=9600,
     ),
     "jdsu-ha9": Simulated(
-        lambda spot: Ha9(motor_speed=spot.thermal_speed), ("pty", "tcp"), Role.ATTENUATOR
+        lambda spot: Ha9(motor_speed=spot.thermal_speed), ("pty", "tcp"), Role.ATTENUATOR, baud=9600
     ),
     "coherent-obis": Simulated(
         lambda spot: Obis(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("pty",),
         Role.PUMP,
+        baud=115200,
     ),
     "qubitekk-qes": Simulated(
         lambda spot: Qes(spot.serial_number, thermal_speed=spot.thermal_speed),
         ("pty",),
         Role.SOURCE,
+        baud=115200,
     ),
 }

@@ -8,7 +8,7 @@ import pytest
 
 from qkd_firmware_sim import actions
 from qkd_firmware_sim.bench import FRONTS
-from qkd_firmware_sim.frontends.faults import FAULTS
+from qkd_firmware_sim.frontends.faults import FAULTS, table
 from qkd_firmware_sim.frontends.wire import Wire
 from qkd_firmware_sim.main import main
 from qkd_firmware_sim.world import World, WorldError
@@ -24,6 +24,17 @@ def test_the_help_lists_every_fault_and_every_action(capsys: pytest.CaptureFixtu
     words = told.split()
     assert words.count("delay_s") + words.count("delay_s)") >= 1
     assert all(name in words for name in (*FAULTS, *actions.ACTIONS))
+
+
+def test_the_columns_of_the_help_are_aligned() -> None:
+    head, *rows = table()
+    starts = [head.index(name) for name in ("wires", "parameters", "what happens")]
+    for row, fault in zip(rows, FAULTS.values(), strict=True):
+        cells = [" ".join(fault.fronts), ", ".join(fault.parameters), fault.meaning]
+        assert all(
+            row.startswith(cell, start) and row[start - 1] == " "
+            for cell, start in zip(cells, starts, strict=True)
+        )
 
 
 def test_every_fault_names_front_ends_and_parameters_that_exist() -> None:

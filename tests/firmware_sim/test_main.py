@@ -206,6 +206,20 @@ async def when(condition: Any) -> None:
             await asyncio.sleep(0.002)
 
 
+async def test_a_serial_line_answers_at_the_baud_of_its_model_or_of_the_lab(
+    demo: Lab, tmp_path: Path
+) -> None:
+    """A USB port that is no such line answers at once."""
+    epc = next(each for each in demo.instruments if each.model == "oz-epc400")
+    fast = msgspec.structs.replace(epc, baud=115200)
+    others = tuple(each for each in demo.instruments if each is not epc)
+    for own, baud in ((epc, 9600), (fast, 115200)):
+        lab = msgspec.structs.replace(demo, instruments=(own, *others))
+        async with Bench(lab, tmp_path / "lab") as bench:
+            ports: dict[str, Any] = dict(bench._ports)
+            assert ports["epc"]._baud == baud and ports["oven"]._baud is None
+
+
 async def test_two_labs_do_not_share_a_directory(demo: Lab, tmp_path: Path) -> None:
     async with Bench(demo, tmp_path / "lab"):
         with pytest.raises(LabError, match="already runs"):

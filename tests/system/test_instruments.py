@@ -112,7 +112,7 @@ def lose_and_mend(bed: Testbed, instruments: Collection[str], settings: bool) ->
                 found is not None
                 and found.state == "ready"
                 and all(
-                    abs(found.readings[name][0] - value) <= tolerance
+                    name in found.readings and abs(found.readings[name][0] - value) <= tolerance
                     for name, (value, tolerance) in wanted.items()
                 )
             )

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
-from qkd_controller.cli.table import make_console
+from qkd_controller.cli.table import make_console, told_reading
 from qkd_controller.config.errors import ConfigError, one_line
 from qkd_controller.config.load import load_node
 from qkd_controller.devices.kinds import KINDS
@@ -41,7 +41,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     scan.add_argument("--serial", action="append", default=[], metavar="PORT", help="only these")
     scan.add_argument("--host", action="append", default=[], metavar="HOST[:PORT]")
     scan.set_defaults(run=_scan)
-    show = commands.add_parser("show", help="live readings against set-points")
+    show = commands.add_parser(
+        "show",
+        help="set-points, what the device holds, and what it measures",
+        description="What a device that is not connected holds and measures is left blank; a "
+        "reading that is not of this moment is shown with its age.",
+    )
     show.add_argument("config", type=Path, metavar="NODE.toml")
     show.add_argument("device", nargs="?", metavar="DEVICE", help="one of them; else all")
     show.set_defaults(run=_show)
@@ -91,7 +96,8 @@ def _scan(args: argparse.Namespace) -> int:
 
 
 async def _look_everywhere(places: list[Place]) -> list[Found]:
-    return await asyncio.gather(*(look(place) for place in places))
+    looks = await asyncio.gather(*(look(place) for place in places))
+    return list(itertools.chain.from_iterable(looks))
 
 
 def _stanza(found: Found, names: set[str]) -> str:
@@ -136,11 +142,11 @@ def _show(args: argparse.Namespace) -> int:
             f"{device.name} ({device.model}): {device.state}; {device.cause or 'no fault'}",
             highlight=False,
         )
-        console.print(_figures(device))
+        console.print(_figures(device, status.utc_s))
     return 0
 
 
-def _figures(device: DeviceStatus) -> Table:
+def _figures(device: DeviceStatus, now_utc_s: float) -> Table:
     table = Table(box=None, pad_edge=False)
     for head in ("  quantity", "set", "held", "measured"):
         table.add_column(head)
@@ -151,7 +157,7 @@ def _figures(device: DeviceStatus) -> Table:
             f"  {name}",
             _told(wanted.get(name)),
             _told(device.observed.get(name)),
-            "" if measured is None else f"{measured[0]:g} {measured[1]}",
+            "" if measured is None else told_reading(*measured, now_utc_s),
         )
     return table
 
@@ -174,7 +180,10 @@ def _set(args: argparse.Namespace) -> int:
         "`qkd devices show` tells how far it is"
     )
     tell_once = functools.cache(lambda: print(on_its_way, flush=True))
-    asyncio.run(set_device(_socket(args.config), args.device, changes, tell_once))
+    kept = asyncio.run(set_device(_socket(args.config), args.device, changes, tell_once))
+    if kept:
+        print(f"kept for later: {one_line(kept)}; `qkd devices show` tells how far it is")
+        return 0
     print(
         f"{args.device} is at its new set-points until the node ends; "
         "change the node file to keep them"

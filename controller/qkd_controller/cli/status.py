@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from qkd_controller.cli.table import make_console, status_table
+from qkd_controller.cli.table import make_console, status_table, told_reading
 from qkd_controller.config.load import load_node
 from qkd_controller.node.operator_client import read_status
 from qkd_controller.node.status import LinkStatus, NodeStatus
@@ -32,14 +32,17 @@ def run(args: argparse.Namespace) -> int:
     console = make_console()
     console.print(status_table([status], [status.node]))
     for link in status.links:
-        _print_devices(console, link)
+        _print_devices(console, link, status.utc_s)
     _print_events(console, status)
     return 0
 
 
-def _print_devices(console: Console, link: LinkStatus) -> None:
+def _print_devices(console: Console, link: LinkStatus, now_utc_s: float) -> None:
     for device in link.devices:
-        readings = ", ".join(f"{k} {v:g} {u}" for k, (v, u) in sorted(device.readings.items()))
+        readings = ", ".join(
+            f"{name} {told_reading(*reading, now_utc_s)}"
+            for name, reading in sorted(device.readings.items())
+        )
         console.print(
             f"  {device.name} ({device.model}): {device.state}; {device.cause or 'no fault'}"
             + (f"; {readings}" if readings else ""),

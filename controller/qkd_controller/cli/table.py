@@ -12,6 +12,9 @@ from qkd_controller.node.status import LinkStatus, NodeStatus
 FILE_WIDTH = 120
 """Of a table that goes to a file or a pipe, which have no width of their own."""
 
+OF_THIS_MOMENT_S = 5.0
+"""How old a reading may be before its age is told; a device is asked every second."""
+
 _SENTENCE_WIDTH = 44  # two lines of a cell where two columns share an 80-column terminal
 STATE_STYLE = {"keying": "bold green", "alarm": "bold red", "down": "red"}
 
@@ -42,6 +45,12 @@ def status_table(nodes: list[NodeStatus | None], names: list[str]) -> Table:
     for label, cell in _ROWS.items():
         table.add_row(label, *("" if link is None else cell(link) for _, link in columns))
     return table
+
+
+def told_reading(value: float, unit: str, utc_s: float, now_utc_s: float) -> str:
+    """A reading, with its age once it is not of this moment."""
+    age_s = now_utc_s - utc_s
+    return f"{value:g} {unit}" + (f" ({age_s:.0f} s ago)" if age_s >= OF_THIS_MOMENT_S else "")
 
 
 def _state(link: LinkStatus) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from qkd_controller.config.node import Device
-from qkd_controller.devices.errors import DeviceNotReady
+from qkd_controller.devices.errors import ChangeKept, DeviceNotReady
 from qkd_controller.devices.kinds import KINDS, Observation, Procedure, SetPoints
 from qkd_controller.devices.latch import Latch
 from qkd_controller.devices.set_points import read_set_points
@@ -69,6 +69,7 @@ class DeviceActor:
         self._fault = ""
         self._readings: dict[str, Reading] = {}
         self._observations: list[Observation] = []
+        self._kept: list[asyncio.Future[str]] = []
         self._supervision: asyncio.Task[None] | None = None
         self._stopping = False
         self._stopped = asyncio.Event()
@@ -84,7 +85,7 @@ class DeviceActor:
 
     @property
     def readings(self) -> dict[str, Reading]:
-        """What was measured at the last poll."""
+        """What was measured, each with its time; empty once the device is lost."""
         return dict(self._readings)
 
     @property
@@ -94,7 +95,7 @@ class DeviceActor:
 
     @property
     def observed(self) -> dict[str, float]:
-        """The set-points as read back at the last poll."""
+        """The set-points as read back at the last poll; empty unless the device stands at them."""
         return {observation.name: observation.value for observation in self._observations}
 
     @property
@@ -120,6 +121,7 @@ class DeviceActor:
             await _end(self._supervision)
             await self.device.close()
             self._enter(State.DISCONNECTED, "shut down")
+            self._tell_kept("dropped: the device was shut down before")
 
     async def until(self, state: State) -> None:
         """Returns once the device is in a state; use with ``asyncio.timeout``."""
@@ -130,8 +132,9 @@ class DeviceActor:
         """Changes set-points and drives the device there.
 
         ValueError lists faults, those that the device's own limits show among them; then nothing
-        was sent. DeviceNotReady if the device is not ready now: the change is kept and applied
-        when it is. DeviceError if the device fails meanwhile. What is refused is not kept.
+        was sent. DeviceRefused if the device refuses them. ChangeKept if the device is not ready
+        now, or fails meanwhile: the change is applied when it is ready. DeviceNotReady if it is
+        being brought to rest.
         """
         self._changed(changes)  # what can be said at once is
         async with self._work:
@@ -143,19 +146,17 @@ class DeviceActor:
                     await self._require_limits(self._make_procedure(wanted))
             self._set_points = wanted
             if self._state is not State.READY:
-                raise DeviceNotReady(
-                    f"{self.name} is {self._state} ({self._cause}): the change waits until it is "
-                    "ready"
-                )
+                raise self._keep(f"{self.name} is {self._state} ({self._cause})")
             try:
                 await self._drive()
             except DeviceTripped as tripped:
                 self._latch.hold(str(tripped))
-                self._wake.set()
-                raise
+                raise self._keep(str(tripped)) from tripped
             except (ValueError, DeviceRefused):
                 self._wake.set()  # what was changed before the refusal is found and driven back
                 raise
+            except DeviceError as error:
+                raise self._keep(str(error)) from error
 
     def rearm(self) -> None:
         """The operator's word that the cause of a trip is gone; no effect unless tripped."""
@@ -212,6 +213,7 @@ class DeviceActor:
                 else:
                     self._enter(State.DISCONNECTED, str(fault))
             self._connected = False
+            self._readings.clear()
             await self.device.close()
             await asyncio.sleep(self._pause_s)
             self._pause_s = min(2 * self._pause_s, self._reconnect_s[1])
@@ -250,8 +252,8 @@ class DeviceActor:
             async with self._work:
                 self._readings.update(await self.device.readings())
                 self._observations = await self._procedure.observe()
-            if self._latch.trip or self.differences:
-                return ", ".join(self.differences)
+            if self._latch.trip or self._kept or self.differences:
+                return ", ".join(self.differences) or "drives to its set-points"
             await self._pause()
 
     async def _stand_by(self) -> None:
@@ -276,14 +278,17 @@ class DeviceActor:
     async def _drive(self) -> None:
         """Set-points that are refused give way to those that were taken last."""
         wanted = self._set_points
+        self._observations = []
         self._procedure = self._make_procedure(wanted)
         self._driving = asyncio.ensure_future(self._drive_within_limits())
         try:
             await self._driving
             self._taken = wanted
-        except (ValueError, DeviceRefused):
+            self._tell_kept("applied")
+        except (ValueError, DeviceRefused) as error:
             self._set_points = self._taken
             self._procedure = self._make_procedure(self._taken)
+            self._tell_kept(f"refused: {error}")
             raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -294,6 +299,18 @@ class DeviceActor:
             raise DeviceNotReady(f"{self.name} is being brought to rest") from None
         finally:
             self._driving = None
+
+    def _keep(self, cause: str) -> ChangeKept:
+        fate = asyncio.get_running_loop().create_future()
+        self._kept.append(fate)
+        self._wake.set()
+        return ChangeKept(f"{cause}: the change waits until it is ready", fate)
+
+    def _tell_kept(self, fate: str) -> None:
+        kept, self._kept = self._kept, []
+        for each in kept:
+            if not each.done():
+                each.set_result(fate)
 
     async def _drive_within_limits(self) -> None:
         await self._require_limits(self._procedure)
@@ -333,6 +350,8 @@ class DeviceActor:
             )
 
     def _enter(self, state: State, cause: str) -> None:
+        if state is not State.READY:
+            self._observations = []
         if (state, cause) == (self._state, self._cause):
             return
         self._state, self._cause = state, cause

@@ -1,10 +1,14 @@
-"""What an operator asks of the node is recorded before it is done, and its outcome after."""
+"""What an operator asks of the node is recorded before it is done, and its outcome after.
+
+What is kept for later has one more record: what became of it.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from qkd_controller.devices import ChangeKept
 from qkd_controller.node.operator import RequestDeclined
 from qkd_controller.telemetry.audit import AuditError, AuditLog
 from qkd_controller.telemetry.events import EventLog
@@ -31,7 +35,16 @@ class Auditor:
         except RequestDeclined as declined:
             outcome = f"declined: {declined}"
             raise
+        except ChangeKept as kept:
+            outcome = f"kept: {kept}"
+            raise
         finally:
+            await self._record(action, user_id, outcome, fields)
+
+    async def fate(self, kept: ChangeKept, action: str, user_id: int, **fields: Any) -> None:
+        """Waits until it is known what became of a change that was kept, and records that."""
+        outcome = await kept.fate
+        with contextlib.suppress(RequestDeclined):  # the event log tells that it is not recorded
             await self._record(action, user_id, outcome, fields)
 
     async def _record(

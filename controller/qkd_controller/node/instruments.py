@@ -72,7 +72,7 @@ def _status(device: Device, actor: DeviceActor) -> DeviceStatus:
         model=device.model,
         state=actor.state.value,
         cause=actor.cause,
-        readings={name: (r.value, r.unit) for name, r in actor.readings.items()},
+        readings={name: (r.value, r.unit, r.utc_s) for name, r in actor.readings.items()},
         set_points=msgspec.to_builtins(actor.set_points),
         observed={name: float(value) for name, value in actor.observed.items()},
         differences=tuple(actor.differences),

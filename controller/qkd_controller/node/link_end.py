@@ -10,7 +10,7 @@ from qkd_controller.acquisition.reference import ReferenceEnd
 from qkd_controller.config.errors import first_error
 from qkd_controller.config.link import LinkFile
 from qkd_controller.config.node import LinkEnd, NodeFile
-from qkd_controller.devices.errors import DeviceNotReady
+from qkd_controller.devices.errors import ChangeKept, DeviceNotReady
 from qkd_controller.devices.state import State, StateChange
 from qkd_controller.devices.tagger import RunEnded
 from qkd_controller.distillation.report import BlockReport
@@ -137,9 +137,14 @@ class LinkRuntime:
         actor.rearm()
 
     async def set(self, device: str, changes: dict[str, Any]) -> None:
-        """Changes set-points until the node ends; raises RequestDeclined if they cannot be held."""
+        """Changes set-points until the node ends.
+
+        Raises RequestDeclined if they cannot be held, ChangeKept if they cannot be held yet.
+        """
         try:
             await self.instruments.actors[device].set(**changes)
+        except ChangeKept:
+            raise
         except (ValueError, DeviceError, DeviceNotReady) as error:
             raise RequestDeclined(str(error)) from error
 

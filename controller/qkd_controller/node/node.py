@@ -17,6 +17,7 @@ from prometheus_client import start_http_server
 from qkd_controller.config.check import split_address
 from qkd_controller.config.errors import ConfigError, QkdError, first_error
 from qkd_controller.delivery.server import DeliveryServer, Event, KeysDelivered, StrangerRefused
+from qkd_controller.devices import ChangeKept
 from qkd_controller.keys.contract import Direction
 from qkd_controller.keys.link_store import SqliteLinkStore, open_link
 from qkd_controller.keys.pool import KeyPool
@@ -24,7 +25,7 @@ from qkd_controller.keys.store import KeyStore
 from qkd_controller.node.auditing import Auditor
 from qkd_controller.node.link_end import LinkRuntime
 from qkd_controller.node.memory import forbid_core_dumps, share_free_memory
-from qkd_controller.node.operator import RequestDeclined, serve_operator
+from qkd_controller.node.operator import Done, Kept, RequestDeclined, serve_operator
 from qkd_controller.node.snapshot import (
     StoredFigures,
     export,
@@ -84,6 +85,7 @@ class Node:
         self._links: list[LinkRuntime] = []
         self._pools: list[KeyPool] = []
         self._stored: list[StoredFigures] = []
+        self._fates: set[asyncio.Task[None]] = set()
         for end, link in zip(node.links, checked.links, strict=True):
             link_store = open_link(store, link, node.name)
             pool = KeyPool(link_store, link_store.own_half)
@@ -107,6 +109,7 @@ class Node:
                     await stop.wait()
                     for task in tasks:
                         task.cancel()
+                await asyncio.gather(*self._fates)
                 self._log.emit("node_stopped")
 
     def status(self) -> NodeStatus:
@@ -134,12 +137,24 @@ class Node:
         async with self._auditor.asked("rearm", user_id, device=device):
             self._with_device(device).rearm(device)
 
-    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
-        """Changes a device's set-points and waits until it is there; raises RequestDeclined."""
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> Done | Kept:
+        """Changes a device's set-points and waits until it is there; raises RequestDeclined.
+
+        What a device that is away cannot hold yet is kept; what becomes of it is recorded too.
+        """
         before = self._set_points(device)
         told = {key: {"from": before.get(key), "to": value} for key, value in changes.items()}
-        async with self._auditor.asked("set", user_id, device=device, changes=told):
-            await self._with_device(device).set(device, changes)
+        try:
+            async with self._auditor.asked("set", user_id, device=device, changes=told):
+                await self._with_device(device).set(device, changes)
+        except ChangeKept as kept:
+            fate = asyncio.create_task(
+                self._auditor.fate(kept, "set", user_id, device=device, changes=told)
+            )
+            self._fates.add(fate)
+            fate.add_done_callback(self._fates.discard)
+            return Kept(str(kept))
+        return Done()
 
     def trace(self, device: str, sink: Trace) -> AbstractContextManager[None]:
         """Tells sink what goes over a device's wire; raises RequestDeclined."""

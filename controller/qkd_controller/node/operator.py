@@ -11,7 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ LARGEST_REQUEST_BYTES = 1 << 12
 LARGEST_ENTRY_BYTES = 256
 WAITING_ENTRIES = 1000
 WORKING_EVERY_S = 1.0
+
+T = TypeVar("T")
 
 
 class StatusUnavailable(QkdError):
@@ -66,6 +68,12 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     """It was done."""
 
 
+class Kept(msgspec.Struct, frozen=True, tag="kept"):
+    """It will be done once the device is ready, which it is not."""
+
+    reason: str
+
+
 class Working(msgspec.Struct, frozen=True, tag="working"):
     """It goes on; told every WORKING_EVERY_S until it was done or declined."""
 
@@ -89,7 +97,7 @@ class Operator(Protocol):
 
     async def rearm(self, device: str, user_id: int) -> None: ...
 
-    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None: ...
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> Done | Kept: ...
 
     def trace(self, device: str, sink: Trace) -> AbstractContextManager[None]: ...
 
@@ -159,20 +167,19 @@ async def _answer(
             await operator.rearm(device, _user_id(writer))
             _tell(writer, Done())
         case SetRequest(device=device, changes=changes):
-            await _working(operator.set(device, changes, _user_id(writer)), writer)
-            _tell(writer, Done())
+            _tell(writer, await _working(operator.set(device, changes, _user_id(writer)), writer))
         case TraceRequest(device=device):
             await _trace(operator, device, reader, writer)
 
 
-async def _working(doing: Coroutine[None, None, None], writer: asyncio.StreamWriter) -> None:
+async def _working(doing: Coroutine[None, None, T], writer: asyncio.StreamWriter) -> T:
     """Sees it through, whoever hangs up meanwhile, and tells that it goes on."""
     task = asyncio.create_task(doing)
     try:
         while not (await asyncio.wait({task}, timeout=WORKING_EVERY_S))[0]:
             if not writer.is_closing():
                 _tell(writer, Working())
-        task.result()
+        return task.result()
     finally:
         task.cancel()
         await asyncio.wait({task})

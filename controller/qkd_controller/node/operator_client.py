@@ -11,6 +11,7 @@ import msgspec
 from qkd_controller.node.operator import (
     Declined,
     Done,
+    Kept,
     RearmRequest,
     Request,
     RequestDeclined,
@@ -46,14 +47,16 @@ async def set_device(
     changes: dict[str, Any],
     on_working: Callable[[], None] = lambda: None,
     timeout_s: float = 15.0,
-) -> None:
+) -> str:
     """Changes set-points and waits until the device is there, as long as it may take.
+
+    Empty once it is there; or why it cannot be now, and the change is kept until it can.
 
     on_working is called each time that the node says that it goes on; timeout_s is how long it
     may say nothing. Raises StatusUnavailable or RequestDeclined.
     """
     async with _asked(path, SetRequest(device, changes), timeout_s) as reader:
-        await _done(path, reader, timeout_s, on_working)
+        return await _done(path, reader, timeout_s, on_working)
 
 
 async def trace_device(
@@ -115,14 +118,15 @@ async def _done(
     reader: asyncio.StreamReader,
     timeout_s: float,
     on_working: Callable[[], None] = lambda: None,
-) -> None:
+) -> str:
     while isinstance(outcome := await _next(path, reader, _OUTCOMES, timeout_s), Working):
         on_working()
     if isinstance(outcome, Declined):
         raise RequestDeclined(outcome.reason)
+    return outcome.reason if isinstance(outcome, Kept) else ""
 
 
-_OUTCOMES: Any = Working | Done | Declined
+_OUTCOMES: Any = Working | Done | Kept | Declined
 
 
 def _unavailable(path: Path, error: Exception) -> StatusUnavailable:

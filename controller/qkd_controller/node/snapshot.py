@@ -9,6 +9,9 @@ from qkd_controller.node.link_end import LinkRuntime
 from qkd_controller.node.status import BlockStatus, LinkStatus
 from qkd_controller.telemetry.metrics import Metrics
 
+READINGS_LAST_S = 30.0
+"""How long a reading stays in the metrics if no newer one comes."""
+
 
 class StoredFigures:
     """What the store of one link end says; read now and then, in a thread."""
@@ -98,12 +101,14 @@ def export(status: LinkStatus, metrics: Metrics) -> None:
     for direction in Direction:
         label = direction.name.lower()
         metrics.pad.labels(name, label).set(status.pad_bytes[direction])
+    oldest_utc_s = time.time() - READINGS_LAST_S
     for device in status.devices:
-        if device.kind == "detector" and "temperature_c" in device.readings:
-            celsius, _ = device.readings["temperature_c"]
-            metrics.detector_temperature.labels(name, device.name).set(celsius)
-        for reading, (value, _) in device.readings.items():
-            metrics.device_reading.labels(name, device.name, reading).set(value)
+        fresh = {
+            reading: value
+            for reading, (value, _, utc_s) in device.readings.items()
+            if utc_s >= oldest_utc_s
+        }
+        metrics.tell_readings(name, device.name, device.kind, fresh)
 
 
 def process_figures() -> tuple[int, float]:

@@ -6,17 +6,20 @@ import msgspec
 
 
 class DeviceStatus(msgspec.Struct, frozen=True):
-    """One instrument: where it stands, and its latest readings as (value, unit)."""
+    """One instrument: where it stands, and its readings as (value, unit, utc_s).
+
+    There are none of a device that is not connected.
+    """
 
     name: str
     kind: str
     model: str
     state: str
     cause: str
-    readings: dict[str, tuple[float, str]]
+    readings: dict[str, tuple[float, str, float]]
     set_points: dict[str, Any] = {}
     observed: dict[str, float] = {}
-    """What could be read back of the set-points."""
+    """What could be read back of the set-points, while the device stands at them."""
     differences: tuple[str, ...] = ()
 
 

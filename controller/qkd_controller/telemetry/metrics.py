@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 
 STAGE_BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+_DETECTOR_TEMPERATURE = ("detector", "temperature_c")
 
 
 class Metrics:
@@ -106,17 +107,36 @@ class Metrics:
             "qkd_device_up", "1 while the device is ready", device, registry=registry
         )
         self.detector_temperature = Gauge(
-            "qkd_detector_temperature_celsius", "As measured", device, registry=registry
+            "qkd_detector_temperature_celsius",
+            "As measured; absent while the device gives none",
+            device,
+            registry=registry,
         )
         self.device_reading = Gauge(
             "qkd_device_reading",
-            "Latest reading, in the unit its name tells",
+            "Reading in the unit its name tells; absent while the device gives none",
             [*device, "reading"],
             registry=registry,
         )
+        self._readings_told: dict[tuple[str, str], set[str]] = {}
 
     def tell_slices(self, link: str, totals: Mapping[str, int]) -> None:
         """Takes how many slices of a link came to each outcome since the node started."""
         for outcome, total in totals.items():
             self.slices.labels(link, outcome).inc(total - self._slices_told[link, outcome])
             self._slices_told[link, outcome] = total
+
+    def tell_readings(
+        self, link: str, device: str, kind: str, readings: Mapping[str, float]
+    ) -> None:
+        """Takes all readings of a device; those that it gives no longer are exported no longer."""
+        before = self._readings_told.get((link, device), set())
+        for name, value in readings.items():
+            self.device_reading.labels(link, device, name).set(value)
+            if (kind, name) == _DETECTOR_TEMPERATURE:
+                self.detector_temperature.labels(link, device).set(value)
+        for name in before - readings.keys():
+            self.device_reading.remove(link, device, name)
+            if (kind, name) == _DETECTOR_TEMPERATURE:
+                self.detector_temperature.remove(link, device)
+        self._readings_told[link, device] = set(readings)

@@ -1,5 +1,5 @@
 """Addresses: ``serial:/dev/…[?baud=9600&flow=rtscts]``, ``tcp:host:port``, ``visa:RESOURCE``,
-``zeromq:host:port[?numbered=no]``."""
+ ``visa:ASRL/dev/…::INSTR[?baud=9600&flow=rtscts]``, ``zeromq:host:port[?numbered=no]``."""
 
 from typing import Literal
 
@@ -51,7 +51,7 @@ def make_transport(
             raise ValueError(f"device address {address!r}: numbered is yes or no")
         return ZeromqTransport(address, *split_host(plain), numbered=numbered == "yes")
     if scheme == "visa" and rest:
-        return VisaTransport(address, rest)
+        return _visa(address, rest, default_baud, default_flow)
     raise ValueError(
         f"device address {address!r}: want serial:/dev/…, tcp:host:port, zeromq:host:port or "
         "visa:RESOURCE"
@@ -67,12 +67,30 @@ def make_shared_transport(address: str, *, default_baud: int = 115200) -> Shared
     return SharedTransport(address, port, baud)
 
 
+def _visa(address: str, rest: str, default_baud: int, default_flow: Flow) -> VisaTransport:
+    resource, _, options = rest.partition("?")
+    if not resource.upper().startswith("ASRL"):
+        if options:
+            raise ValueError(
+                f"device address {address!r}: {options!r} is for a serial port, such as "
+                "visa:ASRL/dev/…::INSTR"
+            )
+        return VisaTransport(address, resource)
+    baud, flow = _line(address, options, default_baud, default_flow)
+    return VisaTransport(address, resource, baud, rtscts=flow == "rtscts")
+
+
 def _serial(
     address: str, rest: str, default_baud: int, default_flow: Flow
 ) -> tuple[str, int, Flow]:
     port, _, options = rest.partition("?")
     if not port:
         raise ValueError(f"device address {address!r} names no serial port")
+    return port, *_line(address, options, default_baud, default_flow)
+
+
+def _line(address: str, options: str, default_baud: int, default_flow: Flow) -> tuple[int, Flow]:
+    """How a serial line is run."""
     baud, flow = default_baud, default_flow
     for option in filter(None, options.split("&")):
         match option.split("="):
@@ -85,7 +103,7 @@ def _serial(
                     f"device address {address!r}: {option!r} is not baud=NUMBER, "
                     "flow=none or flow=rtscts"
                 )
-    return port, baud, flow
+    return baud, flow
 
 
 def split_host(address: str) -> tuple[str, int]:

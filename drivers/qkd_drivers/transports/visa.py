@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import pyvisa
 import serial
-from pyvisa.constants import StatusCode
+from pyvisa.constants import ControlFlow, StatusCode
 
 from qkd_drivers.errors import (
     DeviceBusy,
@@ -43,12 +43,16 @@ _UNASKED_BYTES = 1 << 16
 
 
 class VisaTransport(Transport):
-    """One VISA resource."""
+    """One VISA resource; baud and rtscts are for serial ones, ``ASRL…``."""
 
-    def __init__(self, address: str, resource: str) -> None:
+    def __init__(
+        self, address: str, resource: str, baud: int = 115200, *, rtscts: bool = False
+    ) -> None:
         super().__init__(address)
-        self.late_replies = resource.upper().startswith("ASRL")
+        self.late_replies = self._is_serial = resource.upper().startswith("ASRL")
         self._resource = resource
+        self._baud = baud
+        self._flow = ControlFlow.rts_cts if rtscts else ControlFlow.none
         self._worker: _Worker | None = None
         self._session: Any = None
         self._buffer = bytearray()
@@ -142,8 +146,7 @@ class VisaTransport(Transport):
     @property
     def _is_message_based(self) -> bool:
         """Whether the medium itself tells where a reply ends and to what it belongs."""
-        is_serial = self._resource.upper().startswith("ASRL")
-        return not is_serial and _MESSAGE_BASED.search(self._resource) is not None
+        return not self._is_serial and _MESSAGE_BASED.search(self._resource) is not None
 
     def _lock_port(self) -> None:
         """PyVISA-py opens a serial port that another program holds; this transport does not."""
@@ -246,6 +249,9 @@ class VisaTransport(Transport):
             _close_left_open(error)
             raise
         worker.session = session
+        if self._is_serial:
+            session.baud_rate = self._baud
+            session.flow_control = self._flow
         if not self._is_message_based:
             # Without a termination character a raw socket never knows where a reply ends.
             session.read_termination = "\n"

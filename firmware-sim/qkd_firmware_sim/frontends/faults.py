@@ -65,9 +65,13 @@ FAULTS: dict[str, Fault] = {
 
 def table() -> list[str]:
     """One line a fault, for help pages."""
-    lines = [f"  {'fault':12} {'wires':15} {'parameters':15} what happens"]
+    rows = [("fault", "wires", "parameters", "what happens")]
     for name, fault in FAULTS.items():
         wires, parameters = " ".join(fault.fronts), ", ".join(fault.parameters)
         ends = ", until restored" if fault.lasts else ""
-        lines.append(f"  {name:12} {wires:15} {parameters:15} {fault.meaning}{ends}")
-    return lines
+        rows.append((name, wires, parameters, f"{fault.meaning}{ends}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + " ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

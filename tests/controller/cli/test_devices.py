@@ -11,6 +11,7 @@ import pytest
 from bench import running_bench, simulated
 from pyvisa.constants import InterfaceType
 from pyvisa_py.sessions import Session, UnavailableSession
+from rich.console import Console
 
 from qkd_controller.cli import devices
 from qkd_controller.cli.devices import _change
@@ -18,6 +19,7 @@ from qkd_controller.cli.main import main
 from qkd_controller.config.node import Device
 from qkd_controller.devices import validate_device
 from qkd_controller.node import operator
+from qkd_controller.node.status import DeviceStatus
 from qkd_drivers.catalogue import models, open_device
 from qkd_drivers.contract import Identity
 from qkd_drivers.scan import Found, Place, host_places, look, serial_places, visa_places
@@ -35,18 +37,36 @@ async def test_every_instrument_on_a_serial_port_is_known_by_its_answers(tmp_pat
     async with running_bench(tmp_path) as bench:
         address = {name: (await bench.plug(simulated(name)))[0] for name in serial}
         places = serial_places([each.removeprefix("serial:") for each in address.values()])
-        for model, found in zip(serial, await asyncio.gather(*map(look, places)), strict=True):
+        for model, (found, *_) in zip(
+            serial, await asyncio.gather(*map(look, places)), strict=True
+        ):
             assert found.model is not None and found.model.name == model
             assert found.address == address[model] and found.identity is not None
             # It was left as it was found: another program can open it.
             await (await open_device(model, found.address, "again")).close()
 
 
+async def test_every_mount_of_a_bus_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever it sits; each has a section that can be pasted beside the others."""
+    async with running_bench(tmp_path) as bench:
+        bus: Any = simulated("thorlabs-ell14")
+        bus.mounts = dict(zip("37F", bus.mounts.values(), strict=True))
+        address, _ = await bench.plug(bus)
+        port = address.removeprefix("serial:")
+        assert await asyncio.to_thread(main, ["devices", "scan", "--serial", port]) == 0
+    pasted = tomllib.loads(capsys.readouterr().out)["links"]["devices"]
+    assert [each["address"] for each in pasted] == [f"{address}?bus={seat}" for seat in "37F"]
+    assert len({each["name"] for each in pasted}) == 3
+    assert len({each["serial_number"] for each in pasted}) == 3
+
+
 async def test_an_instrument_at_a_host_is_known_by_its_answers(tmp_path: Path) -> None:
     async with running_bench(tmp_path) as bench:
         address, _ = await bench.plug(simulated("thorlabs-itc4000"), front="tcp")
         (place,) = host_places([address.removeprefix("tcp:")])
-        found = await look(place)
+        (found,) = await look(place)
         assert found.model is not None and found.model.name == "thorlabs-itc4000"
 
 
@@ -68,7 +88,7 @@ async def test_an_instrument_at_any_port_of_a_host_is_known_by_its_answers(
         address, _ = await bench.plug(simulated(model), front=front)
         (port,) = re.findall(r"\d{4,5}(?!.*hislip)", address)[:1]
         (place,) = host_places([f"127.0.0.1:{port}"])
-        found = await look(place, patience_s=0.5)
+        (found,) = await look(place, patience_s=0.5)
         assert found.model is not None and found.model.name == model
         assert found.address.startswith(scheme) and port in found.address
 
@@ -81,6 +101,8 @@ def test_instruments_at_a_host_are_looked_for_where_each_model_listens() -> None
         "zeromq:10.0.0.9:5555",
         "tcp:10.0.0.9:12000",
         "tcp:10.0.0.9:2101",
+        "tcp:10.0.0.9:2000",
+        "tcp:10.0.0.9:8888",
     }
 
 
@@ -118,7 +140,7 @@ async def test_usb_and_gpib_are_looked_at_through_visa(
         )
         places, blind = visa_places()
         assert blind == [] and [place.name for place in places] == [meter, pulser]
-        found = await asyncio.gather(*map(look, places))
+        found = [each for looked in map(look, places) for each in await looked]
     assert [each.address for each in found] == [meter, pulser]
     assert [each.model and each.model.name for each in found] == [
         "thorlabs-pm100d",
@@ -177,7 +199,7 @@ def test_a_section_can_be_pasted_whatever_the_instrument_says_of_itself() -> Non
 
 async def test_a_place_without_a_known_instrument_says_why(tmp_path: Path) -> None:
     (place,) = serial_places([str(tmp_path / "ttyNONE")])
-    found = await look(place)
+    (found,) = await look(place)
     assert found.model is None and "no serial port" in found.cause
 
 
@@ -220,6 +242,32 @@ def test_a_change_that_cannot_be_meant_is_refused(
     assert told in line
 
 
+def test_a_reading_is_shown_with_its_age_unless_it_is_of_this_moment() -> None:
+    device = DeviceStatus(
+        name="pump",
+        kind="laser",
+        model="thorlabs-itc4000",
+        state="ready",
+        cause="at its set-points",
+        readings={"current_a": (0.061, "A", 998.0), "power_w": (0.002, "W", 940.0)},
+        set_points={"current_a": 0.06},
+        observed={"current_a": 0.061},
+    )
+    assert rows(device) == [
+        ["current_a", "0.06", "0.061", "0.061 A"],
+        ["power_w", "0.002 W (60 s ago)"],
+    ]
+    away = msgspec.structs.replace(device, state="disconnected", readings={}, observed={})
+    assert rows(away) == [["current_a", "0.06"]]
+
+
+def rows(device: DeviceStatus) -> list[list[str]]:
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(devices._figures(device, 1000.0))
+    return [re.split(r" {2,}", line.strip()) for line in captured.get().splitlines()[1:]]
+
+
 class SlowNode:
     """A node whose device is there once the asker was told three times that it goes on."""
 
@@ -227,10 +275,13 @@ class SlowNode:
         self.changes: dict[str, Any] = {}
         self.told = asyncio.Semaphore(0)
 
-    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+    async def set(
+        self, device: str, changes: dict[str, Any], user_id: int
+    ) -> operator.Done | operator.Kept:
         for _ in range(3):
             await self.told.acquire()
         self.changes = changes
+        return operator.Done()
 
     def tell(self, writer: asyncio.StreamWriter, answer: msgspec.Struct) -> None:
         writer.write(msgspec.json.encode(answer) + b"\n")
@@ -252,3 +303,23 @@ async def test_a_change_that_takes_long_is_told_to_be_on_its_way(
     on_its_way, there = capsys.readouterr().out.splitlines()
     assert on_its_way.startswith("oven is on its way")
     assert there.startswith("oven is at its new set-points until the node ends")
+
+
+class PatientNode:
+    """A node whose device is away."""
+
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> operator.Kept:
+        return operator.Kept("pump is disconnected (unplugged): the change waits until it is ready")
+
+
+async def test_a_change_of_a_device_that_is_away_is_told_to_be_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "status.sock"
+    monkeypatch.setattr(devices, "_socket", lambda config: path)
+    node: Any = PatientNode()
+    async with operator.serve_operator(path, node):
+        command = ["devices", "set", "node.toml", "pump", "current_a=0.05"]
+        assert await asyncio.to_thread(main, command) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("kept for later: pump is disconnected (unplugged): the change waits")

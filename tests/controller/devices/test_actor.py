@@ -1,6 +1,7 @@
 """The actor keeps its device at the set-points through losses, resets and trips."""
 
 import asyncio
+import time
 from typing import Any
 
 import bench as lab
@@ -9,7 +10,14 @@ from actors import BOARD, CASES, DETECTOR, EPC, LASER, OVEN, SOURCE, actor_for, 
 from bench import Bench, eventually
 
 from qkd_controller.config.node import Device
-from qkd_controller.devices import DeviceActor, DeviceNotReady, State, StateChange, TaggerActor
+from qkd_controller.devices import (
+    ChangeKept,
+    DeviceActor,
+    DeviceNotReady,
+    State,
+    StateChange,
+    TaggerActor,
+)
 from qkd_controller.devices.kinds import LIGHT_KINDS
 from qkd_drivers.contract import Limits
 from qkd_drivers.errors import DeviceError
@@ -79,6 +87,47 @@ async def test_a_reset_without_a_cut_is_noticed_and_mended(bench: Bench) -> None
         await until(actor, State.READY)
         assert core._bias_v == 120
         assert "temperature_c" in actor.readings
+
+
+async def test_nothing_is_told_of_a_device_that_is_away(bench: Bench) -> None:
+    """What it read and held at last is not what it reads and holds."""
+    _, wire, actor = await laser(bench)
+    async with running(actor):
+        await until(actor, State.READY)
+        await eventually(lambda: actor.readings and actor.observed)
+        await wire.apply("cut")
+        await until(actor, State.DISCONNECTED)
+        await eventually(lambda: not actor.readings and not actor.observed)
+        await wire.apply("restore")
+        await until(actor, State.READY)
+        await eventually(lambda: "current_a" in actor.readings and "current_a" in actor.observed)
+
+
+async def test_a_tripped_device_is_read_but_holds_nothing(bench: Bench) -> None:
+    core, _, actor = await laser(bench)
+    async with running(actor):
+        await until(actor, State.READY)
+        await eventually(lambda: "current_a" in actor.observed)
+        core.set_interlock(True)
+        await until(actor, State.TRIPPED)
+        tripped_s = time.time()
+        await eventually(lambda: any(r.utc_s > tripped_s for r in actor.readings.values()))
+        assert actor.readings["current_a"].value == 0 and actor.observed == {}
+
+
+async def test_a_calibration_that_somebody_changes_is_driven_back(bench: Bench) -> None:
+    core: Any = lab.simulated("jdsu-ha9")
+    address, _ = await bench.plug(core, front="tcp")
+    wanted = {"attenuation_db": 10.0, "wavelength_nm": 1550.0}
+    actor = actor_for(address, "attenuator", "jdsu-ha9", wanted)
+    causes: list[str] = []
+    actor._on_event = lambda change: causes.append(change.cause)
+    async with running(actor):
+        await until(actor, State.READY)
+        core._wavelength_m = 1.31e-6
+        await eventually(lambda: "wavelength_nm is 1310, wanted 1550" in causes)
+        await until(actor, State.READY)
+        assert core.wavelength_m == pytest.approx(1.55e-6)
 
 
 async def test_the_laser_warms_up_before_it_is_lit(bench: Bench) -> None:
@@ -247,6 +296,44 @@ async def test_changed_set_points_are_applied_and_survive_a_cut(bench: Bench) ->
         await wire.apply("restore")
         await until(actor, State.READY)
         assert core.voltages_mv == (5, 6, 7, 8)
+
+
+async def test_what_becomes_of_a_change_that_is_kept_is_told(bench: Bench) -> None:
+    """It is applied, refused, or dropped at the end."""
+    core = lab.itc()
+    address, wire = await bench.plug(core, front="tcp")
+    actor = actor_for(address, "laser", "thorlabs-itc4000", LASER)
+    async with running(actor):
+        await until(actor, State.READY)
+        for wanted, fate in (({"current_a": 0.06}, "applied"), ({"current_limit_a": 50.0}, "ref")):
+            await wire.apply("cut")
+            await until(actor, State.DISCONNECTED)
+            with pytest.raises(ChangeKept) as kept:
+                await actor.set(**wanted)
+            assert not kept.value.fate.done()
+            await wire.apply("restore")
+            assert (await kept.value.fate).startswith(fate)
+            await until(actor, State.READY)
+            assert core.current_a == 0.06
+        await wire.apply("cut")
+        await until(actor, State.DISCONNECTED)
+        with pytest.raises(ChangeKept) as kept:
+            await actor.set(current_a=0.05)
+    assert kept.value.fate.result().startswith("dropped: ")
+
+
+async def test_a_change_that_a_loss_interrupts_is_kept(bench: Bench) -> None:
+    core, wire, actor = await laser(bench)
+    async with running(actor):
+        await until(actor, State.READY)
+        change = asyncio.ensure_future(actor.set(current_a=0.08, ramp_a_per_s=0.05))
+        await eventually(lambda: 0.05 < core._current_a < 0.08)
+        await wire.apply("cut")
+        with pytest.raises(ChangeKept) as kept:
+            await change
+        await wire.apply("restore")
+        assert await kept.value.fate == "applied"
+        assert core.current_a == pytest.approx(0.08)
 
 
 async def test_what_a_device_refuses_is_not_kept(

@@ -15,6 +15,8 @@ import pytest
 from qkd_controller.node import operator
 from qkd_controller.node.operator import (
     LARGEST_ENTRY_BYTES,
+    Done,
+    Kept,
     RequestDeclined,
     StatusUnavailable,
     serve_operator,
@@ -58,8 +60,9 @@ class Ready:
     async def rearm(self, device: str, user_id: int) -> None:
         self.asked.append((device, user_id))
 
-    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> Done | Kept:
         self.asked.append((device, changes, user_id))
+        return Kept("pump is away") if device == "pump" else Done()
 
     def trace(self, device: str, sink: Trace) -> AbstractContextManager[None]:
         return self.switch.to(sink)
@@ -71,7 +74,7 @@ class Declining(Ready):
     async def rearm(self, device: str, user_id: int) -> None:
         raise RequestDeclined(f"{device} is ready, not tripped")
 
-    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> Done | Kept:
         raise RequestDeclined(f"{device} has no {', '.join(changes)}")
 
     def trace(self, device: str, sink: Trace) -> AbstractContextManager[None]:
@@ -123,8 +126,12 @@ async def test_set_points_reach_the_device_with_who_asked(tmp_path: Path) -> Non
     path = tmp_path / "status.sock"
     node = Ready()
     async with serve_operator(path, node):
-        await set_device(path, "pump", {"current_a": 0.05})
-    assert node.asked == [("pump", {"current_a": 0.05}, os.getuid())]
+        assert await set_device(path, "oven", {"temperature_c": 45}) == ""
+        assert await set_device(path, "pump", {"current_a": 0.05}) == "pump is away"
+    assert node.asked == [
+        ("oven", {"temperature_c": 45}, os.getuid()),
+        ("pump", {"current_a": 0.05}, os.getuid()),
+    ]
     async with serve_operator(path, Declining()):
         with pytest.raises(RequestDeclined, match="pump has no colour"):
             await set_device(path, "pump", {"colour": "blue"})
@@ -138,11 +145,12 @@ class Slow(Ready):
         self.begun, self.there = asyncio.Event(), asyncio.Event()
         self.ended = ""
 
-    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> None:
+    async def set(self, device: str, changes: dict[str, Any], user_id: int) -> Done | Kept:
         self.begun.set()
         try:
             await self.there.wait()
             self.ended = "there"
+            return Done()
         except asyncio.CancelledError:
             self.ended = "cancelled"
             raise

@@ -36,3 +36,16 @@ def test_slices_are_counted_by_their_totals() -> None:
     text = generate_latest(metrics.registry).decode()
     assert 'qkd_slices_total{link="demo",outcome="lost"} 5.0' in text
     assert 'qkd_slices_total{link="demo",outcome="matched"} 7.0' in text
+
+
+def test_a_reading_that_a_device_gives_no_longer_is_exported_no_longer() -> None:
+    metrics = Metrics("alice", "0", ["down"])
+    metrics.tell_readings("demo", "spd-1", "detector", {"temperature_c": -10.0, "dark_cps": 3.0})
+    metrics.tell_readings("demo", "pump", "laser", {"temperature_c": 25.0})
+    text = generate_latest(metrics.registry).decode()
+    assert 'qkd_detector_temperature_celsius{device="spd-1",link="demo"} -10.0' in text
+    assert 'qkd_device_reading{device="spd-1",link="demo",reading="dark_cps"} 3.0' in text
+    metrics.tell_readings("demo", "spd-1", "detector", {})
+    text = generate_latest(metrics.registry).decode()
+    assert "spd-1" not in text
+    assert 'qkd_device_reading{device="pump",link="demo",reading="temperature_c"} 25.0' in text

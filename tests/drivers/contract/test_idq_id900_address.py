@@ -108,7 +108,7 @@ async def test_a_scan_of_its_host_finds_it(bench: Bench) -> None:
     address, _ = await bench.plug(lab.id900(), front="zmtp")
     box = address.removeprefix("zeromq:").partition("?")[0]
     (place,) = host_places([box])
-    found = await look(place, patience_s=10)
+    (found,) = await look(place, patience_s=10)
     assert found.model is not None and found.model.name == "idq-id900"
     assert found.address == f"zeromq:{box}"
     assert "zeromq:10.0.0.9:5555" in [place.name for place in host_places(["10.0.0.9"])]

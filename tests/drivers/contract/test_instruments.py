@@ -1,6 +1,9 @@
 """What holds for every instrument, over every wire it can hang on."""
 
 import asyncio
+import os
+import termios
+from pathlib import Path
 
 import bench as lab
 import pytest
@@ -194,3 +197,17 @@ def test_every_model_is_held_to_its_instrument_by_commands_at_random() -> None:
 def test_an_unknown_model_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="s15-tdc1"):
         make_device("no-such", "tcp:host:1", "probe")
+
+
+@pytest.mark.parametrize("model", [m for m, known in SIMULATED.items() if known.baud])
+async def test_a_line_is_opened_at_the_baud_at_which_the_simulator_answers(
+    model: str, bench: Bench
+) -> None:
+    """What either takes for the rate of the instrument as delivered."""
+    address, _ = await bench.plug(lab.simulated(model))
+    device = await open_device(model, address, "it")
+    line = os.open(Path(address.removeprefix("serial:")), os.O_RDWR | os.O_NOCTTY)
+    speeds = termios.tcgetattr(line)[4:6]
+    os.close(line)
+    await device.close()
+    assert speeds == [getattr(termios, f"B{SIMULATED[model].baud}")] * 2

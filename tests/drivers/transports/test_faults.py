@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import termios
 import threading
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -336,6 +337,40 @@ async def test_a_visa_call_can_be_cancelled_and_its_thread_ends(bench: Bench) ->
     await visa.write(b"*IDN?\n")
     assert b"ITC4001" in await visa.read_until(b"\n", timeout_s=1)
     await visa.close()
+
+
+@pytest.mark.parametrize("scheme", ["serial:{}", "visa:ASRL{}::INSTR"])
+@pytest.mark.parametrize(
+    ("options", "speed", "handshake"),
+    [
+        ("", termios.B9600, False),
+        ("?baud=19200", termios.B19200, False),
+        ("?baud=57600&flow=rtscts", termios.B57600, True),
+        ("?flow=none", termios.B9600, False),
+    ],
+)
+async def test_a_serial_line_runs_as_its_address_or_its_model_says(
+    terminal: Terminal, scheme: str, options: str, speed: int, handshake: bool
+) -> None:
+    """Under either name."""
+    address = scheme.format(terminal.path) + options
+    line = make_transport(address, default_baud=9600)
+    await line.open()
+    control, told = termios.tcgetattr(terminal.master)[2], termios.tcgetattr(terminal.master)[4:6]
+    assert told == [speed, speed] and bool(control & termios.CRTSCTS) == handshake
+    await line.close()
+
+
+@pytest.mark.parametrize("scheme", ["serial:/dev/ttyX", "visa:ASRL/dev/ttyX::INSTR"])
+@pytest.mark.parametrize("option", ["baud=fast", "baud=0", "flow=xonxoff", "colour=blue"])
+def test_an_option_of_a_serial_line_that_is_none_is_refused(scheme: str, option: str) -> None:
+    with pytest.raises(ValueError, match=f"'{option}' is not baud=NUMBER, flow=none or flow=rts"):
+        make_transport(f"{scheme}?{option}")
+
+
+def test_a_resource_that_is_no_serial_line_has_no_baud() -> None:
+    with pytest.raises(ValueError, match="'baud=9600' is for a serial port"):
+        make_transport("visa:TCPIP::10.0.0.9::hislip0::INSTR?baud=9600")
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # PyVISA-py drops its sockets unclosed

@@ -47,6 +47,9 @@ class AttenuatorProcedure(Procedure[Attenuator, AttenuatorSetPoints]):
                 wanted.attenuation_tolerance_db,
             )
         ]
+        # Some devices do not tell for what light they are calibrated.
+        if wanted.wavelength_nm is not None and (held_nm := await device.wavelength_nm()):
+            found.append(Observation("wavelength_nm", held_nm, wanted.wavelength_nm, 1.0))
         if device.has_shutter:
             found.append(Observation("blocked", await device.blocked(), False, 0))
         return found
