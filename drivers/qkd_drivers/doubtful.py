@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class DoubtfulQuestions:
-    """Asks until the device says that it does not know a question; then never again.
+    """Asks until the device says that it does not know a question; then no more until told.
 
     Any other refusal is passed on.
     """

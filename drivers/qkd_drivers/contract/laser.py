@@ -126,10 +126,10 @@ class PairSource(Instrument):
 
     @abstractmethod
     async def limits(self) -> dict[str, Limits]:
-        """Ranges of ``temperature_c`` and ``current_a``, at whose least the pump goes on and off.
+        """Ranges of ``temperature_c`` and ``current_a`` and, where they can be set,
+        ``diode_temperature_c``, ``current_limit_a`` and ``ramp_k_per_s``.
 
-        And of ``diode_temperature_c``, ``current_limit_a`` and ``ramp_k_per_s`` where they can be
-        set.
+        The pump goes on and off at the least current.
         """
 
     async def set_temperature_control(self, on: bool) -> None:

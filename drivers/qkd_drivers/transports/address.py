@@ -1,5 +1,5 @@
 """Addresses: ``serial:/dev/…[?baud=9600&flow=rtscts]``, ``tcp:host:port``, ``visa:RESOURCE``,
- ``visa:ASRL/dev/…::INSTR[?baud=9600&flow=rtscts]``, ``zeromq:host:port[?numbered=no]``."""
+``visa:ASRL/dev/…::INSTR[?baud=9600&flow=rtscts]``, ``zeromq:host:port[?numbered=no]``."""
 
 from typing import Literal
 
