@@ -33,7 +33,16 @@ DETECTOR = {
     "settle_s": 0.05,
 }
 HEAD = {"power_w": 0.035}
+SOURCE = {
+    "temperature_c": 40.0,
+    "current_a": 0.06,
+    "settle_tolerance_c": 0.5,
+    "settle_s": 0.05,
+}
 EPC = {"voltages_mv": [100, -200, 300, -400]}
+
+ADDRESS_OPTIONS = {"qubitekk-qes": "?pause_ms=0"}
+"""How a model is spoken to, where that is not as it is by itself."""
 
 CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
     ("laser", "thorlabs-itc4000", lab.itc, "tcp", LASER, lambda core: core.current_a == 0.05),
@@ -163,6 +172,14 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any], Any]] = [
         HEAD,
         lambda core: abs(core.light_w - 0.035) < 1e-9,
     ),
+    (
+        "pair_source",
+        "qubitekk-qes",
+        partial(lab.simulated, "qubitekk-qes"),
+        "pty",
+        SOURCE,
+        lambda core: abs(core.current_a - 0.06) < 1e-9 and abs(core.crystal_c - 40) < 0.5,
+    ),
     ("tagger", "s15-tdc1", lab.tdc1, "pty", {"level": "NIM"}, lambda core: core._level_v == -0.5),
 ]
 
@@ -180,6 +197,7 @@ async def running(actor: DeviceActor) -> AsyncIterator[None]:
 def actor_for(
     address: str, kind: Any, model: str, set_points: dict[str, Any], **options: Any
 ) -> DeviceActor:
+    address += ADDRESS_OPTIONS.get(model, "")
     config = Device(name="it", kind=kind, model=model, address=address, set_points=set_points)
     make = TaggerActor if kind == "tagger" else DeviceActor
     return make(config, poll_s=0.02, reconnect_s=(0.02, 0.1), **options)

@@ -29,7 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 GOES = {"busy", "cut", "slam", "silence"}
 """After these the device is not ready until they end, whatever the model."""
 
-LASING = {"laser", "laser_head"}
+LASING = {"laser", "laser_head", "pair_source"}
 """What goes out before the actor's eyes has tripped, and stays out until it is re-armed."""
 
 Case = tuple[str, str, Any, str, dict[str, Any], Any]

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import time
-from functools import partial
 from typing import Any
 
 import bench as lab
@@ -63,17 +62,9 @@ OUTSIDE: dict[str, list[tuple[dict[str, Any], str]]] = {
     "s15-tdc1": [({"level": "-4"}, "level = -4 is outside -3.3 … 3.3")],
     "qubitekk-qes": [({"temperature_c": 51.0}, "temperature_c = 51 is outside 10 … 50")],
 }
-SOURCE = (
-    "pair_source",
-    "qubitekk-qes",
-    partial(lab.simulated, "qubitekk-qes"),
-    "pty",
-    {"temperature_c": 25.0, "current_a": 0.06, "settle_tolerance_c": 0.5, "settle_s": 0.05},
-    lambda core: core.current_a > 0,
-)
 ROWS = [
     pytest.param(case, change, message, id=f"{case[1]}-{case[3]}-{'-'.join(change)}")
-    for case in [*CASES, SOURCE]
+    for case in CASES
     for change, message in OUTSIDE[case[1]]
 ]
 every_limit = pytest.mark.parametrize(("case", "change", "message"), ROWS)
@@ -85,7 +76,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_kind_of_device_that_can_be_set_is_tried() -> None:
-    assert {case[0] for case in [*CASES, SOURCE]} == KINDS.keys() - {"passive_detector"}
+    assert {case[0] for case in CASES} == KINDS.keys() - {"passive_detector"}
 
 
 def orders(actor: DeviceActor) -> list[str]:

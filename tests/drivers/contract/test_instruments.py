@@ -5,7 +5,7 @@ import asyncio
 import bench as lab
 import pytest
 from agreement import agreeing_models
-from bench import Bench
+from bench import Bench, eventually
 
 from qkd_drivers.catalogue import OWN, make_device, open_device
 from qkd_drivers.contract import Instrument, TimeTagger
@@ -124,11 +124,13 @@ async def test_a_late_reply_is_never_the_answer_to_the_next_question(
 async def test_cancelling_a_request_leaves_the_device_usable(
     bench: Bench, model: str, front: str
 ) -> None:
+    trace: list[TraceEntry] = []
     address, wire = await bench.plug(lab.simulated(model), front=front)
-    device = await open_device(model, address, "probe")
+    device = await open_device(model, address, "probe", trace.append)
     await wire.apply("delay", delay_s=0.3)
+    trace.clear()
     asking = asyncio.create_task(ask(device))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: any(entry.direction == ">" for entry in trace))
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -161,10 +163,10 @@ async def test_an_unasked_line_is_no_answer(bench: Bench, model: str, front: str
     device = await open_device(model, address, "probe", trace.append)
     before = await device.readings()
     await wire.apply("unsolicited", text="4711")
-    await asyncio.sleep(0.02)
+    async with asyncio.timeout(10):
+        while not any(entry.data == b"4711\r\n" for entry in trace):
+            assert (await device.readings()).keys() == before.keys()
     await ask(device)
-    assert (await device.readings()).keys() == before.keys()
-    assert any(entry.data == b"4711\r\n" for entry in trace)
     await device.close()
 
 
