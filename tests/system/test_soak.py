@@ -29,6 +29,9 @@ SEED = int(os.environ.get("QKD_SOAK_SEED", "1"))
 RECOVERY_S = 120.0
 """From the end of a fault to the next block that both ends release."""
 WARM_UP_ROUNDS = 3
+"""Rounds until a process holds what it needs, and of each window in which growth is looked for."""
+FEWEST_ROUNDS = 3 * WARM_UP_ROUNDS
+"""The warm-up, an early window and a late one, none of which share a round."""
 MARGINS = {"descriptors": 4, "threads": 4, "tasks": 4, "KiB": 64 << 10}
 
 DETECTORS = tuple(f"{end}-spd-{i}" for end in ("alice", "bob") for i in (1, 2, 3, 4))
@@ -64,7 +67,7 @@ class Figures:
             f"longest stall {self.longest_stall_s:.1f} s after {self.longest_after}",
         ]
         for name, samples in self.held.items():
-            first, last = samples[min(WARM_UP_ROUNDS, len(samples) - 1)], samples[-1]
+            first, last = samples[WARM_UP_ROUNDS], samples[-1]
             told = ", ".join(f"{what} {first[what]} to {last[what]}" for what in last)
             lines.append(f"{name}: {told}")
         return lines
@@ -87,7 +90,7 @@ def soak(bed: Testbed, for_s: float, seed: int, capsys: pytest.CaptureFixture[st
     chance = random.Random(seed)
     figures = Figures(seed)
     end_s = figures.began_s + for_s
-    while time.monotonic() < end_s or figures.recoveries <= WARM_UP_ROUNDS:
+    while time.monotonic() < end_s or figures.recoveries < FEWEST_ROUNDS:
         told = strike(bed, chance, figures)
         mended_s = time.monotonic()
         until(lambda: keying_or_rearmed(bed, figures), f"key again after {told}", RECOVERY_S)
@@ -222,7 +225,8 @@ def held_by(process_id: int) -> dict[str, int]:
 
 def assert_bounded(name: str, samples: list[dict[str, int]]) -> None:
     """Nothing grows from round to round: the last rounds hold no more than the first ones did."""
-    early, late = samples[WARM_UP_ROUNDS - 1 : 2 * WARM_UP_ROUNDS], samples[-WARM_UP_ROUNDS:]
+    assert len(samples) >= FEWEST_ROUNDS
+    early, late = samples[WARM_UP_ROUNDS : 2 * WARM_UP_ROUNDS], samples[-WARM_UP_ROUNDS:]
     for what in samples[0]:
         before, after = max(s[what] for s in early), min(s[what] for s in late)
         margin = MARGINS[what]
