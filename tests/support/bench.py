@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qkd_drivers.transports.shared import SharedTransport
 from qkd_firmware_sim.bench import FRONTS
 from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.id900 import Id900
@@ -118,3 +119,11 @@ async def eventually(condition: Callable[[], bool], *, within_s: float = 10.0) -
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def arrival(device: Any, data: bytes) -> None:
+    """Returns once data waits where a driver reads, on a wire that the event loop feeds."""
+    transport = device._wire.transport
+    if isinstance(transport, SharedTransport):
+        transport = transport._port.transport
+    await eventually(lambda: bytes(transport._buffer).endswith(data))

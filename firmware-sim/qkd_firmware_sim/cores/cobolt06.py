@@ -33,6 +33,8 @@ class Cobolt06(LineCore):
         thermal_speed: float = 1.0,
     ) -> None:
         super().__init__()
+        self.identity = "0405-06-01-0120-100"
+        """Its model number."""
         self._serial_number = serial_number
         self._max_power_w = max_power_w
         self._thermal_speed = thermal_speed
@@ -132,7 +134,7 @@ class Cobolt06(LineCore):
     def _queries(self) -> dict[str, Callable[[], str]]:
         return {
             "gsn?": lambda: self._serial_number,
-            "glm?": lambda: "0405-06-01-0120-100",
+            "glm?": lambda: self.identity,
             "gcn?": lambda: "MLD",
             "gfv?": lambda: "01.33.66.00",
             "gfd?": lambda: "2019-03-11",

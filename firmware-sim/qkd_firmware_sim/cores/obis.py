@@ -32,6 +32,7 @@ class Obis(LineCore):
         self, serial_number: str, *, max_power_w: float = 0.12, thermal_speed: float = 1.0
     ) -> None:
         super().__init__(line_end=rb"\r\n?|\n")
+        self.identity = "Coherent, Inc - OBIS 405nm 120mW C - V1.0.1 - Mar 11 2019"
         self._serial_number = serial_number
         self._max_power_w = max_power_w
         self._thermal_speed = thermal_speed
@@ -111,9 +112,9 @@ class Obis(LineCore):
         def define(header: str, query: _Query | None = None, setter: _Setter | None = None) -> None:
             self._commands.append((header_pattern(header), query, setter))
 
-        define("*IDN", lambda: "Coherent, Inc - OBIS 405nm 120mW C - V1.0.1 - Mar 11 2019")
+        define("*IDN", lambda: self.identity)
         define("*RST", setter=self._reset)
-        define(":SYSTem:INFormation:MODel", lambda: "OBIS 405nm 120mW C")
+        define(":SYSTem:INFormation:MODel", lambda: [*self.identity.split(" - "), ""][1])
         define(":SYSTem:INFormation:SNUMber", lambda: self._serial_number)
         define(":SYSTem:INFormation:FVERsion", lambda: "V1.0.1")
         define(":SYSTem:INFormation:WAVelength", lambda: "405nm")

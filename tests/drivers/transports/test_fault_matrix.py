@@ -330,17 +330,16 @@ async def arrival(device: Any, text: str) -> None:
     """Returns once a text and its end wait where the driver reads, if they ever do."""
     transport = device._wire.transport
     if isinstance(transport, ZeromqTransport):
-        return  # a REP socket says nothing unasked
+        return None  # a REP socket says nothing unasked
     if isinstance(transport, BufferedTransport):
-        await eventually(lambda: len(transport._buffer) >= len(text) + 2)
-        return
+        return await lab.arrival(device, f"{text}\r\n".encode())
     session = transport._session
     waits = session.visalib.sessions[session.session].interface
 
     def waiting() -> int:
         return int.from_bytes(fcntl.ioctl(waits, termios.FIONREAD, bytes(4)), sys.byteorder)
 
-    await eventually(lambda: waiting() >= len(text) + 2)
+    return await eventually(lambda: waiting() >= len(text) + 2)
 
 
 def as_documented(told: list[str], fault: str, transport: str) -> bool:
