@@ -5,6 +5,7 @@ import asyncio
 from qkd_drivers.errors import (
     DeviceError,
     DeviceLost,
+    DeviceMismatch,
     DeviceProtocolError,
     DeviceRefused,
     DeviceTimeout,
@@ -84,9 +85,11 @@ class ReopeningScpiWire(ScpiWire):
         super().__init__(transport, device, trace)
         self._turn = asyncio.Lock()
         self._wanted = False
+        self._identity = ""
 
     async def open(self) -> None:
         await super().open()
+        self._identity = await super().query("*IDN?")
         self._wanted = True
 
     async def close(self) -> None:
@@ -113,3 +116,10 @@ class ReopeningScpiWire(ScpiWire):
         if not self._wanted:
             raise DeviceLost(f"{self.device}: the wire is closed")
         await super().open()
+        found = await super().query("*IDN?")
+        if found != self._identity:
+            await super().close()
+            raise DeviceMismatch(
+                f"{self.device}: the device at this address says it is {found!r}, and was "
+                f"{self._identity!r}: check the address"
+            )
