@@ -7,25 +7,25 @@ import bench as lab
 
 from qkd_firmware_sim.cores.websq import WebSq
 
-IDENTITIES = {
-    "s15-tdc1": "S-Fifteen Instruments SPDCSDR SPDC-3",
-    "s15-spd": "S-Fifteen Instruments TDC1 TDC-5",
-    "s15-spdc": "S-Fifteen Instruments SPD SPD-7",
-    "idq-id120": "IDQuantique,ID100,1209,1.05",
-    "idq-id900": "IDQuantique,ID801,T801-1,1.14.0",
-    "thorlabs-itc4000": "Thorlabs,PM100D,P0012,2.6.0",
-    "thorlabs-pm100d": "Thorlabs,ITC4001,M00412,1.8.0",
-    "keysight-33500": "Agilent Technologies,81160A,MY1234,1.0.3.0",
-    "srs-ldc500": "Stanford_Research_Systems,SIM940,003142,1.1",
-    "cobolt-06": "0660-08-01-0200-100",
-    "coherent-obis": "Coherent, Inc - Sapphire 488 - V1.0.1 - Mar 11 2019",
-    "qc-9530": "QC,8000,8123,2.0.1-1.0.2",
-    "srs-fs725": "SR620_1.48_SN_4711",
-    "thorlabs-k10cr1": "KDC101",
-    "thorlabs-mpc320": "KDC101",
-    "thorlabs-ell14": "06",
+RELATIVES: dict[str, tuple[str, str]] = {
+    "s15-tdc1": ("S-Fifteen Instruments SPDCSDR SPDC-3", "SPDCSDR"),
+    "s15-spd": ("S-Fifteen Instruments TDC1 TDC-5", "TDC1"),
+    "s15-spdc": ("S-Fifteen Instruments SPD SPD-7", "SPD"),
+    "idq-id120": ("IDQuantique,ID100,1209,1.05", "ID100"),
+    "idq-id900": ("IDQuantique,ID801,T801-1,1.14.0", "ID801"),
+    "thorlabs-itc4000": ("Thorlabs,PM100D,P0012,2.6.0", "PM100D"),
+    "thorlabs-pm100d": ("Thorlabs,ITC4001,M00412,1.8.0", "ITC4001"),
+    "keysight-33500": ("Agilent Technologies,81160A,MY1234,1.0.3.0", "81160A"),
+    "srs-ldc500": ("Stanford_Research_Systems,SIM940,003142,1.1", "SIM940"),
+    "cobolt-06": ("0660-08-01-0200-100", "0660-08-01"),
+    "coherent-obis": ("Coherent, Inc - Sapphire 488 - V1.0.1 - Mar 11 2019", "Sapphire 488"),
+    "qc-9530": ("QC,8000,8123,2.0.1-1.0.2", "8000"),
+    "srs-fs725": ("SR620_1.48_SN_4711", "SR620"),
+    "thorlabs-k10cr1": ("KDC101", "KDC101"),
+    "thorlabs-mpc320": ("KDC101", "KDC101"),
+    "thorlabs-ell14": ("06", "Elliptec of type 6"),
 }
-"""What a relative of each model says that it is, where models say so."""
+"""A relative of each model that says what it is: its answer, and the name in it."""
 
 
 class _Cryostat(WebSq):
@@ -45,10 +45,13 @@ STRANGERS: dict[str, Callable[[], Any]] = {
 """What stands in the place of a model that does not say what it is."""
 
 
-def another(model: str) -> Any:
-    """The core of another instrument than model on wires of the same kind."""
+def another(model: str) -> tuple[Any, str]:
+    """The core of another instrument than model on wires of the same kind, and its name.
+
+    The name is a regular expression: of what has none, it is how the driver tells of an answer.
+    """
     if model in STRANGERS:
-        return STRANGERS[model]()
+        return STRANGERS[model](), "as no such device would|is this a"
     core = lab.simulated(model)
-    core.identity = IDENTITIES.get(model, "Acme,another,1,1.0")
-    return core
+    core.identity, name = RELATIVES.get(model, ("Acme,Another,1,1.0", "Another"))
+    return core, name

@@ -83,8 +83,9 @@ async def test_identity_is_read_on_connect(bench: Bench, model: str, front: str)
 @every_instrument
 async def test_another_model_at_the_address_is_named(bench: Bench, model: str, front: str) -> None:
     """One that speaks the same tongue: it is refused for what it says, not for its silence."""
-    address, _ = await bench.plug(another(model), front=front)
-    with pytest.raises(DeviceMismatch, match="probe: "):
+    core, name = another(model)
+    address, _ = await bench.plug(core, front=front)
+    with pytest.raises(DeviceMismatch, match=f"probe.*({name})"):
         await open_device(model, address, "probe")
 
 
