@@ -48,6 +48,10 @@ _BEFALLS: dict[type, tuple[str, Callable[[Any, Any], None]]] = {
     ),
     actions.Slow: ("slowness", lambda core, action: setattr(core, "slowness", action.factor)),
     actions.Swap: ("identity", lambda core, action: setattr(core, "identity", action.identity)),
+    actions.Firmware: (
+        "revisions",
+        lambda core, action: setattr(core, "revision", action.revision),
+    ),
     actions.PowerCycle: ("power_cycle", lambda core, _: core.power_cycle()),
     actions.Reset: ("lose_settings", lambda core, _: core.lose_settings()),
 }
@@ -135,6 +139,13 @@ class World:
             raise WorldError(f"there is no device {name!r}; this lab has {known}")
         if type(action) in _BEFALLS and not hasattr(core, _BEFALLS[type(action)][0]):
             raise WorldError(f"{name} is a {type(core).__name__}, to which that cannot happen")
+        if isinstance(action, actions.Firmware):
+            revisions = {"": "", **cast("Any", core).revisions}
+            if action.revision not in revisions:
+                raise WorldError(
+                    f"{name} has no firmware {action.revision!r}; it has "
+                    + ", ".join(f"{each} ({how})" for each, how in revisions.items() if each)
+                )
 
     def act(self, action: Action) -> None:
         """Carries out an action on the table or in a device. Raises WorldError."""

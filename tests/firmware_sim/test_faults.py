@@ -103,11 +103,21 @@ def test_another_instrument_answers_after_a_swap(world: World) -> None:
     assert b"OTHER" in core.take(100)
 
 
+def test_another_firmware_is_one_that_is_known_of_the_model(world: World) -> None:
+    core: Any = world.cores["epc"]
+    world.act(actions.Firmware("epc", "echo"))
+    core.receive(b"V?\r\n")
+    assert core.take(100).startswith(b"V?\r\n")
+    with pytest.raises(WorldError, match=r"epc has no firmware 'x'; it has echo \(.*blank"):
+        world.act(actions.Firmware("epc", "x"))
+
+
 def test_what_cannot_happen_to_a_device_is_refused(world: World) -> None:
     for action in (
         actions.Stall("alice-tagger"),
         actions.Slow("pump", 2.0),
         actions.Swap("epc", "another"),
+        actions.Firmware("oven", "another"),
     ):
         with pytest.raises(WorldError, match="cannot happen"):
             world.act(action)

@@ -51,7 +51,7 @@ def another(model: str) -> tuple[Any, str]:
     The name is a regular expression: of what has none, it is how the driver tells of an answer.
     """
     if model in STRANGERS:
-        return STRANGERS[model](), "as no such device would|is this a"
+        return STRANGERS[model](), "which this model does not say|is this a"
     core = lab.simulated(model)
     core.identity, name = RELATIVES.get(model, ("Acme,Another,1,1.0", "Another"))
     return core, name

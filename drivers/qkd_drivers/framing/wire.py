@@ -148,8 +148,8 @@ class Wire(ABC):
         except DeviceTimeout as late:
             if fresh and late.partial:
                 raise DeviceMismatch(
-                    f"what is at this address answers {late.partial[:40]!r}, as no such device "
-                    "would: check the address",
+                    f"what is at this address answers {late.partial[:40]!r}, which this model "
+                    "does not say: check the address and the firmware",
                     partial=late.partial,
                 ) from late
             raise
