@@ -101,10 +101,10 @@ class Slow(_Action, frozen=True, tag="slow"):
 
 
 class Swap(_Action, frozen=True, tag="swap"):
-    """another instrument stands there: it says that it is `identity`"""
+    """another instrument stands there: it says that it is `identity`; "" is the right one again"""
 
     device: str
-    identity: Annotated[str, Meta(max_length=256)]
+    identity: Annotated[str, Meta(max_length=256)] = ""
 
 
 class Firmware(_Action, frozen=True, tag="firmware"):

@@ -89,6 +89,7 @@ class World:
         self.now_ps = 0
         self.cores: dict[str, Core] = {}
         self.taggers: dict[str, roles.Tagger] = {}
+        self._identities: dict[str, str] = {}
         self._tick_ps = round(lab.tick_ms * PS_PER_S / 1000)
         self._photons = PhotonSource(int(seeds[0].generate_state(1, np.uint64)[0]))
         self._walk = np.random.default_rng(seeds[1])
@@ -108,7 +109,10 @@ class World:
                 seed = tagger_seeds[ENDS.index(instrument.end)]
             else:
                 (seed,) = seeds[6].spawn(1)
-            self.cores[instrument.name] = self._install(instrument, np.random.default_rng(seed))
+            core = self._install(instrument, np.random.default_rng(seed))
+            self.cores[instrument.name] = core
+            if hasattr(core, "identity"):
+                self._identities[instrument.name] = core.identity
 
     def tick(self) -> None:
         """Moves the whole table on by one tick."""
@@ -164,6 +168,8 @@ class World:
                 self._fibre = rotation(vector) @ self._fibre
             case actions.ClockStep(end=end, step_ns=step_ns, error_ppm=error_ppm):
                 self._place(end).clock.disturb(round(step_ns * 1000), error_ppm)
+            case actions.Swap(device=name, identity=""):
+                cast("Any", self.cores[name]).identity = self._identities[name]
             case actions.WireFault() | actions.Status():
                 pass
             case _:

@@ -101,6 +101,9 @@ def test_another_instrument_answers_after_a_swap(world: World) -> None:
     world.act(actions.Swap("bob-spd-1", "S-Fifteen Instruments SPD OTHER firmware 9"))
     core.receive(b"*idn?;")
     assert b"OTHER" in core.take(100)
+    world.act(actions.Swap("bob-spd-1"))
+    core.receive(b"*idn?;")
+    assert b"bob-spd-1" in core.take(100)
 
 
 def test_another_firmware_is_one_that_is_known_of_the_model(world: World) -> None:
