@@ -101,10 +101,17 @@ class Slow(_Action, frozen=True, tag="slow"):
 
 
 class Swap(_Action, frozen=True, tag="swap"):
-    """another instrument or firmware stands there: it says that it is `identity`"""
+    """another instrument stands there: it says that it is `identity`; "" is the right one again"""
 
     device: str
-    identity: Annotated[str, Meta(max_length=256)]
+    identity: Annotated[str, Meta(max_length=256)] = ""
+
+
+class Firmware(_Action, frozen=True, tag="firmware"):
+    """another revision of the firmware is in it and speaks otherwise; "" is the usual one"""
+
+    device: str
+    revision: Annotated[str, Meta(max_length=64)] = ""
 
 
 class PowerCycle(_Action, frozen=True, tag="power_cycle"):
@@ -148,6 +155,7 @@ Action = (
     | Stall
     | Slow
     | Swap
+    | Firmware
     | PowerCycle
     | Reset
     | WireFault
@@ -171,6 +179,7 @@ ACTIONS: dict[str, type[_Action]] = {
         Stall,
         Slow,
         Swap,
+        Firmware,
         PowerCycle,
         Reset,
         WireFault,

@@ -48,6 +48,10 @@ _BEFALLS: dict[type, tuple[str, Callable[[Any, Any], None]]] = {
     ),
     actions.Slow: ("slowness", lambda core, action: setattr(core, "slowness", action.factor)),
     actions.Swap: ("identity", lambda core, action: setattr(core, "identity", action.identity)),
+    actions.Firmware: (
+        "revisions",
+        lambda core, action: setattr(core, "revision", action.revision),
+    ),
     actions.PowerCycle: ("power_cycle", lambda core, _: core.power_cycle()),
     actions.Reset: ("lose_settings", lambda core, _: core.lose_settings()),
 }
@@ -85,6 +89,7 @@ class World:
         self.now_ps = 0
         self.cores: dict[str, Core] = {}
         self.taggers: dict[str, roles.Tagger] = {}
+        self._identities: dict[str, str] = {}
         self._tick_ps = round(lab.tick_ms * PS_PER_S / 1000)
         self._photons = PhotonSource(int(seeds[0].generate_state(1, np.uint64)[0]))
         self._walk = np.random.default_rng(seeds[1])
@@ -104,7 +109,10 @@ class World:
                 seed = tagger_seeds[ENDS.index(instrument.end)]
             else:
                 (seed,) = seeds[6].spawn(1)
-            self.cores[instrument.name] = self._install(instrument, np.random.default_rng(seed))
+            core = self._install(instrument, np.random.default_rng(seed))
+            self.cores[instrument.name] = core
+            if hasattr(core, "identity"):
+                self._identities[instrument.name] = core.identity
 
     def tick(self) -> None:
         """Moves the whole table on by one tick."""
@@ -135,6 +143,13 @@ class World:
             raise WorldError(f"there is no device {name!r}; this lab has {known}")
         if type(action) in _BEFALLS and not hasattr(core, _BEFALLS[type(action)][0]):
             raise WorldError(f"{name} is a {type(core).__name__}, to which that cannot happen")
+        if isinstance(action, actions.Firmware):
+            revisions = {"": "", **cast("Any", core).revisions}
+            if action.revision not in revisions:
+                raise WorldError(
+                    f"{name} has no firmware {action.revision!r}; it has "
+                    + ", ".join(f"{each} ({how})" for each, how in revisions.items() if each)
+                )
 
     def act(self, action: Action) -> None:
         """Carries out an action on the table or in a device. Raises WorldError."""
@@ -153,6 +168,8 @@ class World:
                 self._fibre = rotation(vector) @ self._fibre
             case actions.ClockStep(end=end, step_ns=step_ns, error_ppm=error_ppm):
                 self._place(end).clock.disturb(round(step_ns * 1000), error_ppm)
+            case actions.Swap(device=name, identity=""):
+                cast("Any", self.cores[name]).identity = self._identities[name]
             case actions.WireFault() | actions.Status():
                 pass
             case _:

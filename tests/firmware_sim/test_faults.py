@@ -112,6 +112,18 @@ def test_another_instrument_answers_after_a_swap(world: World) -> None:
     world.act(actions.Swap("bob-spd-1", "S-Fifteen Instruments SPD OTHER firmware 9"))
     core.receive(b"*idn?;")
     assert b"OTHER" in core.take(100)
+    world.act(actions.Swap("bob-spd-1"))
+    core.receive(b"*idn?;")
+    assert b"bob-spd-1" in core.take(100)
+
+
+def test_another_firmware_is_one_that_is_known_of_the_model(world: World) -> None:
+    core: Any = world.cores["epc"]
+    world.act(actions.Firmware("epc", "echo"))
+    core.receive(b"V?\r\n")
+    assert core.take(100).startswith(b"V?\r\n")
+    with pytest.raises(WorldError, match=r"epc has no firmware 'x'; it has echo \(.*blank"):
+        world.act(actions.Firmware("epc", "x"))
 
 
 def test_what_cannot_happen_to_a_device_is_refused(world: World) -> None:
@@ -119,6 +131,7 @@ def test_what_cannot_happen_to_a_device_is_refused(world: World) -> None:
         actions.Stall("alice-tagger"),
         actions.Slow("pump", 2.0),
         actions.Swap("epc", "another"),
+        actions.Firmware("oven", "another"),
     ):
         with pytest.raises(WorldError, match="cannot happen"):
             world.act(action)

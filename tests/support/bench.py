@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qkd_drivers.transports.shared import SharedTransport
 from qkd_firmware_sim.bench import FRONTS
 from qkd_firmware_sim.cores.epc400 import Epc400
 from qkd_firmware_sim.cores.id900 import Id900
@@ -15,6 +16,10 @@ from qkd_firmware_sim.cores.itc4000 import Itc4000
 from qkd_firmware_sim.cores.s15_spd import Diode, Spd
 from qkd_firmware_sim.cores.s15_spdc import SpdcDriver
 from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
+from qkd_firmware_sim.frontends.hislip import HislipPort
+from qkd_firmware_sim.frontends.pty import PtyPort
+from qkd_firmware_sim.frontends.tcp import TcpPort
+from qkd_firmware_sim.frontends.two_ports import TwoPorts
 from qkd_firmware_sim.frontends.wire import Wire
 from qkd_firmware_sim.lab import Instrument
 from qkd_firmware_sim.registry import SIMULATED, Spot
@@ -34,6 +39,7 @@ class Bench:
         self.cores: list[Any] = []
         self.rate_cps: dict[Any, float] = {}
         self._ports: list[Any] = []
+        self._wires: dict[str, Wire] = {}
         self._now_ps = 0
 
     async def plug(self, core: Any, *, front: str = "pty") -> tuple[str, Wire]:
@@ -43,10 +49,31 @@ class Bench:
         port = FRONTS[front](core, wire, section, self.folder)
         await port.open()
         self._ports.append(port)
+        self._wires[port.address] = wire
         if core not in self.cores:
             core.advance(self._now_ps)
             self.cores.append(core)
         return port.address, wire
+
+    async def swap(self, address: str, core: Any) -> None:
+        """Puts another instrument on a wire; it is unplugged meanwhile."""
+        (port,) = (port for port in self._ports if port.address == address)
+        await self._wires[address].apply("cut")
+        match port:
+            case PtyPort():
+                port._session.on_output = lambda: None
+                port._session = core.session()
+                port._session.on_output = port._pump
+            case TcpPort():
+                port._session = core.session
+            case TwoPorts():
+                port._control._session, port._counts._session = core.session, core.counts_session
+            case HislipPort():
+                port._instrument = core
+        if core not in self.cores:
+            core.advance(self._now_ps)
+            self.cores.append(core)
+        await self._wires[address].apply("restore")
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -118,3 +145,11 @@ async def eventually(condition: Callable[[], bool], *, within_s: float = 10.0) -
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def arrival(device: Any, data: bytes) -> None:
+    """Returns once data waits where a driver reads, on a wire that the event loop feeds."""
+    transport = device._wire.transport
+    if isinstance(transport, SharedTransport):
+        transport = transport._port.transport
+    await eventually(lambda: bytes(transport._buffer).endswith(data))

@@ -10,13 +10,13 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from testbed import Testbed
+from testbed import Testbed, quick_configs, set_up
 from testbed_store import assert_same_pools
 from waiting import until
 
@@ -29,14 +29,53 @@ SEED = int(os.environ.get("QKD_SOAK_SEED", "1"))
 RECOVERY_S = 120.0
 """From the end of a fault to the next block that both ends release."""
 WARM_UP_ROUNDS = 3
+"""Rounds until a process holds what it needs, and of each window in which growth is looked for."""
+FEWEST_ROUNDS = 3 * WARM_UP_ROUNDS
+"""The warm-up, an early window and a late one, none of which share a round."""
 MARGINS = {"descriptors": 4, "threads": 4, "tasks": 4, "KiB": 64 << 10}
 
 DETECTORS = tuple(f"{end}-spd-{i}" for end in ("alice", "bob") for i in (1, 2, 3, 4))
 TAGGERS = ("alice-tagger", "bob-tagger")
-SERIAL = (*DETECTORS, *TAGGERS, "oven", "epc")
+SERIAL = (*DETECTORS, *TAGGERS, "oven", "epc", "voa")
 FRONTS = {**dict.fromkeys(SERIAL, ("pty",)), "pump": ("hislip", "tcp")}
 
+TRIPS = ("interlock", "key_lock")
+"""What befalls the pump and must be seen before it ends."""
+STRANGERS = {"pump": "Thorlabs,PM100D,P0012,2.6.0"} | dict.fromkeys(
+    (*DETECTORS, *TAGGERS, "oven"), "S-Fifteen Instruments LCDRV LCDRV-1"
+)
+"""What stands in the place of whatever says what it is."""
+
+REVISIONS = [
+    ("epc", "echo"),
+    ("epc", "blank"),
+    ("voa", "echo"),
+    ("voa", "done"),
+    ("pump", "unsigned"),
+]
+"""Firmware that a driver copes with, by device."""
+
+# An attenuator joins the demo's table: nothing else there has a motor that could be slow.
+_LAB = """
+[[instruments]]
+name = "voa"
+model = "oz-dd100"
+end = "alice"
+"""
+_NODE = """
+[[links.devices]]
+name = "voa"
+kind = "attenuator"
+model = "oz-dd100"
+address = "serial:../lab/voa"
+set_points = { attenuation_db = 0.8 }
+"""
+
 Action = dict[str, Any]
+
+
+Fault = tuple[str, list[Action], Callable[["Testbed"], None]]
+"""A name, what brings it about, and what ends it."""
 
 
 @dataclass
@@ -64,10 +103,25 @@ class Figures:
             f"longest stall {self.longest_stall_s:.1f} s after {self.longest_after}",
         ]
         for name, samples in self.held.items():
-            first, last = samples[min(WARM_UP_ROUNDS, len(samples) - 1)], samples[-1]
+            first, last = samples[WARM_UP_ROUNDS], samples[-1]
             told = ", ".join(f"{what} {first[what]} to {last[what]}" for what in last)
             lines.append(f"{name}: {told}")
         return lines
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
+    """A running link with an attenuator at one end."""
+    directory = tmp_path_factory.mktemp("soak")
+    configs = quick_configs(directory / "configs")
+    for name, more in (("labs/demo.toml", _LAB), ("nodes/demo-alice.toml", _NODE)):
+        with (configs / name).open("a", encoding="utf-8") as file:
+            file.write(more)
+    with set_up(directory, configs) as bed:
+        bed.start()
+        bed.until_keying()
+        bed.until_released()
+        yield bed
 
 
 def test_a_short_soak(bed: Testbed, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +141,7 @@ def soak(bed: Testbed, for_s: float, seed: int, capsys: pytest.CaptureFixture[st
     chance = random.Random(seed)
     figures = Figures(seed)
     end_s = figures.began_s + for_s
-    while time.monotonic() < end_s or figures.recoveries <= WARM_UP_ROUNDS:
+    while time.monotonic() < end_s or figures.recoveries < FEWEST_ROUNDS:
         told = strike(bed, chance, figures)
         mended_s = time.monotonic()
         until(lambda: keying_or_rearmed(bed, figures), f"key again after {told}", RECOVERY_S)
@@ -124,37 +178,45 @@ def keying_or_rearmed(bed: Testbed, figures: Figures) -> bool:
 def strike(bed: Testbed, chance: random.Random, figures: Figures) -> str:
     """One to three faults at once, held for a while, then mended; tells what they were."""
     chosen = [pick(chance) for _ in range(chance.choice((1, 1, 2, 3)))]
-    if trips := [each for each in chosen if each[0] == "interlock"]:
+    if trips := [each for each in chosen if each[0] in TRIPS]:
         chosen = trips[:1]  # a trip must be seen
-    for name, action, _ in chosen:
+    for name, actions, _ in chosen:
         figures.fired[name] += 1
-        bed.act(**action)
+        for action in actions:
+            bed.act(**action)
     time.sleep(chance.uniform(0.2, 3.0))  # how long it lasts is part of the fault
     for _, _, mend in chosen:
         mend(bed)
-    return " and ".join(f"{name} of {act.get('device', 'the fibre')}" for name, act, _ in chosen)
+    return " and ".join(f"{name} of {of[0].get('device', 'the fibre')}" for name, of, _ in chosen)
 
 
-def pick(chance: random.Random) -> tuple[str, Action, Callable[[Testbed], None]]:
-    """A fault, and what ends it."""
+def pick(chance: random.Random) -> Fault:
+    """A fault at random."""
     match chance.choices(("wire", "device", "fibre", "trip"), (14, 4, 2, 1))[0]:
         case "wire":
             device = chance.choice((*SERIAL, "pump", "pump"))
             shown = [n for n, f in FAULTS.items() if set(f.fronts) & set(FRONTS[device])]
             fault = chance.choice([name for name in shown if name != "restore"])
             action = {"do": "wire", "device": device, "fault": fault, **options(fault, chance)}
-            return fault, action, ending({"do": "wire", "device": device, "fault": "restore"})
+            return fault, [action], ending({"do": "wire", "device": device, "fault": "restore"})
         case "fibre":
             return chance.choice(
                 [
-                    ("fibre_cut", {"do": "fibre_cut"}, ending({"do": "fibre_restore"})),
-                    ("loss", {"do": "loss", "loss_db": 6.0}, ending({"do": "fibre_restore"})),
-                    ("kick", {"do": "kick", "rotation_rad": [0.05, 0.0, 0.05]}, ending()),
-                    ("clock_step", {"do": "clock_step", "end": "bob", "step_ns": 40.0}, ending()),
+                    ("fibre_cut", [{"do": "fibre_cut"}], ending({"do": "fibre_restore"})),
+                    ("loss", [{"do": "loss", "loss_db": 6.0}], ending({"do": "fibre_restore"})),
+                    ("kick", [{"do": "kick", "rotation_rad": [0.05, 0.0, 0.05]}], ending()),
+                    ("clock_step", [{"do": "clock_step", "end": "bob", "step_ns": 40.0}], ending()),
                 ]
             )
         case "trip":
-            return "interlock", {"do": "interlock", "device": "pump"}, close_interlock
+            name, on, off = chance.choice(
+                [
+                    ("interlock", {"open": True}, {"open": False}),
+                    ("key_lock", {"locked": True}, {"locked": False}),
+                ]
+            )
+            trip = {"do": name, "device": "pump"}
+            return name, [trip | on], once_tripped(trip | off)
         case _:
             detector, tagger = chance.choice(DETECTORS), chance.choice(TAGGERS)
             anything = chance.choice((*SERIAL, "pump"))
@@ -162,14 +224,38 @@ def pick(chance: random.Random) -> tuple[str, Action, Callable[[Testbed], None]]
             release = {"do": "stall", "device": detector, "stalled": False}
             return chance.choice(
                 [
-                    ("overflow", {"do": "overflow", "device": tagger}, ending()),
-                    ("reset", {"do": "reset", "device": anything}, ending()),
-                    ("power_cycle", {"do": "power_cycle", "device": anything}, ending()),
-                    ("latch", {"do": "latch", "device": detector}, ending(unlatch)),
-                    ("warm", {"do": "warm", "device": detector, "kelvin": 8.0}, ending()),
-                    ("stall", {"do": "stall", "device": detector}, ending(release)),
+                    ("overflow", [{"do": "overflow", "device": tagger}], ending()),
+                    ("reset", [{"do": "reset", "device": anything}], ending()),
+                    ("power_cycle", [{"do": "power_cycle", "device": anything}], ending()),
+                    ("latch", [{"do": "latch", "device": detector}], ending(unlatch)),
+                    ("warm", [{"do": "warm", "device": detector, "kelvin": 8.0}], ending()),
+                    ("stall", [{"do": "stall", "device": detector}], ending(release)),
+                    another_instrument(chance.choice(list(STRANGERS))),
+                    another_firmware(*chance.choice(REVISIONS)),
+                    slow_home("voa", chance.uniform(2.0, 30.0)),
                 ]
             )
+
+
+def another_instrument(device: str) -> Fault:
+    """It is asked who it is when its wire is back."""
+    swap = {"do": "swap", "device": device}
+    wire = {"do": "wire", "device": device}
+    replug = [wire | {"fault": fault} for fault in ("cut", "restore")]
+    return "swap", [swap | {"identity": STRANGERS[device]}, *replug], ending(swap)
+
+
+def another_firmware(device: str, revision: str) -> Fault:
+    """One that the driver speaks as well."""
+    firmware = {"do": "firmware", "device": device}
+    return "firmware", [firmware | {"revision": revision}], ending(firmware)
+
+
+def slow_home(device: str, factor: float) -> Fault:
+    """A motor that has lost its home and takes its time to find it."""
+    slow = {"do": "slow", "device": device}
+    power_cycle = {"do": "power_cycle", "device": device}
+    return "slow", [slow | {"factor": factor}, power_cycle], ending(slow | {"factor": 1.0})
 
 
 def options(fault: str, chance: random.Random) -> Action:
@@ -191,10 +277,14 @@ def ending(action: Action | None = None) -> Callable[[Testbed], None]:
     return mend
 
 
-def close_interlock(bed: Testbed) -> None:
+def once_tripped(action: Action) -> Callable[[Testbed], None]:
     """What ends the cause of a trip; the trip itself ends with the operator's word."""
-    until(lambda: (d := bed.alice.device("pump")) and d.state == "tripped", "the pump trips")
-    bed.act("interlock", device="pump", open=False)
+
+    def mend(bed: Testbed) -> None:
+        until(lambda: (d := bed.alice.device("pump")) and d.state == "tripped", "the pump trips")
+        bed.act(**action)
+
+    return mend
 
 
 def sample(bed: Testbed, figures: Figures) -> None:
@@ -222,7 +312,8 @@ def held_by(process_id: int) -> dict[str, int]:
 
 def assert_bounded(name: str, samples: list[dict[str, int]]) -> None:
     """Nothing grows from round to round: the last rounds hold no more than the first ones did."""
-    early, late = samples[WARM_UP_ROUNDS - 1 : 2 * WARM_UP_ROUNDS], samples[-WARM_UP_ROUNDS:]
+    assert len(samples) >= FEWEST_ROUNDS
+    early, late = samples[WARM_UP_ROUNDS : 2 * WARM_UP_ROUNDS], samples[-WARM_UP_ROUNDS:]
     for what in samples[0]:
         before, after = max(s[what] for s in early), min(s[what] for s in late)
         margin = MARGINS[what]

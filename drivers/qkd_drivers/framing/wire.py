@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from qkd_drivers.errors import DeviceError
+from qkd_drivers.errors import DeviceError, DeviceMismatch, DeviceTimeout
 from qkd_drivers.transports import Transport
 
 
@@ -135,15 +135,24 @@ class Wire(ABC):
         await transport.write(request)
 
     async def _resynchronise(self) -> None:
-        if not self._fresh:
+        fresh, self._fresh = self._fresh, False
+        if not fresh:
             await self.transport.resynchronise()
-        self._fresh = False
         if self.transport.late_replies:
             await self._quieten()
         request, pattern = self._landmark()
         patience_s = max(self.reply_timeout_s, self._busy_until_s - time.monotonic() + 1.0)
         await self.send(self.transport, request)
-        self.note("<", await self.transport.read_until(pattern, timeout_s=patience_s))
+        try:
+            self.note("<", await self.transport.read_until(pattern, timeout_s=patience_s))
+        except DeviceTimeout as late:
+            if fresh and late.partial:
+                raise DeviceMismatch(
+                    f"what is at this address answers {late.partial[:40]!r}, which this model "
+                    "does not say: check the address and the firmware",
+                    partial=late.partial,
+                ) from late
+            raise
         if self.transport.late_replies:
             # The answer to the landmark of an earlier, unanswered try may be on its way too.
             self.note("<", await self.transport.drain(quiet_s=0.02, limit_s=0.5))

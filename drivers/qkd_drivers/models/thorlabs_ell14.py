@@ -19,7 +19,8 @@ from qkd_drivers.transports import make_shared_transport, split_options
 MODELS = {0x0E: "ELL14", 0x12: "ELL18"}
 PAUSE_BETWEEN_MOVES_S = 0.1
 """A move sooner than this after another may run to 0 instead (pylablib waits as long)."""
-MOVE_TIMEOUT_S = 15.0
+MOVE_TIMEOUT_S = 60.0
+"""A slow mount takes 40 s to find its home."""
 _TOLERANCE_DEG = 0.2
 _AXIS = Limits(1, 1)
 

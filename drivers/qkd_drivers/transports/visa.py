@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import pyvisa
 import serial
 from pyvisa.constants import ControlFlow, StatusCode
+from pyvisa_py.tcpip import TCPIPSocketSession
 
 from qkd_drivers.errors import (
     DeviceBusy,
@@ -255,6 +256,9 @@ class VisaTransport(Transport):
         if not self._is_message_based:
             # Without a termination character a raw socket never knows where a reply ends.
             session.read_termination = "\n"
+        library_session = session.visalib.sessions[session.session]
+        if isinstance(library_session, TCPIPSocketSession):
+            library_session.interface = _TellingSocket(fileno=library_session.interface.detach())
         return session
 
     async def _probe(self) -> None:
@@ -273,6 +277,15 @@ class VisaTransport(Transport):
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+class _TellingSocket(socket.socket):
+    """The socket of a SOCKET resource: PyVISA-py takes its end for silence, and asks on and on."""
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        if not (data := super().recv(size, flags)):
+            raise ConnectionResetError("the instrument closed the connection")
+        return data
 
 
 def _tcp_target(resource: str) -> tuple[str, int] | None:

@@ -66,6 +66,8 @@ class AptCore(Motorised, SerialCore):
         super().__init__()
         digits = "".join(c for c in serial_number if c.isdigit())
         self._serial_number = int(digits or "1") % 10**8
+        self.identity = self.model
+        """Its model number, of eight letters at most."""
         self._speed = speed
         self._input = bytearray()
         self._updates_ps: int | None = None
@@ -223,7 +225,7 @@ class AptCore(Motorised, SerialCore):
         info = struct.pack(
             "<I8sHBBBB60sHHH",
             self._serial_number,
-            self.model.encode(),
+            self.identity.encode("ascii", "replace"),
             self.hardware_type,
             3,
             0,

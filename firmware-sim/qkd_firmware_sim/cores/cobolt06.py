@@ -5,9 +5,10 @@ each power-up and each fault. Without it the key has no say.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
-from qkd_firmware_sim.cores.core import PS_PER_S, Thermal
+from qkd_firmware_sim.cores.core import PS_PER_S, Revised, Thermal
 from qkd_firmware_sim.cores.lines import Busy, LineCore
 
 _AMBIENT_C = 24.0
@@ -21,8 +22,10 @@ _OFF, _WAITS_FOR_KEY, _CONTINUOUS, _MODULATED, _FAULT, _ABORTED = 0, 1, 2, 4, 5,
 _TEMPERATURE, _INTERLOCK = 1, 3
 
 
-class Cobolt06(LineCore):
+class Cobolt06(Revised, LineCore):
     """The head's firmware; its optical side is `current_a` and `diode_c`."""
+
+    revisions: ClassVar[Mapping[str, str]] = {"cr": "answers end in CR alone, as the manual says"}
 
     def __init__(
         self,
@@ -33,6 +36,8 @@ class Cobolt06(LineCore):
         thermal_speed: float = 1.0,
     ) -> None:
         super().__init__()
+        self.identity = "0405-06-01-0120-100"
+        """Its model number."""
         self._serial_number = serial_number
         self._max_power_w = max_power_w
         self._thermal_speed = thermal_speed
@@ -129,10 +134,14 @@ class Cobolt06(LineCore):
             return _ILLEGAL
         return "OK" if setting(float(argument)) else "Error: value out of range"
 
+    @property
+    def reply_end(self) -> str:
+        return "\r" if self.revision == "cr" else super().reply_end
+
     def _queries(self) -> dict[str, Callable[[], str]]:
         return {
             "gsn?": lambda: self._serial_number,
-            "glm?": lambda: "0405-06-01-0120-100",
+            "glm?": lambda: self.identity,
             "gcn?": lambda: "MLD",
             "gfv?": lambda: "01.33.66.00",
             "gfd?": lambda: "2019-03-11",

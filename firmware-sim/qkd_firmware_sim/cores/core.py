@@ -1,8 +1,8 @@
 """What every instrument core is to the wire that carries it and to the clock that drives it."""
 
 import math
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Protocol, runtime_checkable
 
 PS_PER_S = 1_000_000_000_000
 
@@ -98,6 +98,15 @@ class Regulated:
     def warm_by(self, kelvin: float) -> None:
         """A temperature excursion."""
         self.regulated.temperature_c += kelvin
+
+
+class Revised:
+    """An instrument whose firmware revisions do not all speak alike."""
+
+    revisions: ClassVar[Mapping[str, str]] = {}
+    """What they are called here, and how each differs."""
+    revision = ""
+    """The one that is in it; empty for the usual one."""
 
 
 class Motorised:

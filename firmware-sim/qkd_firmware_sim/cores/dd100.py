@@ -1,8 +1,10 @@
 """OZ Optics DD-100-MC: an attenuator whose motor must find its home after power-up."""
 
 import re
+from collections.abc import Mapping
+from typing import ClassVar
 
-from qkd_firmware_sim.cores.core import PS_PER_S, Motorised
+from qkd_firmware_sim.cores.core import PS_PER_S, Motorised, Revised
 from qkd_firmware_sim.cores.lines import Busy, LineCore
 
 _HOME_S = 35.0
@@ -11,25 +13,27 @@ _DB_PER_S = 20.0
 _STEPS_PER_DB = 100
 
 
-class Dd100(Motorised, LineCore):
+class Dd100(Motorised, Revised, LineCore):
     """The box's firmware; its optical side is `loss_db`.
 
     Each command answers its content lines, if any, then ``Done`` and an empty line; or ``Error!``.
-    Some boxes echo the command first.
     """
+
+    revisions: ClassVar[Mapping[str, str]] = {
+        "echo": "the command comes back as the first line of its answer",
+        "done": "an error is followed by Done, as an answer is",
+    }
 
     def __init__(
         self,
         *,
         insertion_loss_db: float = 0.8,
         max_db: float = 60.0,
-        echo: bool = False,
         motor_speed: float = 1.0,
     ) -> None:
         super().__init__()
         self._insertion_loss_db = insertion_loss_db
         self._max_db = max_db
-        self._echo = echo
         self._motor_speed = motor_speed
         self._stands_db = max_db
         self._goes_db = max_db
@@ -61,7 +65,7 @@ class Dd100(Motorised, LineCore):
 
     def answer(self, line: str) -> str | Busy:
         command = line.upper()
-        echo = f"{line}\r\n" if self._echo else ""
+        echo = f"{line}\r\n" if self.revision == "echo" else ""
         if command == "H":
             return self._work_for(_HOME_S, echo, self._insertion_loss_db)
         if command == "RST":
@@ -81,7 +85,7 @@ class Dd100(Motorised, LineCore):
                 seconds = abs(wanted_db - self._stands_db) / _DB_PER_S
                 content = f"{echo}Pos:{round(wanted_db * _STEPS_PER_DB)}\r\n"
                 return self._work_for(seconds, content, wanted_db)
-        return f"{echo}Error!"
+        return f"{echo}Error!\r\nDone\r\n" if self.revision == "done" else f"{echo}Error!"
 
     def _work_for(self, seconds: float, content: str, goes_db: float) -> Busy:
         self._goes_db = goes_db

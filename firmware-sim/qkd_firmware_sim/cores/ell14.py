@@ -78,6 +78,8 @@ class Ell14Bus(Motorised, SerialCore):
         super().__init__()
         digits = re.sub(r"\D", "", serial_number)
         first = int(digits or "1") * 100
+        self.identity = "0E"
+        """Of every mount: the two digits of its type."""
         self._speed = speed
         self._input = bytearray()
         self._heard_ps = 0
@@ -178,6 +180,9 @@ class Ell14Bus(Motorised, SerialCore):
             self._move(mount, command, argument)
             if mount.target is not None:
                 return
+        elif command == "in":
+            self._say(address, _identity(self.identity, mount))
+            return
         elif command in _QUERIES:
             self._say(address, _QUERIES[command](mount))
             return
@@ -269,12 +274,11 @@ def _set(mount: _Mount, command: str, argument: str) -> bool:
     return True
 
 
-def _identity(mount: _Mount) -> str:
-    return f"IN0E{mount.serial_number}20211701{360:04X}{COUNTS_PER_TURN:08X}"
+def _identity(kind: str, mount: _Mount) -> str:
+    return f"IN{kind}{mount.serial_number}20211701{360:04X}{COUNTS_PER_TURN:08X}"
 
 
 _QUERIES: dict[str, Callable[[_Mount], str]] = {
-    "in": _identity,
     "gp": lambda mount: f"PO{_hex(mount.counter)}",
     "gv": lambda mount: f"GV{mount.settings.velocity:02X}",
     "gj": lambda mount: f"GJ{_hex(mount.settings.jog)}",

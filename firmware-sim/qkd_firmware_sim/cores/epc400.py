@@ -1,11 +1,12 @@
 """OZ Optics EPC-400: four fibre squeezers, each driven by -5 to +5 V."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import numpy as np
 
-from qkd_firmware_sim.cores.core import SerialCore
+from qkd_firmware_sim.cores.core import Revised, SerialCore
 from qkd_firmware_sim.optics import Matrix, squeezers
 
 _CHANNELS = 4
@@ -13,11 +14,16 @@ _LIMIT_MV = 5000
 _LONGEST_COMMAND = 64
 
 
-class Epc400(SerialCore):
+class Epc400(Revised, SerialCore):
     """The controller's firmware; its optical side is `turn`.
 
     Each command answers its content lines, if any, and then ``Done``.
     """
+
+    revisions: ClassVar[Mapping[str, str]] = {
+        "echo": "the command comes back as the first line of its answer",
+        "blank": "an empty line follows Done",
+    }
 
     def __init__(
         self,
@@ -59,7 +65,10 @@ class Epc400(SerialCore):
             text = command.decode("ascii", "replace").strip().upper()
             if text:
                 answer = self._answer(text)
-                self._emit(b"Error!\r\n" if answer is None else answer.encode() + b"Done\r\n")
+                told = "Error!\r\n" if answer is None else f"{answer}Done\r\n"
+                echo = f"{text}\r\n" if self.revision == "echo" else ""
+                blank = "\r\n" if self.revision == "blank" else ""
+                self._emit(f"{echo}{told}{blank}".encode())
 
     def power_cycle(self) -> None:
         super().power_cycle()

@@ -152,7 +152,6 @@ class Id120(Regulated, ScpiInstrument):
 
     def _define_information(self) -> None:
         known = {
-            "PRODUCT_NAME": "ID120",
             "PRODUCT_SERIAL_NUMBER": self._serial_number,
             "PRODUCT_DESCRIPTION": "Visible single-photon detector",
             "FIRMWARE_VERSION": "1.05",
@@ -161,6 +160,9 @@ class Id120(Regulated, ScpiInstrument):
             "APD_TYPE": "500UM",
             "BIAS_BREAKDOWN_VOLTAGE": str(round(self._diode.breakdown_v * 1e6)),
         }
+        self.define(
+            ":INFO:PRODUCT_NAME", query=no_arguments(lambda: [*self.identity.split(","), ""][1])
+        )
         for name, told in known.items():
             self.define(f":INFO:{name}", query=no_arguments(partial(str, told)))
 

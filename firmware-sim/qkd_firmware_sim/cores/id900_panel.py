@@ -3,8 +3,9 @@
 Every request has one answer, settings too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,8 @@ class Record:
 class Panel(ScpiInstrument):
     """Holds the settings; what they do to pulses is the box's affair."""
 
+    revisions: ClassVar[Mapping[str, str]] = {"ok": "a setting is answered by OK, not by its value"}
+
     separator = "\n"
 
     def __init__(self, identity: str, resolution_ps: int) -> None:
@@ -109,6 +112,8 @@ class Panel(ScpiInstrument):
         raise NotImplementedError
 
     def _confirm(self, arguments: list[str]) -> str | None:
+        if self.revision == "ok":
+            return "OK"
         return f"Value set to {arguments[0]}" if arguments else "Done"
 
     def _complain(self, error: ScpiError) -> str | None:

@@ -58,6 +58,11 @@ class LineCore:
             session.clear()
 
     @property
+    def reply_end(self) -> str:
+        """What comes after an answer."""
+        return self._reply_end
+
+    @property
     def busy(self) -> bool:
         return self._work is not None
 
@@ -83,7 +88,7 @@ class LineCore:
 
     def _reply(self, session: "LineSession", reply: str) -> None:
         if reply:
-            session.emit((reply + self._reply_end).encode("ascii", "replace"))
+            session.emit((reply + self.reply_end).encode("ascii", "replace"))
 
 
 class LineSession:

@@ -5,9 +5,10 @@ Units are glued to temperatures.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
-from qkd_firmware_sim.cores.core import PS_PER_S, Thermal
+from qkd_firmware_sim.cores.core import PS_PER_S, Revised, Thermal
 from qkd_firmware_sim.cores.lines import Busy, LineCore
 from qkd_firmware_sim.scpi.syntax import header_pattern
 
@@ -25,13 +26,18 @@ _Query = Callable[[], str]
 _Setter = Callable[[str], str]
 
 
-class Obis(LineCore):
+class Obis(Revised, LineCore):
     """The head's firmware; its optical side is `current_a` and `diode_c`."""
+
+    revisions: ClassVar[Mapping[str, str]] = {
+        "no-handshake": "there is no handshake, so that nothing tells where an answer ends"
+    }
 
     def __init__(
         self, serial_number: str, *, max_power_w: float = 0.12, thermal_speed: float = 1.0
     ) -> None:
         super().__init__(line_end=rb"\r\n?|\n")
+        self.identity = "Coherent, Inc - OBIS 405nm 120mW C - V1.0.1 - Mar 11 2019"
         self._serial_number = serial_number
         self._max_power_w = max_power_w
         self._thermal_speed = thermal_speed
@@ -95,6 +101,8 @@ class Obis(LineCore):
         name = header.rstrip("?")
         name = name if name.startswith((":", "*")) else f":{name}"
         for pattern, query, setter in self._commands:
+            if self.revision == "no-handshake" and "HAND" in name.upper():
+                break
             if pattern.fullmatch(name):
                 if asked and query is not None:
                     return self._with_ok(query())
@@ -105,15 +113,15 @@ class Obis(LineCore):
 
     def _with_ok(self, value: str) -> str:
         ends = [value] if value else []
-        return "\r\n".join([*ends, "OK"] if self._handshake else ends)
+        return "\r\n".join([*ends, "OK"] if self._handshake and not self.revision else ends)
 
     def _define_all(self) -> None:
         def define(header: str, query: _Query | None = None, setter: _Setter | None = None) -> None:
             self._commands.append((header_pattern(header), query, setter))
 
-        define("*IDN", lambda: "Coherent, Inc - OBIS 405nm 120mW C - V1.0.1 - Mar 11 2019")
+        define("*IDN", lambda: self.identity)
         define("*RST", setter=self._reset)
-        define(":SYSTem:INFormation:MODel", lambda: "OBIS 405nm 120mW C")
+        define(":SYSTem:INFormation:MODel", lambda: [*self.identity.split(" - "), ""][1])
         define(":SYSTem:INFormation:SNUMber", lambda: self._serial_number)
         define(":SYSTem:INFormation:FVERsion", lambda: "V1.0.1")
         define(":SYSTem:INFormation:WAVelength", lambda: "405nm")

@@ -37,6 +37,7 @@ class Prs10(LineCore):
     def __init__(self, serial_number: str, *, thermal_speed: float = 1.0) -> None:
         super().__init__(reply_end="\r")
         digits = re.sub(r"\D", "", serial_number) or "1"
+        self.identity = f"PRS_10_3.24_SN_{digits}"
         self._serial_number = digits
         self._thermal_speed = thermal_speed
         self._warm_s = 0.0
@@ -67,7 +68,7 @@ class Prs10(LineCore):
         super().power_cycle()
         self._warm_s = 0.0
         self._restart()
-        self._tell(self._identity)
+        self._tell(self.identity)
 
     def lose_settings(self) -> None:
         """A reset after the stored settings were lost."""
@@ -92,10 +93,6 @@ class Prs10(LineCore):
             self._status[5] |= _BAD_SYNTAX
         return ""
 
-    @property
-    def _identity(self) -> str:
-        return f"PRS_10_3.24_SN_{self._serial_number}"
-
     def _restart(self) -> None:
         self._settings = dict(self._saved)
         self._status = [0, 0, 0, 0, 0, _RESET]
@@ -117,7 +114,7 @@ class Prs10(LineCore):
             return None
         match name:
             case "ID":
-                return self._identity
+                return self.identity
             case "SN":
                 return self._serial_number
             case "LO":

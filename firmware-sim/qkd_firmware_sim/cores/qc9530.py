@@ -109,7 +109,7 @@ class Qc9530(LineCore):
 
     def __init__(self, serial_number: str) -> None:
         super().__init__()
-        self._identity = f"QC,9530,{serial_number},2.0.1-1.0.2"
+        self.identity = f"QC,9530,{serial_number},2.0.1-1.0.2"
         self.clock_present = False
         self._reset()
 
@@ -149,7 +149,7 @@ class Qc9530(LineCore):
     def _execute(self, line: str) -> str:
         header, _, argument = line.partition(" ")
         common: dict[str, Callable[[], str]] = {
-            "*IDN?": lambda: self._identity,
+            "*IDN?": lambda: self.identity,
             ":INST:CAT?": lambda: ",".join(["T0", *(f"CH{c}" for c in "ABCDEFGH"[:_CHANNELS])]),
         }
         if header in common:

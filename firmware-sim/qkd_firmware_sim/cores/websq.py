@@ -2,15 +2,15 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
 
-from qkd_firmware_sim.cores.core import PS_PER_S
+from qkd_firmware_sim.cores.core import PS_PER_S, Revised
 from qkd_firmware_sim.optics import Response
 
 CHANNELS = 4
@@ -76,8 +76,13 @@ class Channel:
         self.counted += len(times_ps)
 
 
-class WebSq:
+class WebSq(Revised):
     """The box: a control session and a counts session for each client of its two ports."""
+
+    revisions: ClassVar[Mapping[str, str]] = {
+        "bare": "labels carry their values bare, without bounds and unit",
+        "json-rpc": "the control port speaks JSON-RPC over HTTP",
+    }
 
     def __init__(self, wire: Nanowire = Nanowire()) -> None:
         self.now_ps = 0
@@ -137,6 +142,9 @@ class WebSq:
 
     def _receive(self, session: "Session", data: bytes) -> bytes:
         """Obeys each whole object; returns what is not whole yet."""
+        if self.revision == "json-rpc":
+            session.emit("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            return b""
         text = data.decode("latin-1")
         position = 0
         while position < len(text):
@@ -180,7 +188,10 @@ class WebSq:
             each.emit(self._told(changed))
 
     def _told(self, label: str) -> str:
-        return json.dumps({"label": label, "value": self._labels()[label]}) + ETB
+        value: Any = self._labels()[label]
+        if self.revision == "bare":
+            value = value["value"]
+        return json.dumps({"label": label, "value": value}) + ETB
 
     def _labels(self) -> dict[str, object]:
         return {

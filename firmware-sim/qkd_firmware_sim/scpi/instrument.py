@@ -1,8 +1,10 @@
 """A SCPI instrument: a table of headers, executed for any number of clients."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
+from qkd_firmware_sim.cores.core import Revised
 from qkd_firmware_sim.scpi.status import OPERATION_COMPLETE, Register, Status
 from qkd_firmware_sim.scpi.syntax import ScpiError, header_pattern, parse_integer, split_quoted
 
@@ -13,8 +15,12 @@ Setter = Callable[[list[str]], None]
 Getter = Callable[[list[str]], str]
 
 
-class ScpiInstrument:
+class ScpiInstrument(Revised):
     """Executes program messages of IEEE 488.2; subclasses define their own headers."""
+
+    revisions: ClassVar[Mapping[str, str]] = {
+        "unsigned": "an empty queue answers 0, not +0 (SCPI-99 vol. 2, 21.8)"
+    }
 
     separator = ";"
     """Between the answers to the queries of one message."""
@@ -116,9 +122,13 @@ class ScpiInstrument:
         self._define_mask("*SRE", status, "service_enable", 255)
         self._define_scpi()
 
+    def _next_error(self) -> str:
+        entry = self.status.next_error()
+        return entry.removeprefix("+") if self.revision == "unsigned" else entry
+
     def _define_scpi(self) -> None:
         status = self.status
-        self.define(":SYSTem:ERRor[:NEXT]", query=no_arguments(status.next_error))
+        self.define(":SYSTem:ERRor[:NEXT]", query=no_arguments(self._next_error))
         self.define(":SYSTem:ERRor:COUNt", query=no_arguments(lambda: str(status.error_count)))
         self.define(":SYSTem:VERSion", query=no_arguments(lambda: "1999.0"))
         self.define(":STATus:PRESet", set=action(status.preset))

@@ -1,6 +1,7 @@
 """A device comes back by itself from every fault of its wire, at its set-points."""
 
 import asyncio
+import re
 from contextlib import aclosing
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from actors import CASES, actor_for, running, until
 from bench import Bench, eventually
 from levels import assert_levels_off
+from relatives import another
 
 from qkd_controller.devices import RunEnded, RunStarted, State, StateChange, TaggerActor
 from qkd_controller.devices.kinds import LIGHT_KINDS
@@ -101,6 +103,37 @@ async def fail_and_mend(bench: Bench, fault: str, case: Case) -> None:
         await eventually(lambda: not actor.differences)
         assert actor.state is State.READY
     assert not any(change.state is State.TRIPPED for change in changes), "a wire trips nothing"
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[1]}-{case[3]}")
+async def test_another_instrument_in_its_place_is_refused_until_the_right_one_is_back(
+    bench: Bench, case: Case
+) -> None:
+    """By its name, where it has one, and nothing is set on it."""
+    kind, model, make, front, set_points, there = case
+    core = make()
+    address, _ = await bench.plug(core, front=front)
+    changes: list[StateChange] = []
+    actor = actor_for(address, kind, model, set_points, on_event=changes.append)
+    async with running(actor):
+        await until(actor, State.READY)
+        stranger, name = another(model)
+        await bench.swap(address, stranger)
+        if isinstance(actor, TaggerActor):
+            actor.report_fault("its wire was cut")  # as the stream does, which owns the wire
+        await eventually(
+            lambda: any(
+                change.state is State.DISCONNECTED and re.search(name, change.cause)
+                for change in changes
+            )
+        )
+        assert not getattr(stranger, "current_a", 0)
+        await bench.swap(address, core)
+        await eventually(lambda: actor.state is State.READY and there(core))
+    assert [change.state for change in changes].count(State.READY) == 2
+    assert not any(change.state is State.TRIPPED for change in changes)
 
 
 @pytest.mark.soak

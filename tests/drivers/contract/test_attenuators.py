@@ -119,11 +119,12 @@ def test_the_view_of_an_attenuator_is_its_state(model: str, steps: list[tuple[st
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("echo", [False, True])
-async def test_a_dd100_homes_when_it_must_and_echoes_do_not_matter(
-    bench: Bench, echo: bool
+@pytest.mark.parametrize("revision", ["", *Dd100.revisions])
+async def test_a_dd100_homes_when_it_must_and_its_firmware_does_not_matter(
+    bench: Bench, revision: str
 ) -> None:
-    core = Dd100(echo=echo, motor_speed=lab.THERMAL_SPEED)
+    core = Dd100(motor_speed=lab.THERMAL_SPEED)
+    core.revision = revision
     address, _ = await bench.plug(core)
     voa = await open_device("oz-dd100", address, "voa")
     assert isinstance(voa, Attenuator)

@@ -90,14 +90,15 @@ async def test_the_identity_sent_at_power_on_answers_nothing(
     clock: Any = await open_device("srs-fs725", address, "clock")
     # While an answer is waited for, the box starts anew: the answer is lost, its name comes.
     await wire.apply("silence")
+    heard, asked = core.answer, asyncio.Event()
+    core.answer = lambda line: asked.set() or heard(line)
     asking = asyncio.create_task(clock.discipline())
-    await asyncio.sleep(0.05)
+    await asked.wait()
     await wire.apply("restore")
     core.power_cycle()
     with pytest.raises(DeviceError, match="clock"):
         await asking
     # Its name arrives right before an answer.
-    heard = core.answer
     core.answer = lambda line: f"PRS_10_3.24_SN_1\r{heard(line)}" if line == "PL?" else heard(line)
     assert await clock.discipline() and clock.restarts == 1
     await clock.set_discipline(False)

@@ -8,7 +8,8 @@ from pathlib import Path
 import bench as lab
 import pytest
 from agreement import agreeing_models
-from bench import Bench
+from bench import Bench, arrival, eventually
+from relatives import another
 
 from qkd_drivers.catalogue import OWN, make_device, open_device
 from qkd_drivers.contract import Instrument, TimeTagger
@@ -85,11 +86,10 @@ async def test_identity_is_read_on_connect(bench: Bench, model: str, front: str)
 
 @every_instrument
 async def test_another_model_at_the_address_is_named(bench: Bench, model: str, front: str) -> None:
-    if front != "pty":
-        pytest.skip("the simulated bench has one SCPI instrument")
-    other = lab.spd() if model != "s15-spd" else lab.spdc()
-    address, _ = await bench.plug(other)
-    with pytest.raises((DeviceMismatch, DeviceTimeout), match="probe"):
+    """One that speaks the same tongue: it is refused for what it says, not for its silence."""
+    core, name = another(model)
+    address, _ = await bench.plug(core, front=front)
+    with pytest.raises(DeviceMismatch, match=f"probe.*({name})"):
         await open_device(model, address, "probe")
 
 
@@ -128,11 +128,13 @@ async def test_a_late_reply_is_never_the_answer_to_the_next_question(
 async def test_cancelling_a_request_leaves_the_device_usable(
     bench: Bench, model: str, front: str
 ) -> None:
+    trace: list[TraceEntry] = []
     address, wire = await bench.plug(lab.simulated(model), front=front)
-    device = await open_device(model, address, "probe")
+    device = await open_device(model, address, "probe", trace.append)
     await wire.apply("delay", delay_s=0.3)
+    trace.clear()
     asking = asyncio.create_task(ask(device))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: any(entry.direction == ">" for entry in trace))
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -165,7 +167,7 @@ async def test_an_unasked_line_is_no_answer(bench: Bench, model: str, front: str
     device = await open_device(model, address, "probe", trace.append)
     before = await device.readings()
     await wire.apply("unsolicited", text="4711")
-    await asyncio.sleep(0.02)
+    await arrival(device, b"4711\r\n")
     await ask(device)
     assert (await device.readings()).keys() == before.keys()
     assert any(entry.data == b"4711\r\n" for entry in trace)

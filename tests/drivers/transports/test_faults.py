@@ -10,6 +10,7 @@ import tty
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench import Bench, eventually, itc
@@ -163,8 +164,8 @@ async def test_unread_bytes_are_bounded() -> None:
             await writer.drain()
 
     async with listening(flood) as address:
-        wire = await open_transport(address)
-        await asyncio.sleep(0.3)
+        wire: Any = await open_transport(address)
+        await eventually(lambda: not wire._wire.transport.is_reading())
         held = await wire.read_some(timeout_s=1)
         assert BUFFER_LIMIT_BYTES <= len(held) < 2 * BUFFER_LIMIT_BYTES
         assert await wire.read_some(timeout_s=1), "reading goes on after a pause"

@@ -5,15 +5,18 @@ changed, and a remedy in `transports/visa.py` may go.
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
+import select as system
 import socket
 import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import bench as lab
@@ -22,6 +25,7 @@ import pyvisa
 import serial
 from bench import Bench, eventually
 from pyvisa.constants import StatusCode
+from pyvisa_py import tcpip
 
 from qkd_drivers.errors import (
     DeviceBusy,
@@ -32,6 +36,7 @@ from qkd_drivers.errors import (
 )
 from qkd_drivers.framing import ScpiWire
 from qkd_drivers.transports import make_transport, open_transport
+from qkd_drivers.transports import serial as serial_transport
 
 T = TypeVar("T")
 
@@ -93,30 +98,36 @@ async def test_a_closed_port_opens() -> None:
         await open_transport(f"visa:{name}")
 
 
-async def test_a_closed_connection_is_a_timeout_that_spins(bench: Bench) -> None:
-    """The library burns a core until its timeout; ours says timeout, then connects anew."""
+async def test_a_closed_connection_is_a_timeout_that_spins(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library asks the system again and again until its timeout; ours says at once: lost."""
     address, wire = await bench.plug(lab.itc(), front="tcp")
     name = socket_name(address)
+    looks: list[float] = []
+
+    def select(*arguments: Any) -> Any:
+        looks.append(time.monotonic())
+        return system.select(*arguments)
+
     async with pyvisa_session(name) as session:
-        await in_thread(session.write, "*OPC?")
-        await in_thread(session.read)
+        await in_thread(session.query, "*OPC?")
         await wire.apply("cut")
-
-        def read() -> float:
-            before_s = time.thread_time()
-            with pytest.raises(pyvisa.errors.VisaIOError) as caught:
-                session.read()
-            assert caught.value.error_code == StatusCode.error_timeout
-            return time.thread_time() - before_s
-
-        assert await in_thread(read) > 0
+        monkeypatch.setattr(tcpip, "select", SimpleNamespace(select=select))
+        with pytest.raises(pyvisa.errors.VisaIOError) as caught:
+            await in_thread(session.read)
+        monkeypatch.undo()
+    assert caught.value.error_code == StatusCode.error_timeout
+    assert looks[-1] - looks[0] >= 0.2
+    assert len(looks) > 100, "ten looks are enough to wait that long"
     await wire.apply("restore")
     scpi = ScpiWire(make_transport(f"visa:{name}"), "box")
     await scpi.open()
     assert await scpi.query("*OPC?") == "1"
-    await wire.apply("cut")
-    with pytest.raises(DeviceError):
-        await scpi.query("*OPC?", timeout_s=0.1)
+    await wire.apply("hang_up", size=1)
+    with pytest.raises(DeviceLost, match="closed the connection"):
+        async with asyncio.timeout(10):
+            await scpi.query("*OPC?", timeout_s=60)
     await wire.apply("restore")
     assert await scpi.query("*OPC?") == "1"
     await scpi.close()
@@ -169,15 +180,37 @@ async def test_a_late_reply_answers_the_next_question(bench: Bench) -> None:
 
 
 async def test_two_threads_on_one_session_mix_their_answers_up(bench: Bench) -> None:
-    """The library has no lock (how often it goes wrong is chance); ours answers each its own."""
-    address, _ = await bench.plug(lab.itc(), front="tcp")
+    """The library has no lock, and how often it goes wrong is chance; ours answers each its own."""
+    address, wire = await bench.plug(lab.itc(), front="tcp")
+    questions = {"*OPC?": "1", "SYST:ERR?": '+0,"No error"'}
+    async with pyvisa_session(socket_name(address)) as session:
+        mixed_up = threading.Event()
+
+        def ask_on(question: str) -> None:
+            while not mixed_up.is_set():
+                with contextlib.suppress(pyvisa.errors.VisaIOError):
+                    if session.query(question) != questions[question]:
+                        mixed_up.set()
+
+        asking = [asyncio.create_task(in_thread(ask_on, question)) for question in questions]
+        try:
+            await eventually(mixed_up.is_set, within_s=15)
+        finally:
+            mixed_up.set()
+            await wire.apply("cut")  # what the other thread took away is waited for without end
+            await asyncio.gather(*asking, return_exceptions=True)
+            await wire.apply("restore")
+
+    loop = asyncio.get_running_loop()
     scpi = ScpiWire(make_transport(f"visa:{socket_name(address)}"), "box")
     await scpi.open()
-    questions = ["*OPC?", "*IDN?", "SYST:ERR?"] * 10
-    answers = await asyncio.gather(*(scpi.query(question) for question in questions))
-    whole = dict(zip(questions[:3], answers[:3], strict=True))
-    assert len(set(whole.values())) == 3
-    assert answers == [whole[question] for question in questions]
+
+    def ask(question: str) -> set[str]:
+        asked = (asyncio.run_coroutine_threadsafe(scpi.query(question), loop) for _ in range(50))
+        return {each.result(10) for each in asked}
+
+    answers = await asyncio.gather(*(asyncio.to_thread(ask, question) for question in questions))
+    assert answers == [{right} for right in questions.values()]
     await scpi.close()
 
 
@@ -217,6 +250,34 @@ async def test_descriptors_beyond_1023_break_the_library(bench: Bench) -> None:
             await plain.write(b"*IDN?\n")
             assert await plain.read_until(rb"\n", timeout_s=2)
             await plain.close()
+
+
+async def test_a_serial_read_takes_a_byte_at_a_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library asks pyserial for each byte: streams hang on plain serial, which takes blocks."""
+    address, wire = await bench.plug(lab.spd())
+    line = "x" * 1000
+    async with pyvisa_session(serial_name(address), timeout_s=10) as session:
+        port = session.visalib.sessions[session.session].interface
+        reads: list[int] = []
+        plain_read = port.read
+        port.read = lambda count=1: reads.append(count) or plain_read(count)
+        await wire.apply("unsolicited", text=line)
+        assert await in_thread(session.read) == f"{line}\r"
+        assert len(reads) >= len(line) and set(reads) == {1}
+    plain = await open_transport(address)
+    blocks: list[int] = []
+
+    def read(descriptor: int, count: int) -> bytes:
+        blocks.append(count)
+        return os.read(descriptor, count)
+
+    monkeypatch.setattr(serial_transport, "os", SimpleNamespace(**vars(os) | {"read": read}))
+    await wire.apply("unsolicited", text=line)
+    assert len(await plain.read_until(b"\n", timeout_s=5)) == len(line) + 2
+    assert len(blocks) < 50 and min(blocks) > len(line)
+    await plain.close()
 
 
 async def test_a_serial_read_looks_at_its_deadline_only_after_each_byte(bench: Bench) -> None:
@@ -315,6 +376,10 @@ async def test_hislip_drops_late_answers_and_has_no_locks(bench: Bench) -> None:
             await in_thread(session.query, "*IDN?")
         await wire.apply("restore")
         session.timeout = 3000
+        assert await in_thread(session.query, "*OPC?") == "1"
+        await in_thread(session.write, "NONSENSE")
+        assert await in_thread(session.read_stb) & 4, "the error queue holds something"
+        await in_thread(session.clear)
         assert await in_thread(session.query, "*OPC?") == "1"
 
 

@@ -43,7 +43,9 @@ def test_a_loss_is_reached_and_told() -> None:
 
 
 def test_some_boxes_echo() -> None:
-    assert Client(Dd100(echo=True)).ask(b"CD\r").startswith(b"CD\r\n")
+    core = Dd100()
+    core.revision = "echo"
+    assert Client(core).ask(b"CD\r").startswith(b"CD\r\n")
 
 
 def test_a_power_cycle_forgets_the_home_but_moves_nothing() -> None:
