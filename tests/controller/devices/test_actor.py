@@ -276,7 +276,7 @@ async def test_a_pair_source_warms_its_crystal_before_it_pumps(bench: Bench) -> 
         "settle_tolerance_c": 0.5,
         "settle_s": 0.05,
     }
-    actor = actor_for(f"{address}?pause_ms=0", "pair_source", "qubitekk-qes", wanted)
+    actor = actor_for(address, "pair_source", "qubitekk-qes", wanted)
     lit_at: list[float] = []
     async with running(actor):
         while actor.state is not State.READY:
