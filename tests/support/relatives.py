@@ -1,6 +1,7 @@
 """Other instruments in the place of the one that is meant, which speak its tongue."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import bench as lab
@@ -50,8 +51,9 @@ def another(model: str) -> tuple[Any, str]:
 
     The name is a regular expression: of what has none, it is how the driver tells of an answer.
     """
-    if model in STRANGERS:
-        return STRANGERS[model](), "which this model does not say|is this a"
-    core = lab.simulated(model)
-    core.identity, name = RELATIVES.get(model, ("Acme,Another,1,1.0", "Another"))
-    return core, name
+    if model in RELATIVES:
+        core = lab.simulated(model)
+        core.identity, name = RELATIVES[model]
+        return core, name
+    make = STRANGERS.get(model, partial(lab.simulated, "cobolt-06"))
+    return make(), "which this model does not say|is this a"
