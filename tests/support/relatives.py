@@ -12,6 +12,7 @@ RELATIVES: dict[str, tuple[str, str]] = {
     "s15-tdc1": ("S-Fifteen Instruments SPDCSDR SPDC-3", "SPDCSDR"),
     "s15-spd": ("S-Fifteen Instruments TDC1 TDC-5", "TDC1"),
     "s15-spdc": ("S-Fifteen Instruments SPD SPD-7", "SPD"),
+    "s15-spdc-source": ("S-Fifteen Instruments SPD SPD-7", "SPD"),
     "idq-id120": ("IDQuantique,ID100,1209,1.05", "ID100"),
     "idq-id900": ("IDQuantique,ID801,T801-1,1.14.0", "ID801"),
     "thorlabs-itc4000": ("Thorlabs,PM100D,P0012,2.6.0", "PM100D"),
