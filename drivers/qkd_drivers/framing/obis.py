@@ -7,6 +7,8 @@ from qkd_drivers.framing.answers import leading_number, text
 from qkd_drivers.framing.wire import Wire
 
 _END = rb"(?i)(?:^|[\r\n])(?:ok|err-?\d+)[ \t]*(?:\r\n?|\n)"
+# A value may be "ok" as well: some firmware says so of a closed interlock.
+_END_OF_VALUE = rb"(?i)(?:^|[\r\n])err-?\d+[ \t]*(?:\r\n?|\n)|[^\r\n]+[\r\n]+ok[ \t]*(?:\r\n?|\n)"
 _ERRORS = {"ERR-100": "unsupported command"}  # others are told as they come
 
 
@@ -19,7 +21,8 @@ class ObisWire(Wire):
 
     async def ask(self, command: str) -> str:
         """The answer without its ``OK``, empty for a setting; DeviceRefused for an error."""
-        answer = text(await self.exchange(f"{command}\r".encode(), _END))
+        end = _END_OF_VALUE if command.endswith("?") else _END
+        answer = text(await self.exchange(f"{command}\r".encode(), end))
         *lines, word = filter(None, re.split(r"[\r\n]+", answer))
         if word.upper() != "OK":
             told = " ".join(filter(None, [word, _ERRORS.get(word.upper(), "")]))

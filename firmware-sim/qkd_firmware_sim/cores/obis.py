@@ -30,7 +30,8 @@ class Obis(Revised, LineCore):
     """The head's firmware; its optical side is `current_a` and `diode_c`."""
 
     revisions: ClassVar[Mapping[str, str]] = {
-        "no-handshake": "there is no handshake, so that nothing tells where an answer ends"
+        "no-handshake": "there is no handshake, so that nothing tells where an answer ends",
+        "lock-ok": "a closed interlock is told by ok, as the handshake is",
     }
 
     def __init__(
@@ -101,7 +102,7 @@ class Obis(Revised, LineCore):
         name = header.rstrip("?")
         name = name if name.startswith((":", "*")) else f":{name}"
         for pattern, query, setter in self._commands:
-            if self.revision == "no-handshake" and "HAND" in name.upper():
+            if not self._shakes_hands and "HAND" in name.upper():
                 break
             if pattern.fullmatch(name):
                 if asked and query is not None:
@@ -111,9 +112,17 @@ class Obis(Revised, LineCore):
                     return error or self._with_ok("")
         return _UNSUPPORTED
 
+    @property
+    def _shakes_hands(self) -> bool:
+        return self.revision != "no-handshake"
+
+    def _lock(self) -> str:
+        opened, closed = ("off", "ok") if self.revision == "lock-ok" else ("OFF", "ON")
+        return opened if self._interlock_open else closed
+
     def _with_ok(self, value: str) -> str:
         ends = [value] if value else []
-        return "\r\n".join([*ends, "OK"] if self._handshake and not self.revision else ends)
+        return "\r\n".join([*ends, "OK"] if self._handshake and self._shakes_hands else ends)
 
     def _define_all(self) -> None:
         def define(header: str, query: _Query | None = None, setter: _Setter | None = None) -> None:
@@ -126,7 +135,7 @@ class Obis(Revised, LineCore):
         define(":SYSTem:INFormation:FVERsion", lambda: "V1.0.1")
         define(":SYSTem:INFormation:WAVelength", lambda: "405nm")
         define(":SYSTem:INFormation:POWer", lambda: f"{self._max_power_w / 1.1:.5f}")
-        define(":SYSTem:LOCK", lambda: "OFF" if self._interlock_open else "ON")
+        define(":SYSTem:LOCK", self._lock)
         define(":SYSTem:STATus", lambda: f"{self._status():08X}")
         define(":SYSTem:FAULt", lambda: f"{self._fault:08X}")
         define(":SYSTem:ERRor:COUNt", lambda: "0")

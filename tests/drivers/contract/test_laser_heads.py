@@ -48,9 +48,14 @@ async def test_a_head_holds_its_power(bench: Bench, model: str) -> None:
     await head.close()
 
 
-@every_head
-async def test_an_open_interlock_trips_a_head_and_says_so(bench: Bench, model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "revision"), [*((model, "") for model in MODELS), ("coherent-obis", "lock-ok")]
+)
+async def test_an_open_interlock_trips_a_head_and_says_so(
+    bench: Bench, model: str, revision: str
+) -> None:
     head, core = await head_on(bench, model)
+    core.revision = revision
     await head.set_power_w(0.035)
     await head.set_laser(True)
     core.set_interlock(True)
