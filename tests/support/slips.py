@@ -28,7 +28,7 @@ def with_slips(draw: Callable[[Any], Any], document: dict[str, Any]) -> str:
             table = table[key]
         match draw(st.sampled_from(["replace", "replace", "replace", "drop", "rename", "twice"])):
             case "replace":
-                table[last] = draw(ODD)
+                table[last] = copy.deepcopy(draw(ODD))  # a later slip may change it
             case "drop":
                 del table[last]
             case "rename" if isinstance(table, dict):
