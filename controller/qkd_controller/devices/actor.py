@@ -26,7 +26,8 @@ from qkd_drivers.errors import (
 from qkd_drivers.framing import TraceSwitch
 
 SHUTDOWN_S = 5.0
-_LAST_RESORT_S = 0.5
+_LAST_RESORT_S = 3.0
+"""Some devices must be left alone for a second after each command."""
 
 
 class DeviceActor:
@@ -119,9 +120,9 @@ class DeviceActor:
                 self._supervision.result()
         finally:
             await _end(self._supervision)
+            self._tell_kept("dropped: the device was shut down before")
             await self.device.close()
             self._enter(State.DISCONNECTED, "shut down")
-            self._tell_kept("dropped: the device was shut down before")
 
     async def until(self, state: State) -> None:
         """Returns once the device is in a state; use with ``asyncio.timeout``."""
@@ -151,6 +152,7 @@ class DeviceActor:
                 await self._drive()
             except DeviceTripped as tripped:
                 self._latch.hold(str(tripped))
+                self._enter(State.TRIPPED, str(tripped))
                 raise self._keep(str(tripped)) from tripped
             except (ValueError, DeviceRefused):
                 self._wake.set()  # what was changed before the refusal is found and driven back
@@ -162,16 +164,8 @@ class DeviceActor:
         """The operator's word that the cause of a trip is gone; no effect unless tripped."""
         if self._latch.trip:
             self._latch.rearm()
+            self._enter(State.SETTLING if self._connected else State.DISCONNECTED, "re-armed")
             self._wake.set()
-
-    async def trip(self, cause: str) -> None:
-        """Makes the device safe at once and holds it there, as a protection would."""
-        self._latch.hold(cause)
-        self._enter(State.TRIPPED, cause)
-        self._wake.set()
-        if self._driving is not None:
-            self._driving.cancel()
-        await self._procedure.make_safe()
 
     async def shutdown(self, *, timeout_s: float = SHUTDOWN_S) -> None:
         """Brings the device to rest in its safe order; ``run`` then returns.
@@ -212,6 +206,7 @@ class DeviceActor:
                     self._enter(State.TRIPPED, f"{self._latch.trip}; meanwhile: {fault}")
                 else:
                     self._enter(State.DISCONNECTED, str(fault))
+            self._latch.lapse()
             self._connected = False
             self._readings.clear()
             await self.device.close()
@@ -238,6 +233,8 @@ class DeviceActor:
                 if self._latch.trip:
                     await self._stand_by()
                 async with self._work:
+                    if self._latch.trip:  # an operator's change tripped it meanwhile
+                        continue
                     self._enter(State.SETTLING, cause)
                     await self._drive()
                     self._pause_s = self._reconnect_s[0]
@@ -248,13 +245,14 @@ class DeviceActor:
 
     async def _watch(self) -> str:
         """Polls until something differs from the desired state; returns what."""
-        while True:
+        while not self._latch.trip:
             async with self._work:
                 self._readings.update(await self.device.readings())
                 self._observations = await self._procedure.observe()
-            if self._latch.trip or self._kept or self.differences:
-                return ", ".join(self.differences) or "drives to its set-points"
+            if self._kept or self.differences:
+                break
             await self._pause()
+        return ", ".join(self.differences) or "drives to its set-points"
 
     async def _stand_by(self) -> None:
         """Makes the device safe and reads on, but drives nothing, until re-armed."""
@@ -294,8 +292,6 @@ class DeviceActor:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            if self._latch.trip:
-                raise DeviceTripped(self._latch.trip) from None
             raise DeviceNotReady(f"{self.name} is being brought to rest") from None
         finally:
             self._driving = None

@@ -47,7 +47,7 @@ class Latch:
 
     @property
     def rearmed(self) -> bool:
-        """Whether light may go on once, though a protection acted before."""
+        """Whether light may go on once in this connection, though a protection acted before."""
         return self._rearmed
 
     def light(self) -> None:
@@ -82,6 +82,10 @@ class Latch:
         except OSError:  # a restart asks for that word again
             self._kept = _Kept()
 
+    def lapse(self) -> None:
+        """The connection was lost: what a protection does from now on needs a word of its own."""
+        self._rearmed = False
+
     def _keep(self, kept: _Kept) -> None:
         if self._path is not None and kept != self._kept:
             _write(self._path, msgspec.json.encode(kept))
@@ -90,15 +94,26 @@ class Latch:
 
 def _write(path: Path, content: bytes) -> None:
     """All of it or nothing, on the disk when this returns."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(path.parent)
     written = path.with_suffix(".new")
     with written.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     written.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _make(folder: Path) -> None:
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    entry = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(entry)
     finally:
-        os.close(folder)
+        os.close(entry)

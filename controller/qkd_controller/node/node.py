@@ -103,13 +103,15 @@ class Node:
         async with delivery, serve_operator(status_socket, self):
             with self._metrics_endpoint():
                 self._log.emit("node_started", version=VERSION)
-                async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(runtime.run()) for runtime in self._links]
-                    tasks.append(group.create_task(self._follow_store()))
-                    await stop.wait()
-                    for task in tasks:
-                        task.cancel()
-                await asyncio.gather(*self._fates)
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        tasks = [group.create_task(runtime.run()) for runtime in self._links]
+                        tasks.append(group.create_task(self._follow_store()))
+                        await stop.wait()
+                        for task in tasks:
+                            task.cancel()
+                finally:
+                    await asyncio.gather(*self._fates)
                 self._log.emit("node_stopped")
 
     def status(self) -> NodeStatus:

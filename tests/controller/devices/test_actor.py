@@ -211,16 +211,6 @@ async def test_rearming_with_the_interlock_open_trips_again(bench: Bench) -> Non
         assert core.current_a == 0
 
 
-async def test_an_operators_trip_stops_a_laser_that_is_being_driven(bench: Bench) -> None:
-    core, _, actor = await laser(bench)
-    async with running(actor):
-        await until(actor, State.SETTLING)
-        await actor.trip("stopped by the operator")
-        assert core.current_a == 0
-        await until(actor, State.TRIPPED)
-        assert actor.cause == "stopped by the operator"
-
-
 async def test_shutdown_ramps_down_and_cools_last(bench: Bench) -> None:
     core, _, actor = await laser(bench)
     async with asyncio.TaskGroup() as group:

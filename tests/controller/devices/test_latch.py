@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from qkd_controller.devices import Latch
 from qkd_drivers.errors import DeviceError
 
-WORDS = st.lists(st.sampled_from(["light", "dark", "rearm", "too warm", "interlock: °C"]))
+CALLS = ("light", "dark", "rearm", "lapse")
+WORDS = st.lists(st.sampled_from([*CALLS, "too warm", "interlock: °C"]))
 
 
 def say(latch: Latch, word: str) -> None:
-    if word in ("light", "dark", "rearm"):
+    if word in CALLS:
         getattr(latch, word)()
     else:
         latch.hold(word)
@@ -40,8 +41,8 @@ def test_a_trip_ends_with_the_operators_word_alone(words: list[str]) -> None:
         if word == "rearm":
             trip, rearmed = "", True
         elif word != "dark":
-            rearmed = False  # is used up by light, and void after another trip
-            trip = trip if word == "light" else word
+            rearmed = False  # used up by light, void after another trip and another connection
+            trip = trip if word in CALLS else word
         assert (latch.trip, latch.rearmed) == (trip, rearmed)
 
 
@@ -53,6 +54,13 @@ def test_a_file_that_cannot_be_read_is_a_trip(tmp_path: Path, content: bytes) ->
     assert str(path) in latch.trip
     latch.rearm()
     assert Latch(path).trip == latch.trip == ""
+
+
+def test_folders_are_made_for_the_node_alone(tmp_path: Path) -> None:
+    latch = Latch(tmp_path / "latches" / "lab" / "pump.json")
+    latch.light()
+    for folder in (tmp_path / "latches", tmp_path / "latches" / "lab"):
+        assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_what_cannot_be_kept_lets_no_light_on(tmp_path: Path) -> None:

@@ -229,17 +229,3 @@ async def test_a_pulse_is_held_against_the_period_that_is_wanted_with_it(bench: 
         assert core.output(2) == pytest.approx((4e-4, 5e-4, 3.0))
         with pytest.raises(ValueError, match=r"width_s = 0\.0004 is not below period_s"):
             await actor.set(period_s=1e-4)
-
-
-async def test_a_trip_while_limits_are_asked_for_keeps_the_laser_dark(bench: Bench) -> None:
-    address, wire = await bench.plug(lab.itc(), front="tcp")
-    actor = actor_for(address, "laser", "thorlabs-itc4000", LASER)
-    told = orders(actor)
-    async with running(actor):
-        await wire.apply("delay", delay_s=0.02)
-        await until(actor, State.SETTLING)
-        await actor.trip("stopped by the operator")
-        await wire.apply("restore")
-        await eventually(lambda: "temperature_c" in actor.readings)
-        assert actor.state is State.TRIPPED
-        assert set(told) == {"set_laser", "set_current_a"}, "only what makes it safe"

@@ -164,6 +164,95 @@ async def test_a_source_that_went_out_while_the_node_was_dead_stays_out(
         await assert_stays_dark(actor, core)
 
 
+@every_source
+async def test_light_that_cannot_be_remembered_is_put_out(
+    bench: Bench,
+    tmp_path: Path,
+    kind: str,
+    model: str,
+    make: Any,
+    front: str,
+    set_points: Any,
+    there: Any,
+) -> None:
+    """It was lit by another node, and the disk of this one is full."""
+    core = make()
+    address, _ = await bench.plug(core, front=front)
+    actor = actor_for(address, kind, model, set_points)
+    async with running(actor):
+        await until(actor, State.READY)
+    assert there(core)
+    (tmp_path / "it.new").mkdir()  # where the file is written first
+    latch = Latch(tmp_path / "it.json")
+    actor = actor_for(address, kind, model, set_points, latch=latch)
+    async with running(actor):
+        await eventually(lambda: core.current_a == 0)
+        await eventually(lambda: "cannot be written" in actor.cause)
+
+
+LATCHING = [case for case in SOURCES if case[1] in ("thorlabs-itc4000", "cobolt-06")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "make", "front", "set_points", "there"),
+    LATCHING,
+    ids=[case[1] for case in LATCHING],
+)
+async def test_a_word_given_before_a_protection_acted_does_not_cover_it(
+    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any, there: Any
+) -> None:
+    """The wire is away when the operator re-arms; then the interlock opens and closes."""
+    core = make()
+    address, wire = await bench.plug(core, front=front)
+    actor = actor_for(address, kind, model, set_points)
+    async with running(actor):
+        await until(actor, State.READY)
+        protect(core)
+        await until(actor, State.TRIPPED)
+        await wire.apply("cut")
+        await eventually(lambda: "meanwhile" in actor.cause)
+        actor.rearm()
+        await eventually(lambda: actor.state is State.DISCONNECTED and actor.cause != "re-armed")
+        await release(core)
+        protect(core)
+        await release(core)
+        await wire.apply("restore")
+        await until(actor, State.TRIPPED)
+        await assert_stays_dark(actor, core)
+        actor.rearm()
+        await until(actor, State.READY)
+        assert there(core)
+
+
+COOLED = [case for case in SOURCES if case[1] in ("thorlabs-itc4000", "s15-spdc-source")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "make", "front", "set_points", "there"),
+    COOLED,
+    ids=[case[1] for case in COOLED],
+)
+async def test_a_source_found_lit_without_its_cooling_is_put_out(
+    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any, there: Any
+) -> None:
+    core = make()
+    address, wire = await bench.plug(core, front=front)
+    actor = actor_for(address, kind, model, set_points)
+    async with running(actor):
+        await until(actor, State.READY)
+        await wire.apply("cut")
+        await until(actor, State.DISCONNECTED)
+        if model == "thorlabs-itc4000":
+            core._tec_on = False
+        else:
+            core.receive(b"ploop 0;")
+        assert core.current_a
+        await wire.apply("restore")
+        await until(actor, State.TRIPPED)
+        assert "temperature control" in actor.cause
+        await assert_stays_dark(actor, core)
+
+
 THERMAL = [case for case in SOURCES if "settle_s" in case[4]]
 every_thermal_source = pytest.mark.parametrize(
     ("kind", "model", "make", "front", "set_points"),

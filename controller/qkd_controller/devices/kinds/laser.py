@@ -10,7 +10,6 @@ from qkd_controller.devices.kinds.procedure import (
 from qkd_controller.devices.kinds.source import SourceProcedure
 from qkd_controller.devices.kinds.thermal import settle, temperature
 from qkd_drivers.contract import LaserDriver
-from qkd_drivers.errors import DeviceTripped
 
 
 class LaserSetPoints(SetPoints, frozen=True):
@@ -61,8 +60,6 @@ class LaserProcedure(SourceProcedure[LaserDriver, LaserSetPoints]):
     async def observe(self) -> list[Observation]:
         device, wanted = self._device, self._wanted
         await self._require_light()
-        if not await device.temperature_control():
-            raise DeviceTripped(f"{device.name}: temperature control went off under the laser")
         return [
             Observation("current_a", await device.current_set_point_a(), wanted.current_a, 1e-4),
             Observation(
@@ -85,3 +82,6 @@ class LaserProcedure(SourceProcedure[LaserDriver, LaserSetPoints]):
 
     async def _switch(self, on: bool) -> None:
         await self._device.set_laser(on)
+
+    async def _uncontrolled(self) -> bool:
+        return not await self._device.temperature_control()

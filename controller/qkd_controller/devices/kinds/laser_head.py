@@ -14,7 +14,6 @@ from qkd_controller.devices.kinds.procedure import (
 from qkd_controller.devices.kinds.source import SourceProcedure
 from qkd_controller.devices.kinds.thermal import settle, temperature
 from qkd_drivers.contract import LaserHead, PairSource
-from qkd_drivers.errors import DeviceTripped
 
 
 class LaserHeadSetPoints(SetPoints, frozen=True):
@@ -125,8 +124,6 @@ class PairSourceProcedure(SourceProcedure[PairSource, PairSourceSetPoints]):
     async def observe(self) -> list[Observation]:
         device, wanted = self._device, self._wanted
         await self._require_light()
-        if not await device.temperature_control():
-            raise DeviceTripped(f"{device.name}: temperature control went off under the pump")
         found = [
             Observation("current_a", await device.current_set_point_a(), wanted.current_a, 1e-3),
             temperature(await device.temperature_c(), wanted),
@@ -158,6 +155,9 @@ class PairSourceProcedure(SourceProcedure[PairSource, PairSourceSetPoints]):
 
     async def _switch(self, on: bool) -> None:
         await self._device.set_pump(on)
+
+    async def _uncontrolled(self) -> bool:
+        return not await self._device.temperature_control()
 
     def _wanted_of_diode(self) -> PairSourceSetPoints | None:
         """The set-points with the diode in the place of the crystal, where it has one."""

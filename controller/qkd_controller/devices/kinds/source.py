@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from qkd_controller.devices.kinds.procedure import Procedure, S
 from qkd_drivers.contract import LaserDriver, LaserHead, PairSource
-from qkd_drivers.errors import DeviceRefused, DeviceTripped
+from qkd_drivers.errors import DeviceError, DeviceRefused, DeviceTripped
 
 L = TypeVar("L", bound=LaserDriver | LaserHead | PairSource)
 
@@ -24,10 +24,19 @@ class SourceProcedure(Procedure[L, S]):
     @abstractmethod
     async def _switch(self, on: bool) -> None: ...
 
+    async def _uncontrolled(self) -> bool:
+        """Whether a temperature control is off that must be on under light."""
+        return False
+
     async def _found_lit(self) -> bool:
-        """Whether there is light; DeviceTripped if there is none and there must not be."""
+        """Whether there is light; DeviceTripped if there must be none, or none as it is."""
         if lit := await self._lit():
-            self._latch.light()
+            await self._require_control()
+            try:
+                self._latch.light()
+            except DeviceError:
+                await self.make_safe()
+                raise
         elif not self._latch.rearmed:
             cause = await self._device.trip_cause()
             if cause or self._latch.lit:
@@ -45,6 +54,11 @@ class SourceProcedure(Procedure[L, S]):
     async def _require_light(self) -> None:
         if not await self._lit():
             raise self._tripped(await self._device.trip_cause())
+        await self._require_control()
+
+    async def _require_control(self) -> None:
+        if await self._uncontrolled():
+            raise self._tripped("temperature control went off under the light")
 
     def _tripped(self, cause: str) -> DeviceTripped:
         told = cause or "the light went out, the device gives no cause"
