@@ -35,10 +35,13 @@ class Errors:
             raise AlignmentFailed("no coincidences in both bases on the test slices")
         return (self.errors_z / self.sifted_z + self.errors_x / self.sifted_x) / 2
 
-    def clearly_above(self, ratio: float, bases: str = "zx") -> bool:
-        """Whether one of these bases errs more often, by over two standard deviations."""
+    def clearly_above(self, ratio: float, bases: str = "zx", sigmas: float = 2.0) -> bool:
+        """Whether one of these bases errs more often, by over so many standard deviations.
+
+        Negative sigmas turn the burden of proof: true unless all are clearly below.
+        """
         return any(
-            errors - sifted * ratio > 2 * math.sqrt(sifted * ratio * (1 - ratio))
+            errors - sifted * ratio > sigmas * math.sqrt(sifted * ratio * (1 - ratio))
             for basis, sifted, errors in (
                 ("z", self.sifted_z, self.errors_z),
                 ("x", self.sifted_x, self.errors_x),
