@@ -23,6 +23,8 @@ def node_faults(parts: Parts, links: Sequence[Parts]) -> list[str]:
         faults.append(f"name: {fault}")
     if broken(parts, bool, "links"):
         faults.append("links: a node needs at least one link end")
+    names = Counter(link["name"] for link in links if "name" in link)
+    faults += [f"links: {c} of them are called {n}" for n, c in names.items() if c > 1]
     for where, link in zip(link_ends(parts), links, strict=True):
         faults += _joining_faults(parts, where, link)
         faults += _channel_faults(parts, where)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from qkd_controller.acquisition.announcing import AnnouncingEnd
 from qkd_controller.acquisition.reference import ReferenceEnd
@@ -65,7 +66,7 @@ class LinkRuntime:
         self.peer = store.peer
         self.link = link
         self.store = store
-        latches = Path(node.state_dir) / "latches" / link.name
+        latches = Path(node.state_dir) / "latches" / quote(link.name, safe="")
         self.instruments = Instruments(end, self._on_device, latches)
         self.machine = StateMachine(self._on_state)
         self.monitor = LeakageMonitor()

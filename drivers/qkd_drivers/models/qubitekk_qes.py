@@ -49,7 +49,7 @@ class QubitekkQes(PairSource):
         self._wire = LineWire(make_transport(plain), name, _DIALECT, trace)
 
     async def connect(self) -> None:
-        self._current_ma = 0.0
+        known = self.identity
         await self._wire.open()
         # There is no identity query: the box is known by a set point in thousandths of a degree.
         answer = await self._wire.ask("SETP?")
@@ -62,6 +62,8 @@ class QubitekkQes(PairSource):
         doubtful = DoubtfulQuestions(unknown="unknown command")
         serial_number = await doubtful.ask("PLID?", self._wire.ask)
         self.identity = Identity("QES", serial_number or "", await self._wire.ask("FIRM?"))
+        if self.identity != known:
+            self._current_ma = 0.0  # another box; the one we know may still be lit at its current
 
     async def close(self) -> None:
         await self._wire.close()

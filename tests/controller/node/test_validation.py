@@ -102,6 +102,8 @@ LINK_FAULTS = [
     ("epsilon_secrecy = 1e-10", "epsilon_secrecy = nan", "block.epsilon_secrecy"),
     ("probe_timeout_s = 10.0", "probe_timeout_s = inf", "alignment.probe_timeout_s"),
     ('name = "demo"', 'name = ""', "cannot name a link"),
+    ('name = "demo"', 'name = ".."', "cannot name a link"),
+    ('name = "demo"', 'name = "a/b"', "cannot name a link"),
     ('nodes = ["alice", "bob"]', 'nodes = ["alice", ".."]', "cannot name a node"),
     (
         "qber_tolerance_ratio = 0.045",
@@ -158,6 +160,18 @@ def test_endpoints_on_one_port_are_refused(site: DemoSite) -> None:
     bob = site.nodes["bob"].config
     change(bob, load_node(bob).delivery.address, node.links[0].address)
     validate(bob)
+
+
+def test_links_of_one_name_are_refused(site: DemoSite) -> None:
+    """What is kept of a link is filed by its name."""
+    alice, link = site.nodes["alice"].config, site.directory / "link.toml"
+    other = link.with_name("other.toml")
+    other.write_text(link.read_text())
+    alice.write_text(f'{alice.read_text()}\n[[links]]\nlink_file = "{other}"\n')
+    said = "links: 2 of them are called demo"
+    assert sum(said in fault for fault in faults(alice)) == 1
+    change(other, 'name = "demo"', 'name = "other"')
+    assert not any(said in fault for fault in faults(alice))
 
 
 def test_faults_of_every_layer_come_with_those_of_syntax(site: DemoSite) -> None:

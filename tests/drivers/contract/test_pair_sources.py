@@ -182,6 +182,26 @@ async def test_a_qes_may_remember_its_current_and_takes_whole_milliamperes() -> 
             make_device("qubitekk-qes", f"serial:/dev/ttyUSB0?{options}", "source")
 
 
+async def test_a_qes_that_is_found_lit_again_is_ramped_from_the_current_it_has() -> None:
+    """Where its current is remembered; another box's is not taken for it."""
+    core = lab.simulated("qubitekk-qes")
+    source = driver_on("qubitekk-qes", core, "?pause_ms=0&set_point=remembered")
+    await source.connect()
+    await source.set_current_a(0.06)
+    await source.set_pump(True)
+    await source.close()
+    await source.connect()
+    seen = currents_seen(source, core)
+    await source.set_current_a(0.05, ramp_a_per_s=0.1)
+    assert max(abs(np.diff(seen))) <= 0.1 * STEP_S + 1e-3
+    await source.close()
+    answer = core.answer
+    core.answer = lambda line: "another" if line == "PLID?" else answer(line)
+    await source.connect()
+    assert await source.current_set_point_a() == 0
+    await source.close()
+
+
 def board() -> tuple[Any, Any]:
     core = lab.simulated(BOARD)
     return driver_on(BOARD, core), core
