@@ -26,7 +26,8 @@ from benchmarks import harness
 from qkd_drivers.catalogue import open_device
 from qkd_drivers.contract import Quality, TimeTagger
 from qkd_drivers.models.idq_id900_run import CHANNELS, PIECE_TAGS, free_port
-from qkd_drivers.transports import ZeromqStream
+from qkd_drivers.models.s15_tdc1 import PACE_S
+from qkd_drivers.transports import ZeromqStream, open_transport
 from qkd_firmware_sim.cores.id900 import Id900
 from qkd_firmware_sim.cores.s15_tdc1 import Tdc1
 from qkd_firmware_sim.frontends.pty import PtyPort
@@ -37,6 +38,7 @@ ID900_RATE_HZ = 40e6
 ID900_RECORD_S = 0.2
 TDC1_RATE_HZ = 10e6
 TDC1_TURN_PS = (1 << 27) * 2000
+_START_TDC1 = b"*RST;NIM;TIME 0;TIMESTAMP;COUNTS?\r\n"
 _FRAMES_AHEAD = 2
 _LOOK_S = 0.005  # a fraction of what a frame takes
 
@@ -200,6 +202,23 @@ def _recording(
     context.destroy(linger=0)
 
 
+async def port_tdc1(model: str, address: str, duration_s: float) -> tuple[int, float]:
+    """By the driver's own port, at the driver's pace, dropped as it comes."""
+    del model
+    wanted = round(TDC1_RATE_HZ * duration_s) * 4
+    port = await open_transport(address)
+    await port.write(_START_TDC1)
+    size, began_s = 0, time.perf_counter()
+    while size < wanted:
+        size += len(await port.read_some(timeout_s=10))
+        await asyncio.sleep(PACE_S)
+    took_s = time.perf_counter() - began_s
+    await port.write(b"ABORT\r\n")
+    await port.drain()
+    await port.close()
+    return size // 4, took_s
+
+
 async def bare_tdc1(model: str, address: str, duration_s: float) -> tuple[int, float]:
     """By a thread that blocks on the terminal, into memory that is used again and again."""
     del model
@@ -211,7 +230,7 @@ def _bare_tdc1(path: str, duration_s: float) -> tuple[int, float]:
     memory = bytearray(1 << 20)
     fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
     tty.setraw(fd)  # the driver has left it so that a read of nothing returns at once
-    os.write(fd, b"*RST;NIM;TIME 0;TIMESTAMP;COUNTS?\r\n")
+    os.write(fd, _START_TDC1)
     size, began_s = 0, time.perf_counter()
     while size < wanted:
         size += os.readv(fd, [memory])
@@ -227,7 +246,11 @@ CASES: dict[str, tuple[str, float, dict[str, Measure]]] = {
         20.0,
         {"frames of the library": library_id900, "memory that is kept": kept_id900},
     ),
-    "s15-tdc1": ("4 channels, 10 MHz in all, a pty", 8.0, {"memory that is kept": bare_tdc1}),
+    "s15-tdc1": (
+        "4 channels, 10 MHz in all, a pty",
+        8.0,
+        {"the driver's own port": port_tdc1, "memory that is kept, a bare loop": bare_tdc1},
+    ),
 }
 """By model: the stream, seconds of the tagger's time in a round, ways to read it undecoded."""
 

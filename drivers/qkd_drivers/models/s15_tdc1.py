@@ -47,7 +47,8 @@ _STATUS_BYTES = 7
 _FLUSH_AFTER_S = 0.2
 _FIRST_FLUSH_S = 0.02  # the first word carries the host's time, so it must not wait in a packet
 _SILENCE_S = 3.0
-_PACE_S = 0.02  # bytes gather in the transport meanwhile: fewer, larger chunks
+PACE_S = 0.02
+"""Bytes gather in the transport meanwhile: fewer, larger chunks."""
 _CHUNK_BYTES = 1 << 19  # decoded at a time: some 0.2 ms
 
 
@@ -150,7 +151,7 @@ class _Tdc1Run(SteppedRun):
             if self.end_ps >= self._duration_ps:
                 return await self._finish(transport)
             if self._decoder.words:
-                await asyncio.sleep(_PACE_S)
+                await asyncio.sleep(PACE_S)
             self._undecoded = memoryview(await self._read(transport))
         sound_until_ps = self.end_ps
         tags = self._decode(self._undecoded[:_CHUNK_BYTES])
