@@ -318,7 +318,7 @@ def test_the_view_of_a_tagger_is_its_state(model: str, steps: list[tuple[str, An
         await tagger.close()
 
     with pytest.MonkeyPatch.context() as patch:
-        for pause in ("_PACE_S", "_FLUSH_AFTER_S", "_FIRST_FLUSH_S"):
+        for pause in ("PACE_S", "_FLUSH_AFTER_S", "_FIRST_FLUSH_S"):
             patch.setattr(s15_tdc1, pause, 0.0)
         asyncio.run(play())
 
