@@ -14,11 +14,14 @@ from qkd_drivers.framing import Wire
 from qkd_firmware_sim.cores.qes import Qes
 
 SOURCES = [case for case in CASES if case[0] in LIGHT_KINDS and case[3] != "hislip"]
-every_source = pytest.mark.parametrize(
-    ("kind", "model", "make", "front", "set_points", "there"),
-    SOURCES,
-    ids=[case[1] for case in SOURCES],
-)
+Case = tuple[str, str, Any, str, dict[str, Any], Any]
+
+
+def tried_on(cases: list[Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", cases, ids=[case[1] for case in cases])
+
+
+every_source = tried_on(SOURCES)
 
 
 @pytest.fixture(autouse=True)
@@ -69,13 +72,9 @@ def test_a_model_of_each_maker_is_tried() -> None:
 async def test_a_source_that_went_out_unseen_stays_out(
     bench: Bench,
     how: str,
-    kind: str,
-    model: str,
-    make: Any,
-    front: str,
-    set_points: Any,
-    there: Any,
+    case: Case,
 ) -> None:
+    kind, model, make, front, set_points, there = case
     core = make()
     address, wire = await bench.plug(core, front=front)
     actor = actor_for(address, kind, model, set_points)
@@ -101,13 +100,9 @@ async def test_a_source_that_went_out_unseen_stays_out(
 async def test_a_trip_is_remembered_over_a_restart(
     bench: Bench,
     tmp_path: Path,
-    kind: str,
-    model: str,
-    make: Any,
-    front: str,
-    set_points: Any,
-    there: Any,
+    case: Case,
 ) -> None:
+    kind, model, make, front, set_points, there = case
     core, path = make(), tmp_path / "latch.json"
     address, _ = await bench.plug(core, front=front)
 
@@ -142,13 +137,9 @@ async def test_a_trip_is_remembered_over_a_restart(
 async def test_a_source_that_went_out_while_the_node_was_dead_stays_out(
     bench: Bench,
     tmp_path: Path,
-    kind: str,
-    model: str,
-    make: Any,
-    front: str,
-    set_points: Any,
-    there: Any,
+    case: Case,
 ) -> None:
+    kind, model, make, front, set_points, there = case
     core, path = make(), tmp_path / "latch.json"
     address, _ = await bench.plug(core, front=front)
     for _ in range(2):  # what is found as it was left is taken over
@@ -168,14 +159,10 @@ async def test_a_source_that_went_out_while_the_node_was_dead_stays_out(
 async def test_light_that_cannot_be_remembered_is_put_out(
     bench: Bench,
     tmp_path: Path,
-    kind: str,
-    model: str,
-    make: Any,
-    front: str,
-    set_points: Any,
-    there: Any,
+    case: Case,
 ) -> None:
     """It was lit by another node, and the disk of this one is full."""
+    kind, model, make, front, set_points, there = case
     core = make()
     address, _ = await bench.plug(core, front=front)
     actor = actor_for(address, kind, model, set_points)
@@ -193,15 +180,12 @@ async def test_light_that_cannot_be_remembered_is_put_out(
 LATCHING = [case for case in SOURCES if case[1] in ("thorlabs-itc4000", "cobolt-06")]
 
 
-@pytest.mark.parametrize(
-    ("kind", "model", "make", "front", "set_points", "there"),
-    LATCHING,
-    ids=[case[1] for case in LATCHING],
-)
+@tried_on(LATCHING)
 async def test_a_word_given_before_a_protection_acted_does_not_cover_it(
-    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any, there: Any
+    bench: Bench, case: Case
 ) -> None:
     """The wire is away when the operator re-arms; then the interlock opens and closes."""
+    kind, model, make, front, set_points, there = case
     core = make()
     address, wire = await bench.plug(core, front=front)
     actor = actor_for(address, kind, model, set_points)
@@ -227,14 +211,9 @@ async def test_a_word_given_before_a_protection_acted_does_not_cover_it(
 COOLED = [case for case in SOURCES if case[1] in ("thorlabs-itc4000", "s15-spdc-source")]
 
 
-@pytest.mark.parametrize(
-    ("kind", "model", "make", "front", "set_points", "there"),
-    COOLED,
-    ids=[case[1] for case in COOLED],
-)
-async def test_a_source_found_lit_without_its_cooling_is_put_out(
-    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any, there: Any
-) -> None:
+@tried_on(COOLED)
+async def test_a_source_found_lit_without_its_cooling_is_put_out(bench: Bench, case: Case) -> None:
+    kind, model, make, front, set_points, _ = case
     core = make()
     address, wire = await bench.plug(core, front=front)
     actor = actor_for(address, kind, model, set_points)
@@ -254,17 +233,14 @@ async def test_a_source_found_lit_without_its_cooling_is_put_out(
 
 
 THERMAL = [case for case in SOURCES if "settle_s" in case[4]]
-every_thermal_source = pytest.mark.parametrize(
-    ("kind", "model", "make", "front", "set_points"),
-    [case[:5] for case in THERMAL],
-    ids=[case[1] for case in THERMAL],
-)
+every_thermal_source = tried_on(THERMAL)
 
 
 @every_thermal_source
 async def test_a_temperature_that_does_not_settle_puts_the_light_out(
-    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any
+    bench: Bench, case: Case
 ) -> None:
+    kind, model, make, front, set_points, _ = case
     core = make()
     address, _ = await bench.plug(core, front=front)
     actor = actor_for(address, kind, model, set_points | {"settle_timeout_s": 0.3})
@@ -279,8 +255,9 @@ async def test_a_temperature_that_does_not_settle_puts_the_light_out(
 
 @every_thermal_source
 async def test_a_dark_source_waits_for_its_temperature_and_does_not_trip(
-    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any
+    bench: Bench, case: Case
 ) -> None:
+    kind, model, make, front, set_points, _ = case
     core = make()
     core.regulated.stalled = True
     core.warm_by(8)
@@ -297,8 +274,9 @@ async def test_a_dark_source_waits_for_its_temperature_and_does_not_trip(
 
 @every_thermal_source
 async def test_an_operators_temperature_that_does_not_settle_trips_too(
-    bench: Bench, kind: str, model: str, make: Any, front: str, set_points: Any
+    bench: Bench, case: Case
 ) -> None:
+    kind, model, make, front, set_points, _ = case
     core = make()
     address, _ = await bench.plug(core, front=front)
     actor = actor_for(address, kind, model, set_points | {"settle_timeout_s": 0.3})
